@@ -1,0 +1,1 @@
+"""The HTTP surface: a route decodes, calls one use case, encodes."""

@@ -1,0 +1,1 @@
+"""Use cases over models and index; no aiohttp here."""

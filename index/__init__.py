@@ -1,0 +1,1 @@
+"""The vector database: ids, vectors, text and metadata in; nearest rows out. Knows no models and no HTTP."""

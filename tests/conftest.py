@@ -1,0 +1,1 @@
+"""What every test shares: nothing yet but the rule that tests run offline."""
