@@ -1,0 +1,200 @@
+"""Everything that can be configured, and the only place that reads the environment.
+
+A value comes from the strongest source that names it: a command-line flag, then the variable
+``EMBEDD_<NAME>``, then the YAML file named by ``--config`` or ``EMBEDD_CONFIG``, then the default below.
+Names are flat, so one setting is ``--max-json-bytes``, ``EMBEDD_MAX_JSON_BYTES`` and ``max_json_bytes``.
+
+Invariants: a ``Settings`` is complete, checked and frozen. A key in the file that is not known is an error;
+a variable that is not known is ignored, because Kubernetes sets some of its own (``EMBEDD_SERVICE_HOST``)
+beside a service of this name. An empty variable counts as not set. Relative paths start at the working
+directory.
+
+What it does not know: what a model name means (``embedd.specs`` does) and whether a port is free.
+"""
+
+import difflib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import AfterValidator, BeforeValidator, ByteSize, Field, TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
+from pydantic_settings import (
+    BaseSettings,
+    InitSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+_PREFIX = "EMBEDD_"
+
+LogLevel = Literal["debug", "info", "warning", "error"]
+LogFormat = Literal["auto", "console", "json"]
+
+
+class SettingsError(Exception):
+    """The configuration cannot be used; the message names the flag, variable or file and says what to do."""
+
+
+def _comma_separated(value: object) -> object:
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+def _size_in_bytes(value: object) -> object:
+    """``"32MiB"`` as a number of bytes; numbers pass."""
+    return int(TypeAdapter(ByteSize).validate_python(value)) if isinstance(value, str) else value
+
+
+def _lower(value: object) -> object:
+    return value.lower() if isinstance(value, str) else value
+
+
+Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_comma_separated)]
+Folder = Annotated[Path, AfterValidator(Path.expanduser)]
+Size = Annotated[int, BeforeValidator(_size_in_bytes), Field(gt=0)]
+Count = Annotated[int, Field(ge=1)]
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class Settings(BaseSettings):
+    """The whole configuration of one service. Sizes may be written as ``33554432``, ``32MiB`` or ``32MB``."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=_PREFIX, env_ignore_empty=True, extra="forbid", frozen=True, hide_input_in_errors=True
+    )
+
+    config: Path | None = Field(None, description="YAML file with any of these settings")
+
+    host: str = Field("127.0.0.1", min_length=1, description="address to listen on")
+    port: int = Field(8080, ge=0, le=65535, description="port to listen on; 0 takes any free one")
+    data: Folder = Field(Path("embedd-data"), description="folder that holds everything the service keeps")
+
+    model: str = Field(
+        "all-MiniLM-L6-v2", min_length=1, description="default embedding model; 'fake', 'none'"
+    )
+    models: Names = Field((), description="further embedding models that collections may name")
+    device: str = Field("auto", min_length=1, description="where models run: auto, cpu, cuda, cuda:1, mps")
+    replicas: Count = Field(1, description="worker processes per embedding model")
+    generator: Literal["extractive", "fake"] = Field("extractive", description="who writes chat answers")
+
+    max_batch_tokens: Count = Field(2048, description="padded tokens that one model batch may hold")
+    max_waiting_tokens: Count = Field(262_144, description="tokens that may wait for a model; more is a 429")
+    batch_timeout_s: Seconds = Field(
+        60.0, description="a batch that takes longer has hung; its worker is replaced"
+    )
+    request_timeout_s: Seconds = Field(60.0, description="deadline of interactive work on one request")
+
+    max_json_bytes: Size = Field(32 * 2**20, description="largest JSON or msgpack body")
+    max_file_bytes: Size = Field(256 * 2**20, description="largest uploaded file")
+    max_texts_per_request: Count = Field(2048, description="inputs of one embeddings request")
+    max_documents_per_request: Count = Field(1000, description="documents or files of one request")
+    max_points_per_request: Count = Field(10_000, description="points of one request")
+
+    parse_timeout_s: Seconds = Field(60.0, description="time to extract the text of one file")
+    parse_memory_bytes: Size = Field(2**30, description="address space of the parser process")
+    parse_output_bytes: Size = Field(64 * 2**20, description="extracted text of one file")
+
+    drain_timeout_s: Seconds = Field(20.0, description="time that running requests get at shutdown")
+    log_level: Annotated[LogLevel, BeforeValidator(_lower)] = Field(
+        "info", description="least severe event logged"
+    )
+    log_format: Annotated[LogFormat, BeforeValidator(_lower)] = Field(
+        "auto", description="json lines, console text, or console on a terminal and json elsewhere"
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the signature is pydantic's
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Flags, then the environment, then the file that one of these two names."""
+        config = init_settings().get("config") or env_settings().get("config")
+        file = _read_file(Path(config)) if config else {}
+        return init_settings, env_settings, InitSettingsSource(settings_cls, init_kwargs=file)
+
+
+def load_settings(flags: Mapping[str, object]) -> Settings:
+    """The settings that ``flags``, the environment, the file and the defaults add up to.
+
+    ``flags`` are named like the fields; those that are None were not given.
+
+    Raises:
+        SettingsError: a value, a key or the file itself cannot be used; all bad values are listed at once.
+    """
+    given: dict[str, Any] = {name: value for name, value in flags.items() if value is not None}
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        raise SettingsError("\n".join(_explain(detail, given) for detail in error.errors())) from error
+
+
+def _read_file(path: Path) -> dict[str, Any]:
+    path = path.expanduser()
+    try:
+        content = yaml.safe_load(path.read_text("utf-8"))
+    except OSError as error:
+        raise SettingsError(f"cannot read the settings file {path}: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise SettingsError(f"the settings file {path} is not YAML: {_in_one_line(error)}") from error
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise SettingsError(f"the settings file {path} must hold 'name: value' lines, such as 'port: 8080'")
+    _refuse_unknown_keys(path, content)
+    return content
+
+
+def _refuse_unknown_keys(path: Path, content: Mapping[object, object]) -> None:
+    known = sorted(Settings.model_fields.keys() - {"config"})
+    problems = [
+        f"the settings file {path} has the unknown key '{key}'; {_nearest(str(key), known)}"
+        for key in content
+        if key not in known
+    ]
+    if problems:
+        raise SettingsError("\n".join(problems))
+
+
+def _nearest(key: str, known: list[str]) -> str:
+    found = difflib.get_close_matches(key.lower().replace("-", "_"), known, n=1, cutoff=0.5)
+    return f"did you mean '{found[0]}'?" if found else f"known keys: {', '.join(known)}"
+
+
+def _explain(detail: ErrorDetails, flags: Mapping[str, object]) -> str:
+    name = str(detail["loc"][0])
+    message = detail["msg"].removeprefix("Value error, ")
+    return f"{_source_of(name, flags)}: {message[:1].lower()}{message[1:]}{_hint(name, flags)}"
+
+
+def _source_of(name: str, flags: Mapping[str, object]) -> str:
+    """How the person who wrote the value calls it."""
+    if name in flags:
+        return f"flag --{name.replace('_', '-')}"
+    if _variable(name):
+        return f"variable {_PREFIX}{name.upper()}"
+    file = flags.get("config") or _variable("config")
+    return f"key '{name}' of the settings file {file}"
+
+
+def _hint(name: str, flags: Mapping[str, object]) -> str:
+    """Kubernetes sets EMBEDD_PORT=tcp://address:port in every pod beside a service named embedd."""
+    if name == "port" and name not in flags and "://" in _variable(name):
+        return " (set by Kubernetes for a service named 'embedd': use enableServiceLinks: false, or --port)"
+    return ""
+
+
+def _variable(name: str) -> str:
+    """The variable as pydantic-settings sees it: in any case of letters, empty like absent."""
+    wanted = f"{_PREFIX}{name}".lower()
+    return next((value for key, value in os.environ.items() if key.lower() == wanted), "")
+
+
+def _in_one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
