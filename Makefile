@@ -1,0 +1,69 @@
+# Everything a developer types. `make run` and `make test` work in a fresh clone; `make help` lists the rest.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+# auto: the CUDA build where an NVIDIA driver is present, else the CPU build. Or say cpu, or cuda.
+TORCH ?= auto
+# Where torch's vendor keeps its CPU builds; asked only if pip's own configuration offers none.
+TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
+# The interpreter that makes the environment: the first of these that is new enough.
+PYTHONS := $(PYTHON) python3 python3.13 python3.12 python3.11 python3.14
+# Passed on: make bench DATA=/path/to/data, make test ARGS="-k search", make run ARGS="--port 9000".
+DATA ?=
+ARGS ?=
+
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: help setup run test check bench lock clean
+
+help:  ## this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */  make \1\t/' | expand -t 16
+
+setup: $(INSTALLED)  ## create .venv with the pinned dependencies
+
+run: setup  ## start the service, ask the project's own docs a question, keep serving
+	$(BIN)/embedd demo $(ARGS)
+
+test: setup  ## the whole test suite with coverage (or a part: ARGS="tests/index -k filter")
+	$(BIN)/python -m pytest $(if $(ARGS),$(ARGS),--cov --cov-report=term)
+
+check: setup  ## format, lint, types, then the tests
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	@$(MAKE) --no-print-directory test
+
+bench: setup  ## every benchmark, quick, into bench/out/
+	@for file in bench/*.py; do \
+		echo "== $$file"; \
+		$(BIN)/python $$file --quick $(if $(DATA),--data "$(DATA)") --out bench/out/$$(basename $$file .py).json; \
+	done
+
+lock:  ## resolve constraints.txt anew (newest versions; then: make setup)
+	$(BIN)/python deploy/lock.py
+
+clean:  ## remove .venv and what was built, never the data
+	rm -rf $(VENV) build dist *.egg-info bench/out htmlcov .coverage .coverage.* \
+		.pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The stamp comes last: an install that was interrupted is taken up again by the next make.
+$(INSTALLED): pyproject.toml constraints.txt deploy/install_torch.py
+	@command -v c++ >/dev/null || { echo "make setup needs a C++ compiler (c++): hnswlib is built from source." >&2; exit 1; }
+	@for python in $(PYTHONS); do \
+		if $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then found=$$python; break; fi; \
+	done; \
+	if [ -z "$${found:-}" ]; then \
+		echo "make setup needs Python 3.11 or newer, tried: $(PYTHONS). Name one: make setup PYTHON=/path/to/python3" >&2; exit 1; \
+	fi; \
+	if [ ! -x $(BIN)/python ]; then echo "python: $$($$found --version), in $(VENV)"; $$found -m venv $(VENV); fi
+	$(PIP_INSTALL) pip
+	@$(BIN)/python deploy/install_torch.py --variant $(TORCH) --constraints constraints.txt --cpu-index $(TORCH_CPU_INDEX)
+	$(PIP_INSTALL) --build-constraint constraints.txt --editable '.[dev]'
+	@touch $@
