@@ -1,0 +1,56 @@
+# syntax=docker/dockerfile:1
+# One service, one process family, one data volume. Build and run:
+#   docker build -t embedd .                          (CPU; --build-arg TORCH=cuda for NVIDIA GPUs)
+#   docker run -p 127.0.0.1:8080:8080 -v embedd-data:/data embedd
+
+ARG PYTHON=3.11-slim-bookworm
+
+FROM python:${PYTHON} AS build
+ARG TORCH=cpu
+ARG TORCH_CPU_INDEX=https://download.pytorch.org/whl/cpu
+# The image runs on other processors than the one it was built on: no -march=native in hnswlib.
+ENV HNSWLIB_NO_NATIVE=1 \
+    PIP_NO_CACHE_DIR=1 \
+    PIP_DISABLE_PIP_VERSION_CHECK=1
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends g++ \
+    && rm -rf /var/lib/apt/lists/*
+WORKDIR /src
+RUN python -m venv /opt/embedd
+ENV PATH=/opt/embedd/bin:$PATH
+COPY constraints.txt ./
+COPY deploy/install_torch.py deploy/
+# In layers of their own, biggest and steadiest first: a change of code downloads nothing again.
+RUN python -m pip install --constraint constraints.txt pip \
+    && python deploy/install_torch.py --variant "${TORCH}" --constraints constraints.txt \
+        --cpu-index "${TORCH_CPU_INDEX}"
+COPY pyproject.toml README.md LICENSE ./
+COPY embedd embedd
+COPY index index
+COPY api api
+RUN python -m pip install --constraint constraints.txt --build-constraint constraints.txt .
+
+FROM python:${PYTHON}
+# hnswlib is linked against both.
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends libgomp1 libstdc++6 \
+    && rm -rf /var/lib/apt/lists/* \
+    && useradd --uid 10001 --user-group --home-dir /data --no-create-home embedd \
+    && install -d -o embedd -g embedd /data
+COPY --from=build /opt/embedd /opt/embedd
+ENV PATH=/opt/embedd/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    HF_HOME=/data/huggingface \
+    EMBEDD_HOST=0.0.0.0 \
+    EMBEDD_PORT=8080 \
+    EMBEDD_DATA=/data
+USER 10001:10001
+WORKDIR /data
+VOLUME /data
+EXPOSE 8080
+STOPSIGNAL SIGTERM
+# Alive, not ready: a restart does not help a model that is still loading. /readyz is for whoever sends traffic.
+HEALTHCHECK --interval=10s --timeout=3s --start-period=20s --retries=3 \
+    CMD ["python", "-c", "import os, urllib.request; urllib.request.urlopen('http://127.0.0.1:' + os.environ['EMBEDD_PORT'] + '/healthz', timeout=2)"]
+ENTRYPOINT ["embedd"]
+CMD ["serve"]
