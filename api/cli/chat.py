@@ -1,0 +1,108 @@
+"""``embedd chat``: an answer out of a collection, with the places it rests on."""
+
+import readline  # noqa: F401 - input() edits lines and remembers them once this is imported
+import sys
+from collections.abc import Sequence
+from contextlib import closing
+
+import click
+from rich.console import Console
+from rich.text import Text
+
+from api.cli.client import Client, ServiceError
+from api.cli.options import collection_option, url_option
+from api.cli.terminal import in_one_line, printable, standard_output
+from api.schemas import ChatChunk, SourceAnswer
+
+_TURNS_KEPT = 20
+Message = dict[str, str]
+
+
+@click.command()
+@click.argument("question", required=False)
+@collection_option
+@click.option("--generator", "-g", help="Who writes the answer.  [default: the service's own]")
+@url_option
+def chat(*, question: str | None, collection: str, generator: str | None, url: str) -> None:
+    """Answer QUESTION from a collection, with sources.
+
+    Without QUESTION it is read from standard input; on a terminal this is a conversation that Ctrl-D ends.
+    """
+    with Client(url) as client:
+        conversation = Conversation(client, collection, generator, standard_output())
+        if question is None and sys.stdin.isatty():
+            _converse(conversation)
+        else:
+            conversation.ask(_question(question))
+
+
+class Conversation:
+    """What was asked and answered so far; every answer is printed while it comes in."""
+
+    def __init__(self, client: Client, collection: str, generator: str | None, console: Console) -> None:
+        self._client = client
+        self._collection = collection
+        self._generator = generator
+        self._console = console
+        self._turns: list[Message] = []
+
+    def ask(self, question: str) -> None:
+        """Print the answer to ``question`` and its sources, and remember both.
+
+        Raises:
+            ServiceError: there is no answer, or it broke off; the conversation stays as it was.
+        """
+        asked = [*self._turns, {"role": "user", "content": question}]
+        pieces: list[str] = []
+        sources: list[SourceAnswer] = []
+        with closing(self._client.chat(asked, self._collection, self._generator)) as chunks:
+            for chunk in chunks:
+                self._say(chunk, pieces)
+                sources = chunk.sources if isinstance(chunk.sources, list) else sources
+        click.echo()
+        _print_sources(self._console, sources)
+        self._turns = [*asked, {"role": "assistant", "content": "".join(pieces)}][-_TURNS_KEPT:]
+
+    def _say(self, chunk: ChatChunk, pieces: list[str]) -> None:
+        for choice in chunk.choices:
+            if isinstance(choice.delta.content, str):
+                pieces.append(choice.delta.content)
+                click.echo(printable(choice.delta.content), nl=False)
+
+
+def _converse(conversation: Conversation) -> None:
+    click.echo("Ask away; Ctrl-C stops an answer, Ctrl-D leaves.")
+    while True:
+        try:
+            question = input("\n> ").strip()
+            if question:
+                conversation.ask(question)
+        except ServiceError as error:
+            error.show()
+        except KeyboardInterrupt:
+            click.echo()
+        except EOFError:
+            click.echo()
+            return
+
+
+def _question(question: str | None) -> str:
+    text = sys.stdin.read() if question in (None, "-") else question
+    if not text or not text.strip():
+        raise click.UsageError("there is no question: name one, or pipe it in")
+    return text.strip()
+
+
+def _print_sources(console: Console, sources: Sequence[SourceAnswer]) -> None:
+    """What an answer rests on: [n], the document and the quoted words, in the order of the answer."""
+    if sources:
+        console.print("\nSources", style="bold")
+    for source in sources:
+        console.print(Text(f" [{source.index}] {_place(source)}"), soft_wrap=True)
+        console.print(Text(f"     \u201c{in_one_line(source.quote)}\u201d", style="dim"), soft_wrap=True)
+
+
+def _place(source: SourceAnswer) -> str:
+    title, id_ = in_one_line(source.title), in_one_line(source.document_id)
+    page = f", page {source.page}" if isinstance(source.page, int) else ""
+    return f"{id_}{page}" if title in ("", id_) else f"{title} ({id_}{page})"

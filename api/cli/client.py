@@ -1,0 +1,220 @@
+"""The public HTTP contract as typed, blocking calls; errors become one readable line each.
+
+Bodies are the structs of ``api.schemas``, the same that the service checks and writes. A `Client` may be
+shared between threads. It knows no terminal and never retries: who calls decides that.
+"""
+
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from http import HTTPStatus
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Self, TypeVar
+from urllib.parse import quote, urlsplit
+
+import click
+import httpx
+import msgspec
+
+from api.schemas import ChatChunk, DocumentOutcome, DocumentOutcomes, ErrorAnswer, Readiness, SearchAnswer
+
+T = TypeVar("T")
+
+_CONNECT_TIMEOUT_S = 5.0
+_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+
+
+class ServiceError(click.ClickException):
+    """The service refused, or is no embedd service; ``status`` is the HTTP status, 0 where there is none."""
+
+    def __init__(self, message: str, *, status: int = 0, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.retry_after_s = retry_after_s
+
+
+class ConnectionLostError(ServiceError):
+    """Nobody listens there, or the connection broke before the answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """One file to ingest: a path that is opened when it is sent, or its bytes."""
+
+    id: str
+    content: Path | bytes
+
+
+class Client:
+    """One service at ``url``. ``timeout_s`` bounds the silence before an answer: ingesting takes a while."""
+
+    def __init__(self, url: str, *, timeout_s: float = 600.0) -> None:
+        self.url = url.rstrip("/")
+        self._http = httpx.Client(
+            base_url=self.url,
+            timeout=httpx.Timeout(timeout_s, connect=_CONNECT_TIMEOUT_S),
+            # A proxy set for the outside world must not get between two processes of one machine.
+            trust_env=urlsplit(url).hostname not in _LOOPBACK,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._http.close()
+
+    def readiness(self) -> Readiness:
+        """Whether everything is up, and if not, what is waited for."""
+        with self._in_words():
+            response = self._http.get("/readyz")
+        if response.status_code != HTTPStatus.SERVICE_UNAVAILABLE:
+            _raise_for_status(response)
+        return self._decode(response.content, Readiness)
+
+    def ensure_collection(self, name: str) -> None:
+        """Create ``name`` with the default settings unless it is there, whatever its settings are."""
+        try:
+            self._send("GET", _collection(name))
+        except ServiceError as error:
+            if error.status != HTTPStatus.NOT_FOUND:
+                raise
+            self._send("PUT", _collection(name), json={})
+
+    def upload(
+        self,
+        collection: str,
+        uploads: Sequence[Upload],
+        *,
+        metadata: str | None = None,
+        password: str | None = None,
+    ) -> list[DocumentOutcome]:
+        """Ingest the files and wait for it: one outcome each, in order.
+
+        Raises:
+            OSError: a file cannot be read; nothing was sent to the end.
+            ServiceError: the request as a whole was refused or lost.
+        """
+        fields = {"metadata": metadata, "password": password}
+        with ExitStack() as stack:
+            body = self._send(
+                "POST",
+                f"{_collection(collection)}/documents",
+                params={"wait": "true"},
+                files=[("file", (upload.id, _opened(upload, stack))) for upload in uploads],
+                data={name: value for name, value in fields.items() if value is not None},
+            )
+        return self._decode(body, DocumentOutcomes).documents
+
+    def search(self, collection: str, query: dict[str, Any]) -> bytes:
+        """The answer as it came, in JSON; `hits_of` reads it. ``query`` is the contract's request body."""
+        return self._send("POST", f"{_collection(collection)}/search", json=query)
+
+    def hits_of(self, answer: bytes) -> SearchAnswer:
+        return self._decode(answer, SearchAnswer)
+
+    def chat(
+        self, messages: Sequence[dict[str, str]], collection: str, generator: str | None = None
+    ) -> Generator[ChatChunk, None, None]:
+        """The chunks of one streamed answer out of ``collection``; closing the iterator ends the request.
+
+        ``messages`` have a ``role`` and a ``content``, the oldest first.
+
+        Raises:
+            ServiceError: refused before or failed during the answer.
+        """
+        body = {"messages": list(messages), "stream": True, "retrieval": {"collection": collection}}
+        if generator is not None:
+            body["model"] = generator
+        with self._in_words(), self._http.stream("POST", "/v1/chat/completions", json=body) as response:
+            if response.is_error:
+                response.read()
+            _raise_for_status(response)
+            for data in _events(response.iter_lines()):
+                if data == "[DONE]":
+                    return
+                yield self._chunk(data)
+        raise ConnectionLostError(f"{self.url} ended the answer in the middle; ask again")
+
+    def _chunk(self, data: str) -> ChatChunk:
+        if data.startswith('{"error"'):
+            raise ServiceError(f"the answer broke off: {_message(data.encode()) or data}")
+        return self._decode(data.encode(), ChatChunk)
+
+    def _send(self, method: str, path: str, **request: Any) -> bytes:
+        with self._in_words():
+            response = self._http.request(method, path, **request)
+        _raise_for_status(response)
+        return response.content
+
+    @contextmanager
+    def _in_words(self) -> Iterator[None]:
+        try:
+            yield
+        except httpx.ConnectError as error:
+            raise ConnectionLostError(
+                f"cannot reach embedd at {self.url} ({_reason(error)}). "
+                "Start it with 'embedd serve', or name another address with --url or EMBEDD_URL."
+            ) from error
+        except httpx.TimeoutException as error:
+            raise ServiceError(f"no answer from {self.url} in time; look at the service's log") from error
+        except httpx.TransportError as error:
+            raise ConnectionLostError(f"lost the connection to {self.url} ({_reason(error)})") from error
+
+    def _decode(self, body: bytes, kind: type[T]) -> T:
+        try:
+            return msgspec.json.decode(body, type=kind)
+        except msgspec.MsgspecError as error:
+            raise ServiceError(
+                f"{self.url} does not answer like an embedd service of this version ({error})"
+            ) from error
+
+
+def _collection(name: str) -> str:
+    return f"/v1/collections/{quote(name, safe='')}"
+
+
+def _opened(upload: Upload, stack: ExitStack) -> bytes | IO[bytes]:
+    return (
+        upload.content
+        if isinstance(upload.content, bytes)
+        else stack.enter_context(upload.content.open("rb"))
+    )
+
+
+def _events(lines: Iterable[str]) -> Iterator[str]:
+    """The data of each server-sent event (https://html.spec.whatwg.org/multipage/server-sent-events.html)."""
+    data: list[str] = []
+    for line in lines:
+        if line.startswith("data:"):
+            data.append(line[5:].removeprefix(" "))
+        elif not line and data:
+            yield "\n".join(data)
+            data = []
+
+
+def _raise_for_status(response: httpx.Response) -> None:
+    if response.is_success:
+        return
+    status = f"{response.status_code} {response.reason_phrase}".strip()
+    message = _message(response.content) or f"{response.url} answered {status}: is this an embedd service?"
+    raise ServiceError(message, status=response.status_code, retry_after_s=_retry_after(response))
+
+
+def _message(body: bytes) -> str | None:
+    try:
+        return msgspec.json.decode(body, type=ErrorAnswer).error.message
+    except msgspec.MsgspecError:
+        return None
+
+
+def _retry_after(response: httpx.Response) -> float | None:
+    """Seconds to wait; the header's other form, a date, is not what this service sends."""
+    value = response.headers.get("Retry-After", "")
+    return float(value) if value.isdecimal() else None
+
+
+def _reason(error: Exception) -> str:
+    return str(error) or type(error).__name__

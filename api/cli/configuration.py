@@ -1,0 +1,52 @@
+"""Every setting as a flag, made from the settings themselves so that the two cannot drift apart."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, get_args, get_origin
+
+import click
+from pydantic.fields import FieldInfo
+
+from api.settings import Settings, SettingsError, load_settings
+
+
+class ConfigurationError(click.ClickException):
+    """A flag, a variable or the settings file is wrong; ends with the exit code of wrong usage."""
+
+    exit_code = 2
+
+
+def setting_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """A flag per setting; those that are not given reach the command as None."""
+    for name, field in reversed(Settings.model_fields.items()):
+        command = click.option(
+            flag_of(name), name, default=None, metavar=_metavar(field), help=_help(name, field)
+        )(command)
+    return command
+
+
+def settings_from(flags: Mapping[str, object]) -> Settings:
+    """The settings that these flags, the environment and the file add up to.
+
+    Raises:
+        ConfigurationError: something in them cannot be used.
+    """
+    try:
+        return load_settings(flags)
+    except SettingsError as error:
+        raise ConfigurationError(str(error)) from error
+
+
+def flag_of(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def _metavar(field: FieldInfo) -> str:
+    if get_origin(field.annotation) is Literal:
+        return "|".join(get_args(field.annotation))
+    return "NUMBER" if isinstance(field.default, int | float) else "TEXT"
+
+
+def _help(name: str, field: FieldInfo) -> str:
+    default = ", ".join(field.default) if isinstance(field.default, tuple) else field.default
+    shown = "" if default in (None, "") else f"  [default: {default}]"
+    return f"{field.description}.  [env: EMBEDD_{name.upper()}]{shown}"

@@ -1,0 +1,106 @@
+"""``embedd ingest``: files, folders, patterns and standard input into a collection."""
+
+import json
+import sys
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import click
+from rich.console import Console
+
+from api.cli.client import Client, Upload
+from api.cli.ingestion import Send, Tally, size_of
+from api.cli.ingestion import ingest as send_all
+from api.cli.options import JsonObject, collection_option, url_option
+from api.cli.progress import display
+from api.cli.selection import Selection, select
+from api.cli.terminal import in_one_line, standard_error, standard_output
+
+_STANDARD_INPUT = "-"
+
+
+@click.command()
+@click.argument("paths", nargs=-1, required=True, metavar="PATHS...")
+@collection_option
+@click.option("--id", "id_", help="Document id of standard input.  [default: stdin]")
+@click.option("--metadata", type=JsonObject(), help="Metadata for every document, as a JSON object.")
+@click.option("--password", help="Password of encrypted PDF files.")
+@url_option
+@click.pass_context
+def ingest(
+    ctx: click.Context,
+    *,
+    paths: tuple[str, ...],
+    collection: str,
+    id_: str | None,
+    metadata: dict[str, Any] | None,
+    password: str | None,
+    url: str,
+) -> None:
+    """Ingest PATHS: files, folders, quoted patterns such as 'docs/**/*.md', or - for standard input.
+
+    Text, Markdown, HTML and PDF are read. Inside folders the document ids are relative paths, and hidden
+    files and other types are left out. Running it again only ingests what has changed.
+    """
+    selection = _selected(paths, id_)
+    if not selection.uploads:
+        raise click.ClickException(f"nothing to ingest{_left_out(selection)}")
+    with Client(url) as client:
+        client.ensure_collection(collection)
+        send = partial(
+            client.upload,
+            collection,
+            metadata=None if metadata is None else json.dumps(metadata),
+            password=password,
+        )
+        tally = send_with_progress(selection.uploads, send)
+    report(tally, collection, _left_out(selection))
+    ctx.exit(1 if tally.failures else 0)
+
+
+def send_with_progress(uploads: Sequence[Upload], send: Send) -> Tally:
+    """Ingest ``uploads`` and show how it gets on, on standard error."""
+    console = standard_error()
+    with display(console, len(uploads), sum(map(size_of, uploads))) as shown:
+        return send_all(uploads, send, shown.show)
+
+
+def report(tally: Tally, collection: str, left_out: str = "") -> None:
+    """Say what came of it: the sum on standard output, each failure with its reason on standard error."""
+    done = tally.documents - len(tally.failures)
+    unchanged = f" ({tally.unchanged} unchanged)" if tally.unchanged else ""
+    _print(
+        standard_output(),
+        f"{_counted(done, 'document')}{unchanged} with {_counted(tally.passages, 'passage')} "
+        f"in collection '{collection}'{left_out}",
+    )
+    complaints = standard_error()
+    if tally.failures:
+        _print(complaints, f"{_counted(len(tally.failures), 'document')} failed:")
+    for id_, reason in tally.failures:
+        _print(complaints, f"  {in_one_line(id_)}: {in_one_line(reason)}")
+
+
+def _selected(paths: Sequence[str], id_: str | None) -> Selection:
+    names = [path for path in paths if path != _STANDARD_INPUT]
+    if id_ is not None and len(names) == len(paths):
+        raise click.UsageError("--id names the document that standard input becomes: add - to the paths")
+    selection = select(names)
+    if len(names) == len(paths):
+        return selection
+    piped = Upload(id_ or "stdin", sys.stdin.buffer.read())
+    return Selection((*selection.uploads, piped), selection.skipped)
+
+
+def _left_out(selection: Selection) -> str:
+    reasons = [f"{count} {reason}" for reason, count in selection.skipped.most_common()]
+    return f"; left out: {', '.join(reasons)}" if reasons else ""
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def _print(console: Console, line: str) -> None:
+    console.print(line, markup=False, soft_wrap=True)

@@ -1,0 +1,36 @@
+"""The command tree. A command's module is imported when the command is named, so that each starts fast."""
+
+import importlib
+from importlib.metadata import version
+
+import click
+
+_MODULES = {
+    "serve": "api.cli.serve",
+    "demo": "api.cli.demo",
+    "ingest": "api.cli.ingest",
+    "search": "api.cli.search",
+    "chat": "api.cli.chat",
+}
+
+
+class LazyGroup(click.Group):
+    """A group that finds command ``x`` as the attribute ``x`` of its module, in the order of ``_MODULES``."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - the signature is click's
+        return list(_MODULES)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in _MODULES:
+            return None
+        command = getattr(importlib.import_module(_MODULES[cmd_name]), cmd_name)
+        assert isinstance(command, click.Command)
+        return command
+
+
+@click.group(
+    cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
+@click.version_option(version("embedd"), prog_name="embedd")
+def root() -> None:
+    """Embed, store, search and chat over your own documents."""

@@ -1,0 +1,21 @@
+"""``embedd serve``: the service itself, in the foreground."""
+
+import importlib
+
+import click
+
+from api.cli.configuration import setting_options, settings_from
+
+
+@click.command()
+@setting_options
+@click.pass_context
+def serve(ctx: click.Context, /, **flags: str | None) -> None:
+    """Run the service until Ctrl-C or SIGTERM.
+
+    A flag beats its EMBEDD_ variable, the variable beats the YAML file of --config.
+    """
+    settings = settings_from(flags)
+    # Imported now: a mistake in the settings and --help are answered without loading the service.
+    app = importlib.import_module("api.app")
+    ctx.exit(app.run(settings))
