@@ -1,0 +1,131 @@
+"""Everything that can go wrong in the store, as one tree.
+
+    StoreError
+    ├── CollectionNotFound      no collection has that name
+    ├── CollectionExists        one has it, with other settings
+    ├── InvalidName             not a collection name
+    ├── InvalidSettings         a collection cannot have these settings
+    ├── InvalidId               not an id, or taken by something else
+    ├── InvalidDocument         content that cannot be stored as it is
+    ├── InvalidVector           wrong length, not finite, or no direction
+    ├── InvalidFilter           names the operator and where it stands
+    ├── InvalidQuery            nothing to search by, or numbers out of range
+    ├── WriteQueueFull          too many writes wait; come back later
+    ├── DataFolderInUse         another process holds the data folder
+    ├── DataTooNew              written by a newer version of this program
+    ├── StorageFull             no space is left
+    └── StorageFailed           the disk or SQLite refused for another reason
+
+The errors know no status codes; the edge maps them.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+
+class StoreError(Exception):
+    """Root of every error that the store raises on purpose."""
+
+
+class CollectionNotFound(StoreError):
+    """No collection has the name asked for."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"there is no collection {name!r}")
+        self.name = name
+
+
+class CollectionExists(StoreError):
+    """A collection of that name exists, with other settings.
+
+    ``differences`` maps the name of a setting to (what is stored, what was asked for).
+    """
+
+    def __init__(self, name: str, differences: Mapping[str, tuple[Any, Any]]) -> None:
+        listed = ", ".join(f"{key} is {old!r}, not {new!r}" for key, (old, new) in differences.items())
+        super().__init__(f"collection {name!r} exists with other settings: {listed}")
+        self.name = name
+        self.differences = dict(differences)
+
+
+class InvalidName(StoreError):
+    """The name does not match ``[a-z0-9][a-z0-9_-]{0,62}``."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"{name!r} is not a collection name: 1 to 63 of a-z, 0-9, '_' and '-', starting with a-z or 0-9"
+        )
+        self.name = name
+
+
+class InvalidSettings(StoreError):
+    """A collection cannot have these settings."""
+
+
+class InvalidId(StoreError):
+    """The id cannot be used, and ``why``."""
+
+    def __init__(self, id_: str, why: str) -> None:
+        super().__init__(f"invalid id {id_[:80]!r}: {why}")
+        self.id = id_
+        self.why = why
+
+
+class InvalidDocument(StoreError):
+    """The document ``id`` holds something that cannot be stored, and ``why``."""
+
+    def __init__(self, id_: str, why: str) -> None:
+        super().__init__(f"document {id_[:80]!r} cannot be stored: {why}")
+        self.id = id_
+        self.why = why
+
+
+class InvalidVector(StoreError):
+    """A vector of the wrong length, with NaN or infinity, too large, or zero under cosine."""
+
+
+class InvalidFilter(StoreError):
+    """The filter cannot be understood; ``operator`` is the part that is to blame, if one is."""
+
+    def __init__(self, message: str, operator: str | None = None) -> None:
+        super().__init__(message)
+        self.operator = operator
+
+
+class InvalidQuery(StoreError):
+    """The query has nothing to search by, or a number out of its range."""
+
+
+class WriteQueueFull(StoreError):
+    """Too many writes wait; the same request may succeed after ``retry_after_s`` seconds."""
+
+    def __init__(self, message: str, retry_after_s: float) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class DataFolderInUse(StoreError):
+    """Another process (or another catalog of this one) has the data folder open."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"the data folder {path} is in use by another embedd process")
+        self.path = path
+
+
+class DataTooNew(StoreError):
+    """The data was written by a newer version: format ``found``, while this one knows up to ``known``."""
+
+    def __init__(self, found: int, known: int, path: Path | None = None) -> None:
+        where = f" in {path}" if path else ""
+        super().__init__(f"the data{where} has format {found}; this version knows formats up to {known}")
+        self.found = found
+        self.known = known
+
+
+class StorageFull(StoreError):
+    """No space is left for the write; nothing of it was kept."""
+
+
+class StorageFailed(StoreError):
+    """The disk or SQLite refused; nothing of the write was kept."""

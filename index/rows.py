@@ -1,0 +1,205 @@
+"""What crosses the border of the store: plain frozen data, ids, and float32 arrays.
+
+Offsets count code points. Times are RFC 3339 in UTC. A *document* has passages; each passage is a *point*:
+it has one vector and the id ``<document id>#<n>``, n from 0. A point that a client writes with its own
+vector is a document of one passage, and both have the same id.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from index.filters import Filter
+
+Vector: TypeAlias = npt.NDArray[np.float32]
+Metric: TypeAlias = Literal["cosine", "dot", "l2"]
+Mode: TypeAlias = Literal["hybrid", "dense", "lexical"]
+
+
+@dataclass(frozen=True, slots=True)
+class CollectionSettings:
+    """What a collection is; everything but the description is fixed when it is created.
+
+    ``model``, its revision and the sha256 of its weights are kept for whoever embeds; the store does not
+    read them.
+    """
+
+    name: str
+    dim: int
+    metric: Metric = "cosine"
+    model: str | None = None
+    model_revision: str | None = None
+    model_sha256: str | None = None
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A piece of a document and its vector (dim,); ``start`` and ``end`` are offsets into the document's
+    text.
+    """
+
+    text: str | None
+    start: int
+    end: int
+    vector: Vector
+    page: int | None = None
+    heading: str = ""
+    tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A document to write; it replaces, as a whole, the one that has its id.
+
+    With ``is_point`` it has exactly one passage, whose id is the document's own.
+    """
+
+    id: str
+    title: str
+    text: str | None
+    metadata: Mapping[str, Any]
+    passages: tuple[Passage, ...]
+    content_hash: bytes = b""
+    media_type: str = "text/plain"
+    is_point: bool = False
+    expires_at: str | None = None
+    acl: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StoredDocument:
+    """A document as it lies in the store; ``text`` only when it was asked for. ``version`` starts at 1."""
+
+    id: str
+    title: str
+    metadata: Mapping[str, Any]
+    version: int
+    content_hash: bytes
+    passages: int
+    tokens: int
+    characters: int
+    media_type: str
+    is_point: bool
+    expires_at: str | None
+    acl: tuple[str, ...]
+    created_at: str
+    updated_at: str
+    text: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPoint:
+    """One passage with what it takes from its document; ``vector`` (dim,) as it was written, if asked for."""
+
+    id: str
+    document_id: str
+    text: str | None
+    title: str
+    metadata: Mapping[str, Any]
+    version: int
+    start: int
+    end: int
+    page: int | None
+    heading: str
+    vector: Vector | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """The ``k`` best points for a vector, for words, or for both.
+
+    ``hybrid`` uses what is there: without a text it is dense, without a vector lexical. ``exact`` keeps the
+    graph out. ``min_score`` is held against the dense score of a hit, or against BM25 if the query has no
+    vector.
+    """
+
+    k: int
+    vector: Vector | None = None
+    text: str | None = None
+    mode: Mode = "hybrid"
+    filter: Filter | None = None
+    exact: bool = False
+    min_score: float | None = None
+    with_vectors: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A point that was found; higher scores are better.
+
+    ``score`` is what the hits are ordered by. Dense: the cosine, the dot product or the negative Euclidean
+    distance. Lexical: BM25, positive. Hybrid: the fused score. ``scores`` has the parts, under ``dense``
+    and ``lexical``.
+    """
+
+    id: str
+    document_id: str
+    score: float
+    text: str | None
+    title: str
+    metadata: Mapping[str, Any]
+    start: int
+    end: int
+    page: int | None
+    heading: str
+    scores: Mapping[str, float]
+    vector: Vector | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SearchResult:
+    """Hits, best first, and the plan that found them: "exact", "graph", "filtered-exact+lexical" and so
+    on.
+    """
+
+    hits: tuple[Hit, ...]
+    plan: str
+
+
+@dataclass(frozen=True, slots=True)
+class CollectionStatistics:
+    """Sizes of a collection. ``graph_points`` counts the graph's live points; 0 while there is none."""
+
+    documents: int
+    points: int
+    graph_points: int
+    graph_deleted: int
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """The outcome of one item of a job; it commits together with what the item wrote."""
+
+    job_id: str
+    position: int
+    result: Mapping[str, Any]
+    failed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class JobItem:
+    """One item of a job, in the order it came; ``result`` is None while it waits. A settled item has no
+    payload.
+    """
+
+    position: int
+    payload: bytes
+    result: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JobState:
+    """Progress of a job: ``done`` of ``total`` items are settled, ``failed`` of them as failures."""
+
+    id: str
+    total: int
+    done: int
+    failed: int
+    created_at: str
+    updated_at: str
+    finished_at: str | None = None

@@ -1,0 +1,135 @@
+"""The seam between the service and whatever keeps its vectors.
+
+``Store`` is all that the service sees of a collection; ``index.collection.Collection`` is the embedded one.
+Every method may be called from any number of tasks at once. A write that returns is committed and on disk;
+a write whose caller is cancelled is either fully there or not at all. What a write changed is visible to
+the next search.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from index.filters import Filter
+from index.rows import (
+    CollectionSettings,
+    CollectionStatistics,
+    Document,
+    JobItem,
+    JobState,
+    Query,
+    Receipt,
+    SearchResult,
+    StoredDocument,
+    StoredPoint,
+)
+
+
+class Store(Protocol):
+    """One collection.
+
+    Every method may raise StorageFull, StorageFailed and, once it is dropped, CollectionNotFound.
+    """
+
+    @property
+    def settings(self) -> CollectionSettings: ...
+
+    @property
+    def uploads(self) -> Path:
+        """A folder for files that wait to be ingested; it goes with the collection."""
+        ...
+
+    async def describe(self, description: str) -> None:
+        """Change the description, the one setting that may change."""
+        ...
+
+    async def upsert(self, documents: Sequence[Document], receipts: Sequence[Receipt] = ()) -> None:
+        """Write all the documents and receipts, or none; of one id given twice the last counts.
+
+        Raises:
+            InvalidId: an id is empty, over 512 bytes, has control characters, or is taken by a passage.
+            InvalidDocument: metadata that is no JSON, text that is no Unicode, a point of two passages.
+            InvalidVector: a vector of the wrong length, not finite, or zero under cosine.
+            WriteQueueFull: nothing was written.
+        """
+        ...
+
+    async def settle(self, receipts: Sequence[Receipt]) -> None:
+        """Mark job items without writing documents; unknown or settled items stay as they are."""
+        ...
+
+    async def delete(self, ids: Sequence[str]) -> int:
+        """Delete documents (and so points that clients wrote) by id; gives how many were there."""
+        ...
+
+    async def delete_matching(self, condition: Filter) -> int:
+        """Delete every document that matches; gives how many."""
+        ...
+
+    async def search(self, query: Query) -> SearchResult:
+        """The best ``min(k, matches)`` points, best first.
+
+        Raises:
+            InvalidVector: the query's vector is not one of this collection.
+            InvalidQuery: k is below 1, or the mode has nothing to search by.
+        """
+        ...
+
+    async def document(self, document_id: str, *, with_text: bool = False) -> StoredDocument | None:
+        """The document of that id, or None."""
+        ...
+
+    async def documents(self, limit: int, after: str | None = None) -> list[StoredDocument]:
+        """Up to ``limit`` documents ordered by id (code points), starting behind the id ``after``; without
+        texts.
+        """
+        ...
+
+    async def content_hashes(self, ids: Sequence[str]) -> dict[str, bytes]:
+        """The content hash of each of these documents that exists."""
+        ...
+
+    async def points(self, ids: Sequence[str], *, with_vectors: bool = False) -> list[StoredPoint]:
+        """Points in the order asked; those that do not exist are left out."""
+        ...
+
+    async def scroll(
+        self,
+        limit: int,
+        after: int | None = None,
+        condition: Filter | None = None,
+        *,
+        with_vectors: bool = False,
+    ) -> tuple[list[StoredPoint], int | None]:
+        """Points in the order they were written, and the cursor that ``after`` takes for the rest (None at
+        the end).
+        """
+        ...
+
+    async def count(self, condition: Filter | None = None) -> int:
+        """How many points there are, or match."""
+        ...
+
+    async def statistics(self) -> CollectionStatistics: ...
+
+    async def add_job(self, job_id: str, payloads: Sequence[bytes]) -> None:
+        """Keep a job's items; from then on a restart finds them.
+
+        Raises:
+            InvalidId: a job of that id exists.
+        """
+        ...
+
+    async def pending_items(self, job_id: str, limit: int) -> list[JobItem]:
+        """The first ``limit`` items that are not settled, by position."""
+        ...
+
+    async def job(self, job_id: str) -> JobState | None: ...
+
+    async def job_results(self, job_id: str) -> list[Mapping[str, Any] | None]:
+        """The result of every item by position; None where it is still to come."""
+        ...
+
+    async def unfinished_jobs(self) -> list[str]:
+        """Ids of jobs with unsettled items, oldest first."""
+        ...
