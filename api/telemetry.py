@@ -73,7 +73,5 @@ def _route_standard_library(
 
 def _add_logger_name(logger: WrappedLogger, method_name: str, event: EventDict) -> EventDict:  # noqa: ARG001
     """Which library spoke; our own events are told apart by what they say."""
-    record: logging.LogRecord | None = event.get("_record")
-    if record is not None:
-        event["logger"] = record.name
+    event["logger"] = event["_record"].name
     return event
