@@ -1,0 +1,119 @@
+"""The composition root: makes the parts of a service, wires them, serves until told to stop.
+
+This is the one place where everything meets. Parts are opened in the order they need each other and closed
+in reverse: HTTP stops taking requests and drains, jobs are parked, the collections write their snapshots,
+the model workers end.
+"""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import structlog
+import uvloop
+from aiohttp import web
+from index.catalog import open_catalog
+
+from api.http.middleware import answer_errors, identify, stamp
+from api.http.routes import ROUTES
+from api.http.routing import serve_route
+from api.http.uploads import open_spool
+from api.services.answer import Answerer
+from api.services.container import Services
+from api.services.ingest import Ingestor
+from api.services.jobs import open_jobs
+from api.services.models import open_models
+from api.services.parse import open_parser
+from api.services.readiness import Readiness
+from api.services.retrieve import Retriever
+from api.settings import Settings
+
+log = structlog.get_logger()
+
+
+def run(settings: Settings) -> int:
+    """Serve until SIGTERM or SIGINT; answers the exit status."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_serve(settings))
+    return 0
+
+
+@asynccontextmanager
+async def open_services(settings: Settings) -> AsyncIterator[Services]:
+    """Everything behind the routes, ready for requests; models may still be loading.
+
+    Raises:
+        StoreError: the data folder is in use, too new, or cannot be read.
+        ModelLoadError: a configured model cannot be found.
+    """
+    open_spool(settings.data)
+    async with (
+        open_models(settings) as models,
+        open_catalog(settings.data) as catalog,
+        open_parser(settings) as parser,
+    ):
+        ingestor = Ingestor(models, parser)
+        retriever = Retriever(models)
+        async with open_jobs(catalog, ingestor) as jobs:
+            yield Services(
+                settings=settings,
+                models=models,
+                catalog=catalog,
+                ingestor=ingestor,
+                retriever=retriever,
+                answerer=Answerer(models, retriever),
+                jobs=jobs,
+                readiness=Readiness(models),
+            )
+
+
+def build_app(services: Services) -> web.Application:
+    """The HTTP application over ``services``."""
+    app = web.Application(
+        middlewares=[identify, answer_errors], client_max_size=services.settings.max_json_bytes
+    )
+    app.on_response_prepare.append(stamp)
+    for route in ROUTES:
+        app.router.add_route(route.method, route.path, serve_route(route, services))
+    return app
+
+
+async def _serve(settings: Settings) -> None:
+    stop = asyncio.Event()
+    _on_signals(stop)
+    async with open_services(settings) as services:
+        runner = web.AppRunner(
+            build_app(services),
+            access_log=None,
+            handler_cancellation=True,
+            shutdown_timeout=settings.drain_timeout_s,
+        )
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, settings.host, settings.port).start()
+            log.info("service_started", url=_url(runner), pid=os.getpid(), data=str(settings.data))
+            await stop.wait()
+            services.readiness.close()
+            log.info("service_stopping", drain_timeout_s=settings.drain_timeout_s)
+        finally:
+            await runner.cleanup()
+    log.info("service_stopped")
+
+
+def _on_signals(stop: asyncio.Event) -> None:
+    """The first signal drains; a second one leaves at once, which loses nothing that was acknowledged."""
+
+    def handle() -> None:
+        if stop.is_set():
+            os._exit(1)
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, handle)
+
+
+def _url(runner: web.AppRunner) -> str:
+    host, port = runner.addresses[0][:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

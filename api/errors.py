@@ -1,0 +1,156 @@
+"""What a client is told when something goes wrong, for every error of every layer.
+
+The domain packages know no status codes: `ROWS` is the only place where an error meets one, looked up along
+the class hierarchy, and a test holds every domain error to a row.
+
+    RequestError
+    ├── MalformedRequest     the request cannot be read: broken JSON, a bad parameter               400
+    ├── InvalidRequest       it can be read, and its values make no sense                           422
+    ├── NotFound             no such route, document, point or job                                  404
+    ├── PayloadTooLarge      a body, a file or a list over its limit                                413
+    ├── UnsupportedMedia     a Content-Type that this route does not take                           415
+    └── ServiceClosing       the service is shutting down                                           503
+"""
+
+from dataclasses import dataclass
+from http import HTTPStatus
+
+import embedd.errors as models
+import index.errors as stores
+from api.schemas import ErrorAnswer, ErrorDetail
+from api.services.parse import ParseFailed
+
+
+class RequestError(Exception):
+    """The request is at fault; ``param`` names the field and ``code`` the reason for programs."""
+
+    def __init__(self, message: str, *, param: str | None = None, code: str | None = None) -> None:
+        super().__init__(message)
+        self.param = param
+        self.code = code
+
+
+class MalformedRequest(RequestError):
+    """The request cannot be read."""
+
+
+class InvalidRequest(RequestError):
+    """The request can be read, its values cannot be used."""
+
+
+class NotFound(RequestError):
+    """What the path names is not there."""
+
+
+class PayloadTooLarge(RequestError):
+    """A body, a file or a list is over its limit."""
+
+
+class UnsupportedMedia(RequestError):
+    """The route does not take this Content-Type."""
+
+
+class ServiceClosing(RequestError):
+    """The service is shutting down and takes no new work."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """How one kind of error is answered."""
+
+    status: HTTPStatus
+    type: str
+    code: str
+
+
+_INVALID = "invalid_request_error"
+_MISSING = "not_found_error"
+_LIMITED = "rate_limit_error"
+_DOWN = "service_unavailable_error"
+
+ROWS: dict[type[Exception], Row] = {
+    MalformedRequest: Row(HTTPStatus.BAD_REQUEST, _INVALID, "malformed_request"),
+    InvalidRequest: Row(HTTPStatus.UNPROCESSABLE_ENTITY, _INVALID, "invalid_value"),
+    NotFound: Row(HTTPStatus.NOT_FOUND, _MISSING, "not_found"),
+    PayloadTooLarge: Row(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, _INVALID, "payload_too_large"),
+    UnsupportedMedia: Row(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, _INVALID, "unsupported_media_type"),
+    ServiceClosing: Row(HTTPStatus.SERVICE_UNAVAILABLE, _DOWN, "shutting_down"),
+    ParseFailed: Row(HTTPStatus.UNPROCESSABLE_ENTITY, _INVALID, "unreadable_document"),
+    models.InvalidInput: Row(HTTPStatus.UNPROCESSABLE_ENTITY, _INVALID, "invalid_input"),
+    models.UnknownModel: Row(HTTPStatus.NOT_FOUND, _MISSING, "model_not_found"),
+    models.ModelLoadError: Row(HTTPStatus.SERVICE_UNAVAILABLE, _DOWN, "model_not_loaded"),
+    models.ModelUnavailable: Row(HTTPStatus.SERVICE_UNAVAILABLE, _DOWN, "model_unavailable"),
+    models.Overloaded: Row(HTTPStatus.TOO_MANY_REQUESTS, _LIMITED, "overloaded"),
+    models.DeadlineExceeded: Row(HTTPStatus.SERVICE_UNAVAILABLE, _DOWN, "deadline_exceeded"),
+    models.ChildError: Row(HTTPStatus.SERVICE_UNAVAILABLE, _DOWN, "worker_failed"),
+    stores.CollectionNotFound: Row(HTTPStatus.NOT_FOUND, _MISSING, "collection_not_found"),
+    stores.CollectionExists: Row(HTTPStatus.CONFLICT, "conflict_error", "collection_exists"),
+    stores.InvalidName: Row(HTTPStatus.UNPROCESSABLE_ENTITY, _INVALID, "invalid_name"),
+    stores.InvalidSettings: Row(HTTPStatus.UNPROCESSABLE_ENTITY, _INVALID, "invalid_settings"),
+    stores.InvalidDocument: Row(HTTPStatus.UNPROCESSABLE_ENTITY, _INVALID, "invalid_document"),
+    stores.InvalidId: Row(HTTPStatus.UNPROCESSABLE_ENTITY, _INVALID, "invalid_id"),
+    stores.InvalidVector: Row(HTTPStatus.UNPROCESSABLE_ENTITY, _INVALID, "invalid_vector"),
+    stores.InvalidFilter: Row(HTTPStatus.UNPROCESSABLE_ENTITY, _INVALID, "invalid_filter"),
+    stores.InvalidQuery: Row(HTTPStatus.UNPROCESSABLE_ENTITY, _INVALID, "invalid_query"),
+    stores.WriteQueueFull: Row(HTTPStatus.TOO_MANY_REQUESTS, _LIMITED, "write_queue_full"),
+    stores.DataFolderInUse: Row(HTTPStatus.SERVICE_UNAVAILABLE, _DOWN, "data_folder_in_use"),
+    stores.DataTooNew: Row(HTTPStatus.SERVICE_UNAVAILABLE, _DOWN, "data_too_new"),
+    stores.StorageFull: Row(HTTPStatus.INSUFFICIENT_STORAGE, _DOWN, "storage_full"),
+    stores.StorageFailed: Row(HTTPStatus.SERVICE_UNAVAILABLE, _DOWN, "storage_failed"),
+}
+
+_UNEXPECTED = Row(HTTPStatus.INTERNAL_SERVER_ERROR, "server_error", "internal_error")
+_UNEXPECTED_MESSAGE = "the service failed to answer this request; its log has the reason under the request id"
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """An error as the client sees it; ``openai`` routes answer 400 where others say 422."""
+
+    status: HTTPStatus
+    message: str
+    type: str
+    param: str | None
+    code: str
+    retry_after_s: float | None
+
+    @property
+    def expected(self) -> bool:
+        """Whether this error has a row, that is, whether its message is meant for clients."""
+        return self.status is not HTTPStatus.INTERNAL_SERVER_ERROR
+
+    def body(self) -> ErrorAnswer:
+        """The envelope that every error travels in."""
+        detail = ErrorDetail(message=self.message, type=self.type, param=self.param, code=self.code)
+        return ErrorAnswer(error=detail)
+
+
+def row_of(kind: type[BaseException]) -> Row | None:
+    """The row of the nearest class above ``kind`` that has one."""
+    return next((ROWS[step] for step in kind.__mro__ if step in ROWS), None)
+
+
+def refuse(error: Exception, *, openai: bool = False) -> Refusal:
+    """How ``error`` is answered; an error without a row is a 500 without detail."""
+    row = row_of(type(error))
+    if row is None:
+        return Refusal(
+            _UNEXPECTED.status, _UNEXPECTED_MESSAGE, _UNEXPECTED.type, None, _UNEXPECTED.code, None
+        )
+    status = row.status
+    if openai and status is HTTPStatus.UNPROCESSABLE_ENTITY:
+        status = HTTPStatus.BAD_REQUEST
+    return Refusal(
+        status=status,
+        message=str(error),
+        type=row.type,
+        param=_param(error),
+        code=getattr(error, "code", None) or row.code,
+        retry_after_s=getattr(error, "retry_after_s", None),
+    )
+
+
+def _param(error: Exception) -> str | None:
+    if isinstance(error, stores.InvalidFilter):
+        return "filter"
+    return getattr(error, "param", None)

@@ -1,0 +1,93 @@
+"""Collections: create, list, describe, delete."""
+
+from http import HTTPStatus
+
+from api.errors import InvalidRequest
+from api.http.routing import Call, Reply
+from api.schemas import (
+    CollectionAnswer,
+    CollectionList,
+    CollectionPatch,
+    CollectionRequest,
+    Deleted,
+    NoQuery,
+)
+from api.services.models import Models
+from index.rows import CollectionSettings
+from index.store import Store
+
+
+async def put(call: Call[CollectionRequest, NoQuery]) -> Reply:
+    """Create; 200 if it exists with these settings."""
+    settings = _settings(call.path["name"], call.body, call.services.models)
+    store, created = await call.services.catalog.create(settings)
+    status = HTTPStatus.CREATED if created else HTTPStatus.OK
+    return Reply(await _describe(store), status)
+
+
+async def get(call: Call[None, NoQuery]) -> CollectionAnswer:
+    """Settings and sizes."""
+    return await _describe(call.services.catalog.get(call.path["name"]))
+
+
+async def patch(call: Call[CollectionPatch, NoQuery]) -> CollectionAnswer:
+    """Change the description."""
+    store = call.services.catalog.get(call.path["name"])
+    await store.describe(call.body.description)
+    return await _describe(store)
+
+
+async def delete(call: Call[None, NoQuery]) -> Deleted:
+    """Delete a collection and all that is in it."""
+    name = call.path["name"]
+    if name not in call.services.catalog.names():
+        return Deleted(deleted=0)
+    await call.services.catalog.drop(name)
+    return Deleted(deleted=1)
+
+
+async def list_all(call: Call[None, NoQuery]) -> CollectionList:
+    """All collections."""
+    catalog = call.services.catalog
+    return CollectionList(collections=[await _describe(catalog.get(name)) for name in catalog.names()])
+
+
+def _settings(name: str, request: CollectionRequest, models: Models) -> CollectionSettings:
+    """With ``dim`` the clients bring their vectors; else a model embeds, the default one unless named."""
+    if request.dim is not None:
+        if request.model is not None:
+            raise InvalidRequest(
+                "send `model` or `dim`, not both: a model has its own dimension", param="dim"
+            )
+        return CollectionSettings(
+            name=name, dim=request.dim, metric=request.metric, description=request.description
+        )
+    if request.model is None and models.default is None:
+        raise InvalidRequest(
+            "this service runs without an embedding model: send `dim` and bring your own vectors", param="dim"
+        )
+    card = models.embedder(request.model).card
+    return CollectionSettings(
+        name=name,
+        dim=card.dim,
+        metric=request.metric,
+        model=card.name,
+        model_revision=card.revision,
+        model_sha256=card.sha256,
+        description=request.description,
+    )
+
+
+async def _describe(store: Store) -> CollectionAnswer:
+    settings, sizes = store.settings, await store.statistics()
+    return CollectionAnswer(
+        name=settings.name,
+        dim=settings.dim,
+        metric=settings.metric,
+        model=settings.model,
+        model_revision=settings.model_revision,
+        description=settings.description,
+        documents=sizes.documents,
+        points=sizes.points,
+        size_bytes=sizes.size_bytes,
+    )

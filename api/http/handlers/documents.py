@@ -1,0 +1,137 @@
+"""Documents: write, read, list, delete; JSON or multipart, at once or as a job."""
+
+import uuid
+from http import HTTPStatus
+
+from api.errors import InvalidRequest, NotFound, PayloadTooLarge
+from api.http.handlers.jobs import describe_job, outcome_answer
+from api.http.routing import Call, Reply
+from api.http.uploads import receive_files
+from api.schemas import (
+    UNSET,
+    Deleted,
+    DocumentAnswer,
+    DocumentOutcomes,
+    DocumentPage,
+    DocumentPageQuery,
+    DocumentQuery,
+    DocumentRequest,
+    DocumentsDelete,
+    DocumentsRequest,
+    IngestQuery,
+    JobAccepted,
+    NoQuery,
+)
+from api.services.ingest import Incoming
+from index.filters import parse_filter
+from index.rows import StoredDocument
+from index.store import Store
+
+_MEDIA_TYPES = {
+    "text": "text/plain",
+    "markdown": "text/markdown",
+    "html": "text/html",
+    "pdf": "application/pdf",
+}
+
+
+async def post(call: Call[DocumentsRequest | None, IngestQuery]) -> Reply:
+    """Write documents; 202 and a job unless ?wait=true."""
+    store = call.services.catalog.get(call.path["name"])
+    if call.body is None:
+        async with receive_files(call.request, call.services.settings) as documents:
+            return await _ingest(call, store, documents)
+    limit = call.services.settings.max_documents_per_request
+    if len(call.body.documents) > limit:
+        raise PayloadTooLarge(
+            f"{len(call.body.documents)} documents in one request, the limit is {limit}", param="documents"
+        )
+    documents = [_incoming(number, document) for number, document in enumerate(call.body.documents)]
+    return await _ingest(call, store, documents)
+
+
+async def get(call: Call[None, DocumentQuery]) -> DocumentAnswer:
+    """One document; ?include=text brings its text."""
+    store = call.services.catalog.get(call.path["name"])
+    with_text = call.query.include == "text"
+    document = await store.document(call.path["id"], with_text=with_text)
+    if document is None:
+        raise NotFound(f"collection {store.settings.name!r} has no document {call.path['id']!r}")
+    return _describe(document, with_text=with_text)
+
+
+async def list_page(call: Call[None, DocumentPageQuery]) -> DocumentPage:
+    """Documents by id, page by page."""
+    store = call.services.catalog.get(call.path["name"])
+    page = await store.documents(call.query.limit, call.query.after)
+    full = len(page) == call.query.limit
+    return DocumentPage(
+        documents=[_describe(document, with_text=False) for document in page],
+        next=page[-1].id if full else None,
+    )
+
+
+async def delete(call: Call[None, NoQuery]) -> Deleted:
+    """Delete one document."""
+    store = call.services.catalog.get(call.path["name"])
+    return Deleted(deleted=await store.delete([call.path["id"]]))
+
+
+async def delete_many(call: Call[DocumentsDelete, NoQuery]) -> Deleted:
+    """Delete documents by ids or filter."""
+    store = call.services.catalog.get(call.path["name"])
+    return Deleted(deleted=await delete_selected(store, call.body.ids, call.body.filter))
+
+
+async def delete_selected(store: Store, ids: list[str] | None, condition: dict[str, object] | None) -> int:
+    """Delete by ids or by filter: exactly one of them, so that nothing is deleted by accident."""
+    if (ids is None) == (condition is None):
+        raise InvalidRequest("send either `ids` or `filter`", param="ids")
+    if condition is not None:
+        return await store.delete_matching(parse_filter(condition))
+    return await store.delete(ids or [])
+
+
+async def _ingest(
+    call: Call[DocumentsRequest | None, IngestQuery], store: Store, documents: list[Incoming]
+) -> Reply:
+    if call.query.wait:
+        outcomes = await call.services.ingestor.ingest(store, documents)
+        return Reply(DocumentOutcomes(documents=[outcome_answer(outcome) for outcome in outcomes]))
+    job_id = await call.services.jobs.submit(store, documents)
+    return Reply(JobAccepted(job=await describe_job(store, job_id)), HTTPStatus.ACCEPTED)
+
+
+def _incoming(number: int, document: DocumentRequest) -> Incoming:
+    where = f"documents.{number}"
+    if (document.text is None) == (document.data is None):
+        raise InvalidRequest(f"{where}: send either `text` or `data`", param=where)
+    if document.text is not None and not document.text.strip():
+        raise InvalidRequest(f"{where}: `text` is empty", param=f"{where}.text")
+    if document.data is not None and document.format is None:
+        raise InvalidRequest(f"{where}: `data` needs its `format`", param=f"{where}.format")
+    return Incoming(
+        id=document.id or uuid.uuid4().hex,
+        text=document.text,
+        data=document.data,
+        media_type=_MEDIA_TYPES[document.format or "text"],
+        title=document.title,
+        metadata=document.metadata,
+        password=document.password,
+    )
+
+
+def _describe(document: StoredDocument, *, with_text: bool) -> DocumentAnswer:
+    return DocumentAnswer(
+        id=document.id,
+        title=document.title,
+        metadata=dict(document.metadata),
+        version=document.version,
+        passages=document.passages,
+        tokens=document.tokens,
+        characters=document.characters,
+        media_type=document.media_type,
+        created_at=document.created_at,
+        updated_at=document.updated_at,
+        text=(document.text or "") if with_text else UNSET,
+    )

@@ -1,0 +1,47 @@
+"""GET /v1/jobs/{id}: how far a job is."""
+
+from api.errors import NotFound
+from api.http.routing import Call
+from api.schemas import UNSET, DocumentOutcome, JobAnswer, NoQuery
+from api.services.ingest import Outcome
+from api.services.jobs import collection_of
+from index.store import Store
+
+
+async def get(call: Call[None, NoQuery]) -> JobAnswer:
+    """How far a job is."""
+    job_id = call.path["id"]
+    name = collection_of(job_id)
+    if name not in call.services.catalog.names():
+        raise NotFound(f"there is no job {job_id!r}", code="job_not_found")
+    return await describe_job(call.services.catalog.get(name), job_id)
+
+
+async def describe_job(store: Store, job_id: str) -> JobAnswer:
+    """A job and, once it is finished, what became of its documents."""
+    job = await store.job(job_id)
+    if job is None:
+        raise NotFound(f"there is no job {job_id!r}", code="job_not_found")
+    finished = job.finished_at is not None
+    results = await store.job_results(job_id) if finished else []
+    return JobAnswer(
+        id=job.id,
+        collection=store.settings.name,
+        status="finished" if finished else "running",
+        total=job.total,
+        done=job.done,
+        failed=job.failed,
+        created_at=job.created_at,
+        finished_at=job.finished_at,
+        documents=[outcome_answer(Outcome(**result)) for result in results if result] if finished else UNSET,
+    )
+
+
+def outcome_answer(outcome: Outcome) -> DocumentOutcome:
+    return DocumentOutcome(
+        id=outcome.id,
+        status=outcome.status,
+        passages=outcome.passages,
+        tokens=outcome.tokens,
+        error=outcome.error if outcome.error is not None else UNSET,
+    )

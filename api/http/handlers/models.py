@@ -1,0 +1,22 @@
+"""GET /v1/models: embedding models, the generator, and the generator over each collection."""
+
+from api.http.routing import Call
+from api.schemas import ModelCardAnswer, ModelList, NoQuery
+
+_CREATED = 0  # models are configured, not created: the field is there because OpenAI's clients read it
+
+
+async def list_models(call: Call[None, NoQuery]) -> ModelList:
+    """Models that requests may name."""
+    models = call.services.models
+    generators = [models.generator_name] + [
+        f"{models.generator_name}@{name}" for name in call.services.catalog.names()
+    ]
+    return ModelList(
+        data=[_card(name, "embedding") for name in models.embedders]
+        + [_card(name, "generator") for name in generators]
+    )
+
+
+def _card(name: str, kind: str) -> ModelCardAnswer:
+    return ModelCardAnswer(id=name, created=_CREATED, owned_by="embedd", kind=kind)  # type: ignore[arg-type]

@@ -1,0 +1,95 @@
+"""Points: rows whose vectors the client brings, and passages read back one by one."""
+
+from collections.abc import Sequence
+
+from api.errors import PayloadTooLarge
+from api.http import wire
+from api.http.handlers.documents import delete_selected
+from api.http.routing import Call
+from api.schemas import (
+    UNSET,
+    Count,
+    Deleted,
+    Include,
+    NoQuery,
+    PointAnswer,
+    PointList,
+    PointPage,
+    PointRequest,
+    PointsDelete,
+    PointsGet,
+    PointsRequest,
+    PointsScroll,
+    Upserted,
+)
+from index.filters import parse_filter
+from index.rows import Document, Passage, StoredPoint
+
+
+async def post(call: Call[PointsRequest, NoQuery]) -> Upserted:
+    """Write points with their own vectors."""
+    store = call.services.catalog.get(call.path["name"])
+    points, limit = call.body.points, call.services.settings.max_points_per_request
+    if len(points) > limit:
+        raise PayloadTooLarge(f"{len(points)} points in one request, the limit is {limit}", param="points")
+    await store.upsert([_document(number, point) for number, point in enumerate(points)])
+    return Upserted(upserted=len(points))
+
+
+async def get(call: Call[PointsGet, NoQuery]) -> PointList:
+    """Points by id, in the order asked."""
+    store = call.services.catalog.get(call.path["name"])
+    found = await store.points(call.body.ids, with_vectors="vector" in call.body.include)
+    return PointList(points=[_describe(point, call.body.include) for point in found])
+
+
+async def delete(call: Call[PointsDelete, NoQuery]) -> Deleted:
+    """Delete points by ids or filter."""
+    store = call.services.catalog.get(call.path["name"])
+    return Deleted(deleted=await delete_selected(store, call.body.ids, call.body.filter))
+
+
+async def scroll(call: Call[PointsScroll, NoQuery]) -> PointPage:
+    """All points, page by page."""
+    store = call.services.catalog.get(call.path["name"])
+    body = call.body
+    condition = parse_filter(body.filter) if body.filter is not None else None
+    found, after = await store.scroll(
+        body.limit, body.after, condition, with_vectors="vector" in body.include
+    )
+    return PointPage(points=[_describe(point, body.include) for point in found], next=after)
+
+
+async def count(call: Call[None, NoQuery]) -> Count:
+    """How many points there are."""
+    return Count(count=await call.services.catalog.get(call.path["name"]).count())
+
+
+def _document(number: int, point: PointRequest) -> Document:
+    text = point.text
+    passage = Passage(
+        text=text,
+        start=0,
+        end=len(text or ""),
+        vector=wire.vector_of(point.vector, f"points.{number}.vector"),
+    )
+    return Document(
+        id=point.id,
+        title=point.title or "",
+        text=text,
+        metadata=point.metadata,
+        passages=(passage,),
+        is_point=True,
+    )
+
+
+def _describe(point: StoredPoint, include: Sequence[Include]) -> PointAnswer:
+    return PointAnswer(
+        id=point.id,
+        document_id=point.document_id,
+        version=point.version,
+        title=point.title,
+        text=point.text if "text" in include else UNSET,
+        metadata=dict(point.metadata) if "metadata" in include else UNSET,
+        vector=point.vector if "vector" in include else UNSET,
+    )

@@ -1,0 +1,80 @@
+"""Search by words, by vector, or by both."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+
+from api.http import wire
+from api.http.routing import Call
+from api.schemas import (
+    UNSET,
+    Include,
+    NoQuery,
+    SearchAnswer,
+    SearchBatchAnswer,
+    SearchBatchRequest,
+    SearchHit,
+    SearchRequest,
+)
+from api.services.retrieve import Retriever, Search
+from index.filters import parse_filter
+from index.rows import Hit
+from index.store import Store
+
+
+async def search(call: Call[SearchRequest, NoQuery]) -> SearchAnswer:
+    """Search by words, by vector, or both."""
+    store = call.services.catalog.get(call.path["name"])
+    return await _search(call.services.retriever, store, call.body, _read(call.body))
+
+
+async def search_batch(call: Call[SearchBatchRequest, NoQuery]) -> SearchBatchAnswer:
+    """Several searches in one request.
+
+    All searches are checked before the first one runs.
+    """
+    store = call.services.catalog.get(call.path["name"])
+    searches = [(request, _read(request)) for request in call.body.searches]
+    answers = await asyncio.gather(
+        *(_search(call.services.retriever, store, request, wanted) for request, wanted in searches)
+    )
+    return SearchBatchAnswer(results=list(answers))
+
+
+async def _search(retriever: Retriever, store: Store, request: SearchRequest, wanted: Search) -> SearchAnswer:
+    began = time.perf_counter()
+    result = await retriever.retrieve(store, wanted)
+    return SearchAnswer(
+        hits=[_describe(hit, request.include) for hit in result.hits],
+        took_ms=round((time.perf_counter() - began) * 1000, 3),
+        plan=result.plan,
+    )
+
+
+def _read(request: SearchRequest) -> Search:
+    return Search(
+        k=request.k,
+        mode=request.mode,
+        text=request.query,
+        vector=None if request.vector is None else wire.vector_of(request.vector, "vector"),
+        filter=None if request.filter is None else parse_filter(request.filter),
+        min_score=request.min_score,
+        exact=request.exact,
+        with_vectors="vector" in request.include,
+    )
+
+
+def _describe(hit: Hit, include: Sequence[Include]) -> SearchHit:
+    return SearchHit(
+        id=hit.id,
+        document_id=hit.document_id,
+        score=hit.score,
+        title=hit.title,
+        start=hit.start,
+        end=hit.end,
+        scores=dict(hit.scores),
+        page=hit.page if hit.page is not None else UNSET,
+        text=hit.text if "text" in include else UNSET,
+        metadata=dict(hit.metadata) if "metadata" in include else UNSET,
+        vector=hit.vector if "vector" in include else UNSET,
+    )

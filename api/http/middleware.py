@@ -1,0 +1,108 @@
+"""Around every request: an id, a log line, and errors turned into the one envelope clients know."""
+
+import math
+import re
+import time
+import uuid
+from http import HTTPStatus
+
+import structlog
+from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler as AiohttpHandler
+
+from api.errors import MalformedRequest, NotFound, PayloadTooLarge, Refusal, refuse
+from api.http import wire
+from api.http.routing import HEADER_REQUEST_ID, OPENAI_ROUTE, REQUEST_ID
+
+log = structlog.get_logger()
+
+_SAFE_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
+_QUIET = frozenset({"/healthz", "/readyz"})
+_CLIENT_LEFT = 499  # as nginx logs a request whose client closed the connection
+
+
+@web.middleware
+async def identify(request: web.Request, handler: AiohttpHandler) -> web.StreamResponse:
+    """Take the client's request id or make one, bind it to the log, and write one line at the end."""
+    request[REQUEST_ID] = _request_id(request)
+    with structlog.contextvars.bound_contextvars(request_id=request[REQUEST_ID]):
+        began = time.perf_counter()
+        status = _CLIENT_LEFT
+        try:
+            response = await handler(request)
+            status = response.status
+            return response
+        finally:
+            _log_request(request, status, time.perf_counter() - began)
+
+
+@web.middleware
+async def answer_errors(request: web.Request, handler: AiohttpHandler) -> web.StreamResponse:
+    """Answer whatever a handler raises; what nobody foresaw is logged with its traceback."""
+    try:
+        return await handler(request)
+    except web.HTTPException as error:
+        if error.status < HTTPStatus.BAD_REQUEST:
+            raise
+        return _framework_error(error, request)
+    except Exception as error:
+        refusal = refuse(error, openai=request.get(OPENAI_ROUTE, False))
+        if not refusal.expected:
+            log.exception("request_failed", method=request.method, path=request.path)
+        return error_response(refusal, request)
+
+
+async def stamp(request: web.Request, response: web.StreamResponse) -> None:
+    """Every response carries the request's id, streams included."""
+    if REQUEST_ID in request:
+        response.headers[HEADER_REQUEST_ID] = request[REQUEST_ID]
+
+
+def error_response(refusal: Refusal, request: web.Request) -> web.Response:
+    payload, content_type = wire.encode(refusal.body(), request.headers.get(hdrs.ACCEPT, ""))
+    response = web.Response(body=payload, status=refusal.status, content_type=content_type)
+    if refusal.retry_after_s is not None:
+        response.headers[hdrs.RETRY_AFTER] = str(max(1, math.ceil(refusal.retry_after_s)))
+    return response
+
+
+def _framework_error(error: web.HTTPException, request: web.Request) -> web.Response:
+    """What aiohttp itself refuses: no such path, wrong method, a body over its limit, a bad request line."""
+    response = error_response(refuse(_translate(error, request)), request)
+    response.set_status(error.status)
+    if isinstance(error, web.HTTPMethodNotAllowed):
+        response.headers[hdrs.ALLOW] = ", ".join(sorted(error.allowed_methods))
+    return response
+
+
+def _translate(error: web.HTTPException, request: web.Request) -> Exception:
+    if isinstance(error, web.HTTPNotFound):
+        return NotFound(f"no such path: {request.path}; /docs lists them", code="route_not_found")
+    if isinstance(error, web.HTTPMethodNotAllowed):
+        allowed = ", ".join(sorted(error.allowed_methods))
+        return MalformedRequest(
+            f"{request.path} does not take {error.method}; it takes {allowed}", code="method_not_allowed"
+        )
+    if isinstance(error, web.HTTPRequestEntityTooLarge):
+        return PayloadTooLarge(
+            f"the body is larger than max_json_bytes allows: {error.text}; send it in parts",
+            code="body_too_large",
+        )
+    return MalformedRequest(error.reason)
+
+
+def _request_id(request: web.Request) -> str:
+    given = request.headers.get(HEADER_REQUEST_ID, "")
+    return given if _SAFE_ID.fullmatch(given) else uuid.uuid4().hex
+
+
+def _log_request(request: web.Request, status: int, seconds: float) -> None:
+    write = log.debug if request.path in _QUIET else log.info
+    write(
+        "request_answered",
+        method=request.method,
+        path=request.path,
+        status=status,
+        ms=round(seconds * 1000, 1),
+        remote=request.remote,
+    )

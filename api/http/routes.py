@@ -1,0 +1,80 @@
+"""The public contract on one screen: every route, who serves it, what it takes and what it answers."""
+
+from http import HTTPStatus
+
+from api import schemas as s
+from api.http.handlers import (
+    chat,
+    collections,
+    docs,
+    documents,
+    embeddings,
+    health,
+    jobs,
+    models,
+    points,
+    search,
+)
+from api.http.routing import Route
+
+_ONE = "/v1/collections/{name}"
+_DOCUMENTS = f"{_ONE}/documents"
+_POINTS = f"{_ONE}/points"
+
+ROUTES: tuple[Route, ...] = (
+    Route("GET", "/", docs.to_docs, "text/html", status=HTTPStatus.FOUND),
+    Route("GET", "/healthz", health.live, s.Health),
+    Route("GET", "/readyz", health.ready, s.Readiness),
+    Route("GET", "/openapi.json", docs.openapi, "application/json"),
+    Route("GET", "/docs", docs.page, "text/html"),
+    Route("GET", "/v1/info", health.info, s.Info),
+    Route("GET", "/v1/models", models.list_models, s.ModelList, openai=True),
+    Route(
+        "POST", "/v1/embeddings", embeddings.embed, s.EmbeddingsAnswer, body=s.EmbeddingsRequest, openai=True
+    ),
+    Route(
+        "POST",
+        "/v1/chat/completions",
+        chat.complete,
+        s.ChatAnswer,
+        body=s.ChatRequest,
+        openai=True,
+        chunk=s.ChatChunk,
+    ),
+    Route("GET", "/v1/collections", collections.list_all, s.CollectionList),
+    Route(
+        "PUT",
+        f"{_ONE}",
+        collections.put,
+        s.CollectionAnswer,
+        body=s.CollectionRequest,
+        status=HTTPStatus.CREATED,
+    ),
+    Route("GET", f"{_ONE}", collections.get, s.CollectionAnswer),
+    Route("PATCH", f"{_ONE}", collections.patch, s.CollectionAnswer, body=s.CollectionPatch),
+    Route("DELETE", f"{_ONE}", collections.delete, s.Deleted),
+    Route(
+        "POST",
+        f"{_DOCUMENTS}",
+        documents.post,
+        s.DocumentOutcomes,
+        body=s.DocumentsRequest,
+        query=s.IngestQuery,
+        multipart=True,
+        accepted=s.JobAccepted,
+    ),
+    Route("GET", f"{_DOCUMENTS}", documents.list_page, s.DocumentPage, query=s.DocumentPageQuery),
+    Route("POST", f"{_DOCUMENTS}/delete", documents.delete_many, s.Deleted, body=s.DocumentsDelete),
+    Route("GET", f"{_DOCUMENTS}/{{id:.+}}", documents.get, s.DocumentAnswer, query=s.DocumentQuery),
+    Route("DELETE", f"{_DOCUMENTS}/{{id:.+}}", documents.delete, s.Deleted),
+    Route("POST", f"{_POINTS}", points.post, s.Upserted, body=s.PointsRequest),
+    Route("POST", f"{_POINTS}/get", points.get, s.PointList, body=s.PointsGet),
+    Route("POST", f"{_POINTS}/delete", points.delete, s.Deleted, body=s.PointsDelete),
+    Route("POST", f"{_POINTS}/scroll", points.scroll, s.PointPage, body=s.PointsScroll),
+    Route("GET", f"{_POINTS}/count", points.count, s.Count),
+    Route("POST", f"{_ONE}/search", search.search, s.SearchAnswer, body=s.SearchRequest),
+    Route(
+        "POST", f"{_ONE}/search/batch", search.search_batch, s.SearchBatchAnswer, body=s.SearchBatchRequest
+    ),
+    Route("GET", "/v1/jobs/{id}", jobs.get, s.JobAnswer),
+)

@@ -1,0 +1,112 @@
+"""What a route is, and how one becomes an aiohttp handler: decode, call, encode.
+
+A handler is a coroutine of one argument, the `Call`: typed body, typed query, path values and the services
+it may use. It returns a struct, a `Reply` when the status is not 200, or a prepared stream.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any, Generic, TypeVar
+
+from aiohttp import web
+from msgspec import Struct
+
+from api.http import wire
+from api.schemas import NoQuery
+from api.services.container import Services
+
+BodyT = TypeVar("BodyT")
+QueryT = TypeVar("QueryT")
+
+REQUEST_ID = web.RequestKey("request_id", str)
+OPENAI_ROUTE = web.RequestKey("openai_route", bool)
+HEADER_REQUEST_ID = "x-request-id"
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Generic[BodyT, QueryT]):
+    """One request, decoded and checked."""
+
+    body: BodyT
+    query: QueryT
+    path: Mapping[str, str]
+    services: Services
+    request: web.Request
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer with its status and further headers."""
+
+    answer: Struct
+    status: HTTPStatus = HTTPStatus.OK
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+Handled = Struct | Reply | web.StreamResponse
+Handler = Callable[[Call[Any, Any]], Awaitable[Handled]]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One line of the public contract; router, validation and OpenAPI all come from it.
+
+    ``answer`` is a schema or the media type of what is no struct; ``chunk`` the schema of a stream's events
+    and ``accepted`` that of a 202. ``openai`` routes answer 400 where others say 422.
+    """
+
+    method: str
+    path: str
+    handler: Handler
+    answer: type[Struct] | str
+    body: type[Struct] | None = None
+    query: type[Struct] = NoQuery
+    status: HTTPStatus = HTTPStatus.OK
+    openai: bool = False
+    multipart: bool = False
+    chunk: type[Struct] | None = None
+    accepted: type[Struct] | None = None
+
+    @property
+    def summary(self) -> str:
+        """The first line of its handler's docstring."""
+        return (self.handler.__doc__ or "").partition("\n")[0].rstrip(".")
+
+    @property
+    def tag(self) -> str:
+        """The file of handlers it belongs to."""
+        return self.handler.__module__.rpartition(".")[2]
+
+
+def serve_route(route: Route, services: Services) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    """The aiohttp handler of ``route``."""
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        request[OPENAI_ROUTE] = route.openai
+        call = Call(
+            body=await _body(route, request),
+            query=wire.read_query(request, route.query),
+            path=request.match_info,
+            services=services,
+            request=request,
+        )
+        return _response(await route.handler(call), route, request.headers.get("Accept", ""))
+
+    return handle
+
+
+async def _body(route: Route, request: web.Request) -> Struct | None:
+    if route.body is None or (route.multipart and request.content_type == "multipart/form-data"):
+        return None
+    return await wire.read_body(request, route.body)
+
+
+def _response(handled: Handled, route: Route, accept: str) -> web.StreamResponse:
+    if isinstance(handled, web.StreamResponse):
+        return handled
+    reply = handled if isinstance(handled, Reply) else Reply(handled, route.status)
+    payload, content_type = wire.encode(reply.answer, accept)
+    return web.Response(
+        body=payload, status=reply.status, content_type=content_type, headers=dict(reply.headers)
+    )

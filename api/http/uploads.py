@@ -1,0 +1,116 @@
+"""Multipart uploads: files go to disk as they arrive and never lie in memory whole.
+
+Parts: one or more ``file`` (its filename is the document's id), ``metadata`` (JSON, for all files of the
+request) and ``password``. What is not kept by a job is removed when the request ends.
+"""
+
+import asyncio
+import shutil
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from aiohttp import BodyPartReader, web
+
+from api.errors import InvalidRequest, MalformedRequest, PayloadTooLarge
+from api.services.ingest import Incoming
+from api.settings import Settings
+
+_SPOOL = "spool"
+_FIELD_BYTES = 1 << 20
+_CHUNK_BYTES = 1 << 18
+
+
+def open_spool(data: Path) -> None:
+    """Make the folder of running uploads, empty: what a crash left there was never acknowledged."""
+    shutil.rmtree(data / _SPOOL, ignore_errors=True)
+    (data / _SPOOL).mkdir(parents=True)
+
+
+@dataclass(slots=True)
+class _Form:
+    files: list[Incoming] = field(default_factory=list)
+    metadata: dict[str, Any] = field(default_factory=dict)
+    password: str | None = None
+
+
+@asynccontextmanager
+async def receive_files(request: web.Request, settings: Settings) -> AsyncIterator[list[Incoming]]:
+    """The uploaded documents, in order; their files are gone when the block ends.
+
+    Raises:
+        MalformedRequest: the body is not well-formed multipart.
+        InvalidRequest: no file, a file without a name, or a part that nobody knows.
+        PayloadTooLarge: a file or the number of files over its limit.
+    """
+    with tempfile.TemporaryDirectory(dir=settings.data / _SPOOL) as folder:
+        form = await _read_form(request, Path(folder), settings)
+        if not form.files:
+            raise InvalidRequest("the form has no part named `file`", param="file")
+        yield [replace(file, metadata=form.metadata, password=form.password) for file in form.files]
+
+
+async def _read_form(request: web.Request, folder: Path, settings: Settings) -> _Form:
+    form = _Form()
+    try:
+        reader = await request.multipart()
+        while (part := await reader.next()) is not None:
+            if not isinstance(part, BodyPartReader):
+                raise MalformedRequest("a part of the form is multipart itself: send plain files")
+            await _read_part(part, form, folder, settings)
+    except (ValueError, AssertionError) as error:
+        raise MalformedRequest(f"the form cannot be read: {error}", code="malformed_body") from error
+    return form
+
+
+async def _read_part(part: BodyPartReader, form: _Form, folder: Path, settings: Settings) -> None:
+    if part.name == "file":
+        if len(form.files) == settings.max_documents_per_request:
+            raise PayloadTooLarge(f"more than {len(form.files)} files in one request", param="file")
+        form.files.append(await _save(part, folder / str(len(form.files)), settings.max_file_bytes))
+    elif part.name == "metadata":
+        form.metadata = _metadata(await _read_field(part))
+    elif part.name == "password":
+        form.password = (await _read_field(part)).decode()
+    else:
+        raise InvalidRequest(
+            f"the form has an unknown part {part.name!r}: it takes `file`, `metadata` and `password`",
+            param=part.name,
+        )
+
+
+async def _save(part: BodyPartReader, place: Path, limit: int) -> Incoming:
+    if not part.filename:
+        raise InvalidRequest("a part named `file` needs a filename: it is the document's id", param="file")
+    size = 0
+    with await asyncio.to_thread(place.open, "wb") as file:
+        while chunk := await part.read_chunk(_CHUNK_BYTES):
+            size += len(chunk)
+            if size > limit:
+                raise PayloadTooLarge(f"{part.filename!r} is larger than {limit} bytes", param="file")
+            await asyncio.to_thread(file.write, chunk)
+    return Incoming(
+        id=part.filename, upload=place, filename=part.filename, media_type=part.headers.get("Content-Type")
+    )
+
+
+async def _read_field(part: BodyPartReader) -> bytes:
+    body = bytearray()
+    while chunk := await part.read_chunk(_CHUNK_BYTES):
+        body += chunk
+        if len(body) > _FIELD_BYTES:
+            raise PayloadTooLarge(
+                f"the part {part.name!r} is larger than {_FIELD_BYTES} bytes", param=part.name
+            )
+    return bytes(body)
+
+
+def _metadata(body: bytes) -> dict[str, Any]:
+    try:
+        return msgspec.json.decode(body, type=dict[str, Any])
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise InvalidRequest(f"`metadata` must be a JSON object: {error}", param="metadata") from error

@@ -1,0 +1,134 @@
+"""Bytes to typed requests and typed answers to bytes: JSON and msgpack, by Content-Type and Accept.
+
+Knows no route and no use case. Vectors arrive as lists, base64 or raw little-endian float32 and become
+float32 arrays in `vector_of`; they leave as lists in JSON and as raw bytes in msgpack.
+"""
+
+import base64
+import binascii
+import re
+from typing import Any, TypeVar, get_type_hints
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+from aiohttp import web
+
+from api.errors import InvalidRequest, MalformedRequest, UnsupportedMedia
+
+T = TypeVar("T")
+
+JSON = "application/json"
+MSGPACK = "application/msgpack"
+
+_PATH = re.compile(r" - at `(?:key in )?\$\.?(?P<path>[^`]*)`$")
+_UNKNOWN = re.compile(r"unknown field `(?P<field>[^`]*)`")
+
+
+async def read_body(request: web.Request, kind: type[T]) -> T:
+    """The request's body as a checked ``kind``.
+
+    Raises:
+        UnsupportedMedia: neither JSON nor msgpack.
+        MalformedRequest: the bytes cannot be decoded.
+        InvalidRequest: they can, and a field is missing, unknown, of the wrong type or out of range.
+    """
+    body = await request.read()
+    if request.content_type == MSGPACK:
+        return _decode(lambda: msgspec.msgpack.decode(body, type=kind), "msgpack")
+    if request.content_type in (JSON, "application/octet-stream") or request.content_type.endswith("+json"):
+        return _decode(lambda: msgspec.json.decode(body, type=kind), "JSON")
+    raise UnsupportedMedia(
+        f"Content-Type is {request.content_type!r}: send {JSON} or {MSGPACK}", code="unsupported_media_type"
+    )
+
+
+def read_query(request: web.Request, kind: type[T]) -> T:
+    """The address line's parameters as a checked ``kind``; ``?wait`` alone means true.
+
+    Raises:
+        InvalidRequest: an unknown parameter or a value of the wrong type.
+    """
+    hints = get_type_hints(kind)
+    values = {
+        name: "true" if value == "" and hints.get(name) is bool else value
+        for name, value in request.query.items()
+    }
+    try:
+        return msgspec.convert(values, kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise _invalid(error) from error
+
+
+def encode(answer: msgspec.Struct, accept: str) -> tuple[bytes, str]:
+    """The answer's bytes and their Content-Type: msgpack if asked for, else JSON."""
+    if wants_msgpack(accept):
+        return msgspec.msgpack.encode(answer, enc_hook=_raw_vector), MSGPACK
+    return encode_json(answer), JSON
+
+
+def encode_json(answer: Any) -> bytes:
+    return msgspec.json.encode(answer, enc_hook=_vector_list)
+
+
+def wants_msgpack(accept: str) -> bool:
+    return MSGPACK in accept
+
+
+def vector_of(value: object, param: str) -> npt.NDArray[np.float32]:
+    """A client's vector as float32 (dim,); its length and values are checked by the index.
+
+    Raises:
+        InvalidRequest: not numbers, not base64, or bytes that are no whole number of float32.
+    """
+    if isinstance(value, str):
+        value = _from_base64(value, param)
+    if isinstance(value, bytes):
+        if len(value) % 4:
+            raise InvalidRequest(f"{param} has {len(value)} bytes, not a multiple of 4", param=param)
+        return np.frombuffer(value, dtype="<f4").astype(np.float32)
+    if not isinstance(value, list) or not all(type(number) in (int, float) for number in value):
+        raise InvalidRequest(f"{param} must be numbers, base64 or raw float32", param=param)
+    with np.errstate(over="ignore"):
+        return np.array(value, dtype=np.float64).astype(np.float32)
+
+
+def base64_of(vector: npt.NDArray[np.float32]) -> str:
+    """Little-endian float32 in base64, as OpenAI's clients decode it."""
+    return base64.b64encode(vector.astype("<f4").tobytes()).decode("ascii")
+
+
+def _from_base64(value: str, param: str) -> bytes:
+    try:
+        return base64.b64decode(value, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise InvalidRequest(f"{param} is not valid base64: {error}", param=param) from error
+
+
+def _decode(decode: Any, name: str) -> Any:
+    try:
+        return decode()
+    except msgspec.ValidationError as error:
+        raise _invalid(error) from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise MalformedRequest(f"the body is not valid {name}: {error}", code="malformed_body") from error
+
+
+def _invalid(error: msgspec.ValidationError) -> InvalidRequest:
+    message = str(error)
+    path = _PATH.search(message)
+    unknown = _UNKNOWN.search(message)
+    parts = [part for part in (path and path["path"], unknown and unknown["field"]) if part]
+    return InvalidRequest(message.replace("`$.", "`"), param=".".join(parts) or None)
+
+
+def _vector_list(value: object) -> Any:
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    raise NotImplementedError(f"cannot encode {type(value).__name__}")
+
+
+def _raw_vector(value: object) -> Any:
+    if isinstance(value, np.ndarray):
+        return value.astype("<f4").tobytes()
+    raise NotImplementedError(f"cannot encode {type(value).__name__}")

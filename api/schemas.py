@@ -1,0 +1,467 @@
+"""The public contract as types: every body the service reads or writes.
+
+One struct serves validation, encoding and the OpenAPI page. Requests refuse unknown fields, except the
+OpenAI-shaped ones, which take and ignore what their clients send. Answers leave out what is not set.
+"""
+
+from typing import Annotated, Any, Literal
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+Metadata = dict[str, Any]
+Filter = Annotated[
+    dict[str, Any],
+    Meta(description='Conditions on metadata, such as {"lang": "en", "year": {"$gte": 2020}}.'),
+]
+Vector = Annotated[
+    Any,
+    Meta(
+        description="Numbers, base64 of little-endian float32, or in msgpack the raw bytes.",
+        extra_json_schema={
+            "oneOf": [
+                {"type": "array", "items": {"type": "number"}},
+                {"type": "string", "contentEncoding": "base64"},
+            ]
+        },
+    ),
+]
+Id = Annotated[str, Meta(min_length=1, description="1 to 512 bytes, no control characters.")]
+K = Annotated[int, Meta(ge=1, le=10_000, description="How many results at most.")]
+PageSize = Annotated[int, Meta(ge=1, le=1_000)]
+Mode = Literal["hybrid", "dense", "lexical"]
+Include = Literal["text", "metadata", "vector"]
+
+
+class Request(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A body of our own dialect: an unknown field is an error."""
+
+
+class OpenAIRequest(Struct, frozen=True, kw_only=True):
+    """A body of OpenAI's dialect: unknown fields are ignored."""
+
+
+class Answer(Struct, frozen=True, omit_defaults=False, kw_only=True):
+    """What the service writes; fields that are UNSET are left out."""
+
+
+class ErrorDetail(Answer):
+    message: str
+    type: str
+    param: str | None
+    code: str
+
+
+class ErrorAnswer(Answer):
+    error: ErrorDetail
+
+
+# --- health, info and models ---------------------------------------------------------------------
+
+
+class Health(Answer):
+    status: Literal["ok"] = "ok"
+
+
+class Readiness(Answer):
+    ready: bool
+    reasons: list[str]
+
+
+class EmbeddingModelInfo(Answer):
+    name: str
+    source: str
+    status: str
+    reason: str | None
+    dim: int
+    max_tokens: int
+    revision: str
+    sha256: str
+
+
+class Info(Answer):
+    name: str
+    version: str
+    default_model: str | None
+    generator: str
+    models: list[EmbeddingModelInfo]
+    collections: int
+    limits: dict[str, int]
+
+
+class ModelCardAnswer(Answer):
+    id: str
+    object: Literal["model"] = "model"
+    created: int
+    owned_by: str
+    kind: Literal["embedding", "generator"]
+
+
+class ModelList(Answer):
+    object: Literal["list"] = "list"
+    data: list[ModelCardAnswer]
+
+
+# --- embeddings ----------------------------------------------------------------------------------
+
+
+class EmbeddingsRequest(OpenAIRequest):
+    input: str | list[str | int | list[int]]
+    model: str | None = None
+    encoding_format: Literal["float", "base64"] = "float"
+    dimensions: Annotated[int, Meta(ge=1)] | None = None
+    input_type: str | None = None
+    prompt_name: str | None = None
+    truncate: Literal["none", "start", "end"] = "end"
+    user: str | None = None
+
+
+class Embedding(Answer):
+    object: Literal["embedding"] = "embedding"
+    index: int
+    embedding: Vector
+
+
+class TruncatedInput(Answer):
+    index: int
+    tokens: int
+    kept: int
+
+
+class EmbeddingUsage(Answer):
+    prompt_tokens: int
+    total_tokens: int
+
+
+class EmbeddingsAnswer(Answer):
+    object: Literal["list"] = "list"
+    data: list[Embedding]
+    model: str
+    usage: EmbeddingUsage
+    truncated: list[TruncatedInput] | UnsetType = UNSET
+
+
+# --- collections ---------------------------------------------------------------------------------
+
+
+class CollectionRequest(Request):
+    model: str | None = None
+    dim: Annotated[int, Meta(ge=1, le=4096)] | None = None
+    metric: Literal["cosine", "dot", "l2"] = "cosine"
+    description: str = ""
+
+
+class CollectionPatch(Request):
+    description: str
+
+
+class CollectionAnswer(Answer):
+    name: str
+    dim: int
+    metric: str
+    model: str | None
+    model_revision: str | None
+    description: str
+    documents: int
+    points: int
+    size_bytes: int
+
+
+class CollectionList(Answer):
+    collections: list[CollectionAnswer]
+
+
+class Deleted(Answer):
+    deleted: int
+
+
+# --- documents -----------------------------------------------------------------------------------
+
+
+class DocumentRequest(Request):
+    """Either ``text``, or ``data`` (the bytes of a file, base64 in JSON) with its ``format``."""
+
+    id: Id | None = None
+    text: str | None = None
+    data: bytes | None = None
+    format: Literal["text", "markdown", "html", "pdf"] | None = None
+    title: str | None = None
+    metadata: Metadata = {}
+    password: str | None = None
+
+
+class DocumentsRequest(Request):
+    documents: Annotated[list[DocumentRequest], Meta(min_length=1)]
+
+
+class DocumentOutcome(Answer):
+    id: str
+    status: Literal["ready", "unchanged", "failed"]
+    passages: int
+    tokens: int
+    error: str | UnsetType = UNSET
+
+
+class DocumentOutcomes(Answer):
+    documents: list[DocumentOutcome]
+
+
+class DocumentAnswer(Answer):
+    id: str
+    title: str
+    metadata: Metadata
+    version: int
+    passages: int
+    tokens: int
+    characters: int
+    media_type: str
+    created_at: str
+    updated_at: str
+    text: str | UnsetType = UNSET
+
+
+class DocumentPage(Answer):
+    documents: list[DocumentAnswer]
+    next: str | None
+
+
+class DocumentsDelete(Request):
+    ids: list[Id] | None = None
+    filter: Filter | None = None
+
+
+# --- jobs ----------------------------------------------------------------------------------------
+
+
+class JobAnswer(Answer):
+    id: str
+    collection: str
+    status: Literal["running", "finished"]
+    total: int
+    done: int
+    failed: int
+    created_at: str
+    finished_at: str | None
+    documents: list[DocumentOutcome] | UnsetType = UNSET
+
+
+class JobAccepted(Answer):
+    job: JobAnswer
+
+
+# --- points --------------------------------------------------------------------------------------
+
+
+class PointRequest(Request):
+    id: Id
+    vector: Vector
+    text: str | None = None
+    title: str | None = None
+    metadata: Metadata = {}
+
+
+class PointsRequest(Request):
+    points: Annotated[list[PointRequest], Meta(min_length=1)]
+
+
+class Upserted(Answer):
+    upserted: int
+
+
+class PointsGet(Request):
+    ids: Annotated[list[Id], Meta(min_length=1, max_length=10_000)]
+    include: list[Include] = ["text", "metadata"]
+
+
+class PointsDelete(Request):
+    ids: list[Id] | None = None
+    filter: Filter | None = None
+
+
+class PointsScroll(Request):
+    limit: PageSize = 100
+    after: int | None = None
+    filter: Filter | None = None
+    include: list[Include] = ["text", "metadata"]
+
+
+class PointAnswer(Answer):
+    id: str
+    document_id: str
+    version: int
+    title: str
+    text: str | UnsetType | None = UNSET
+    metadata: Metadata | UnsetType = UNSET
+    vector: Vector | UnsetType = UNSET
+
+
+class PointList(Answer):
+    points: list[PointAnswer]
+
+
+class PointPage(Answer):
+    points: list[PointAnswer]
+    next: int | None
+
+
+class Count(Answer):
+    count: int
+
+
+# --- search --------------------------------------------------------------------------------------
+
+
+class SearchRequest(Request):
+    """Exactly one of ``query`` (words) and ``vector``; a hybrid search by vector alone is a dense one."""
+
+    query: str | None = None
+    vector: Vector | None = None
+    k: K = 10
+    filter: Filter | None = None
+    mode: Mode = "hybrid"
+    min_score: float | None = None
+    include: list[Include] = ["text", "metadata"]
+    exact: bool = False
+
+
+class SearchBatchRequest(Request):
+    searches: Annotated[list[SearchRequest], Meta(min_length=1, max_length=1_000)]
+
+
+class SearchHit(Answer):
+    id: str
+    document_id: str
+    score: float
+    title: str
+    start: int
+    end: int
+    scores: dict[str, float]
+    page: int | UnsetType = UNSET
+    text: str | UnsetType | None = UNSET
+    metadata: Metadata | UnsetType = UNSET
+    vector: Vector | UnsetType = UNSET
+
+
+class SearchAnswer(Answer):
+    hits: list[SearchHit]
+    took_ms: float
+    plan: str
+
+
+class SearchBatchAnswer(Answer):
+    results: list[SearchAnswer]
+
+
+# --- chat ----------------------------------------------------------------------------------------
+
+
+class ContentPart(OpenAIRequest):
+    type: str
+    text: str | None = None
+
+
+class ChatMessage(OpenAIRequest):
+    role: Literal["system", "developer", "user", "assistant", "tool"]
+    content: str | list[ContentPart] | None = None
+
+
+class Retrieval(Request):
+    collection: str
+    k: Annotated[int, Meta(ge=1, le=100)] = 5
+    filter: Filter | None = None
+    mode: Mode = "hybrid"
+    min_score: float | None = None
+
+
+class StreamOptions(OpenAIRequest):
+    include_usage: bool = False
+
+
+class ChatRequest(OpenAIRequest):
+    messages: Annotated[list[ChatMessage], Meta(min_length=1)]
+    model: str | None = None
+    stream: bool = False
+    stream_options: StreamOptions | None = None
+    retrieval: Retrieval | None = None
+    n: Annotated[int, Meta(ge=1, le=1)] | None = None
+
+
+class SourceAnswer(Answer):
+    index: int
+    document_id: str
+    passage_id: str
+    title: str
+    quote: str
+    start: int
+    end: int
+    page: int | UnsetType = UNSET
+
+
+class ChatUsage(Answer):
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+
+
+class AssistantMessage(Answer):
+    content: str
+    role: Literal["assistant"] = "assistant"
+    refusal: None = None
+
+
+class Choice(Answer):
+    message: AssistantMessage
+    index: int = 0
+    logprobs: None = None
+    finish_reason: Literal["stop", "length"] = "stop"
+
+
+class ChatAnswer(Answer):
+    id: str
+    created: int
+    model: str
+    choices: list[Choice]
+    usage: ChatUsage
+    object: Literal["chat.completion"] = "chat.completion"
+    sources: list[SourceAnswer] | UnsetType = UNSET
+
+
+class MessageDelta(Answer):
+    role: Literal["assistant"] | UnsetType = UNSET
+    content: str | UnsetType = UNSET
+
+
+class ChunkChoice(Answer):
+    delta: MessageDelta
+    index: int = 0
+    logprobs: None = None
+    finish_reason: Literal["stop", "length"] | None = None
+
+
+class ChatChunk(Answer):
+    id: str
+    created: int
+    model: str
+    choices: list[ChunkChoice]
+    object: Literal["chat.completion.chunk"] = "chat.completion.chunk"
+    usage: ChatUsage | UnsetType | None = UNSET
+    sources: list[SourceAnswer] | UnsetType = UNSET
+
+
+# --- what the address line may carry -------------------------------------------------------------
+
+
+class NoQuery(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A route without query parameters."""
+
+
+class IngestQuery(NoQuery):
+    wait: bool = False
+
+
+class DocumentQuery(NoQuery):
+    include: Literal["text"] | None = None
+
+
+class DocumentPageQuery(NoQuery):
+    limit: PageSize = 100
+    after: str | None = None

@@ -1,0 +1,27 @@
+"""What handlers may use: the long-lived parts of one running service, made in `api.app`."""
+
+from dataclasses import dataclass
+
+from index.catalog import Catalog
+
+from api.services.answer import Answerer
+from api.services.ingest import Ingestor
+from api.services.jobs import JobRunner
+from api.services.models import Models
+from api.services.readiness import Readiness
+from api.services.retrieve import Retriever
+from api.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """One running service."""
+
+    settings: Settings
+    models: Models
+    catalog: Catalog
+    ingestor: Ingestor
+    retriever: Retriever
+    answerer: Answerer
+    jobs: JobRunner
+    readiness: Readiness

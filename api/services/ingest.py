@@ -1,0 +1,286 @@
+"""Documents in, searchable passages out: parse -> chunk -> embed (bulk lane) -> one transaction.
+
+A document fails alone, with its reason; the others of the request are kept. A document whose content, title
+and metadata are what is stored already costs no embedding. Each window of documents is written at once, and
+what was answered is committed. Ids that come twice in one request are one document: the last one given.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+from embedd.embedder import Embedder, Lane
+
+from api.errors import InvalidRequest
+from api.services.chunk import Chunk, chunk, passage_context
+from api.services.models import Models
+from api.services.parse import Parsed, ParseFailed, Parser
+from embedd.errors import Overloaded
+from index.errors import InvalidDocument, InvalidId, InvalidVector
+from index.rows import Document, Passage, Receipt
+from index.store import Store
+
+WINDOW_DOCUMENTS = 32
+"""Documents parsed, embedded and written together: enough to fill batches, few enough for memory."""
+
+WINDOWS_AT_ONCE = 4
+"""Windows in work over all requests: one is embedded while others are parsed, written and waiting."""
+
+SLICE_PASSAGES = 64
+"""Passages handed to the model at once, so that no document is too large for its admission."""
+
+_LAYOUT = b"1"
+"""Changes with the chunking: documents that were cut in another way count as changed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Incoming:
+    """A document as it arrives: ``text``, or the ``data`` of a file, or an ``upload``ed one."""
+
+    id: str
+    text: str | None = None
+    data: bytes | None = None
+    upload: Path | None = None
+    media_type: str | None = None
+    filename: str | None = None
+    title: str | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    password: str | None = None
+    slot: tuple[str, int] | None = None
+    """The job and the position in it whose receipt is committed with the document."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one document."""
+
+    id: str
+    status: Literal["ready", "unchanged", "failed"]
+    passages: int = 0
+    tokens: int = 0
+    error: str | None = None
+
+
+_Slots = dict[str, list[tuple[str, int]]]
+"""The job slots that wait for the outcome of each document id."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """A document that was parsed and cut, and waits for its vectors."""
+
+    source: Incoming
+    content_hash: bytes
+    parsed: Parsed
+    title: str
+    chunks: tuple[Chunk, ...]
+
+    @property
+    def texts(self) -> list[str]:
+        """What is embedded for each chunk: its surroundings, then its text."""
+        body = self.parsed.text
+        return [
+            "\n".join(
+                filter(None, (passage_context(self.title, piece.heading), body[piece.start : piece.end]))
+            )
+            for piece in self.chunks
+        ]
+
+
+class Ingestor:
+    """Writes documents into collections."""
+
+    def __init__(self, models: Models, parser: Parser) -> None:
+        self._models = models
+        self._parser = parser
+        self._windows = asyncio.Semaphore(WINDOWS_AT_ONCE)
+
+    async def ingest(self, store: Store, documents: Sequence[Incoming]) -> list[Outcome]:
+        """What became of each document, in the order given; everything that is not failed is committed.
+
+        Raises:
+            InvalidRequest: the collection has no embedding model.
+            EmbeddError: the model could not embed; documents of other windows may have been written.
+            StoreError: the collection could not write.
+        """
+        embedder = self._embedder(store)
+        distinct = list({document.id: document for document in documents}.values())
+        slots = _slots(documents)
+        windows = [
+            distinct[first : first + WINDOW_DOCUMENTS] for first in range(0, len(distinct), WINDOW_DOCUMENTS)
+        ]
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [
+                    group.create_task(self._window(store, embedder, window, slots)) for window in windows
+                ]
+        except BaseExceptionGroup as failures:
+            raise failures.exceptions[0] from failures
+        outcomes = {outcome.id: outcome for task in tasks for outcome in task.result()}
+        return [outcomes[document.id] for document in documents]
+
+    def _embedder(self, store: Store) -> Embedder:
+        if store.settings.model is None:
+            raise InvalidRequest(
+                f"collection {store.settings.name!r} has no embedding model: write points with their vectors"
+            )
+        return self._models.embedder(store.settings.model)
+
+    async def _window(
+        self, store: Store, embedder: Embedder, window: Sequence[Incoming], slots: _Slots
+    ) -> list[Outcome]:
+        async with self._windows:
+            known = await store.content_hashes([document.id for document in window])
+            results = [await self._prepare(embedder, document, known.get(document.id)) for document in window]
+            prepared = [result for result in results if isinstance(result, _Prepared)]
+            settled = [result for result in results if isinstance(result, Outcome)]
+            vectors, tokens = await _embed(embedder, [text for one in prepared for text in one.texts])
+            ready = _with_vectors(prepared, vectors, tokens)
+            return await _commit(store, ready, slots) + await _settle(store, settled, slots)
+
+    async def _prepare(
+        self, embedder: Embedder, document: Incoming, known: bytes | None
+    ) -> _Prepared | Outcome:
+        content_hash = await asyncio.to_thread(_hash, document, embedder.card.sha256)
+        if content_hash == known:
+            return Outcome(document.id, "unchanged")
+        try:
+            parsed = await self._parse(document)
+        except ParseFailed as failure:
+            return Outcome(document.id, "failed", error=str(failure))
+        title = document.title or parsed.title or _stem(document.filename)
+        chunks = await asyncio.to_thread(
+            chunk, parsed, embedder.tokenizer, max_tokens=embedder.card.max_tokens, title=title
+        )
+        return _Prepared(document, content_hash, parsed, title, tuple(chunks))
+
+    async def _parse(self, document: Incoming) -> Parsed:
+        source = document.text.encode() if document.text is not None else document.upload or document.data
+        assert source is not None, "an incoming document has text, data or an upload"
+        return await self._parser.parse(
+            source,
+            media_type=document.media_type,
+            filename=document.filename,
+            password=document.password,
+        )
+
+
+async def _embed(embedder: Embedder, texts: Sequence[str]) -> tuple[npt.NDArray[np.float32], list[int]]:
+    """Vectors (n, dim) and token counts (n) of ``texts``, slice by slice."""
+    vectors = [np.empty((0, embedder.card.dim), dtype=np.float32)]
+    tokens: list[int] = []
+    for first in range(0, len(texts), SLICE_PASSAGES):
+        embedded = await _embed_patiently(embedder, texts[first : first + SLICE_PASSAGES])
+        vectors.append(embedded.vectors)
+        tokens += embedded.tokens
+    return np.concatenate(vectors), tokens
+
+
+async def _embed_patiently(embedder: Embedder, texts: Sequence[str]) -> Any:
+    """A document that was taken in waits its turn; only new requests are turned away."""
+    prompt = embedder.card.prompts.get("document", "")
+    while True:
+        try:
+            return await embedder.embed(texts, lane=Lane.BULK, prompt=prompt)
+        except Overloaded as overload:
+            await asyncio.sleep(overload.retry_after_s)
+
+
+async def _commit(store: Store, ready: Sequence[Document], slots: _Slots) -> list[Outcome]:
+    """Write the documents together; if one of them cannot be stored, each alone, and that one fails."""
+    outcomes = [_ready(document) for document in ready]
+    try:
+        if ready:
+            await store.upsert(ready, _receipts(outcomes, slots))
+    except (InvalidDocument, InvalidId, InvalidVector) as refusal:
+        if len(ready) > 1:
+            return [outcome for one in ready for outcome in await _commit(store, [one], slots)]
+        return await _settle(store, [Outcome(ready[0].id, "failed", error=str(refusal))], slots)
+    return outcomes
+
+
+async def _settle(store: Store, outcomes: list[Outcome], slots: _Slots) -> list[Outcome]:
+    receipts = _receipts(outcomes, slots)
+    if receipts:
+        await store.settle(receipts)
+    return outcomes
+
+
+def _ready(document: Document) -> Outcome:
+    tokens = sum(passage.tokens for passage in document.passages)
+    return Outcome(document.id, "ready", len(document.passages), tokens)
+
+
+def _slots(documents: Sequence[Incoming]) -> _Slots:
+    slots: _Slots = {}
+    for document in documents:
+        if document.slot is not None:
+            slots.setdefault(document.id, []).append(document.slot)
+    return slots
+
+
+def _receipts(outcomes: Sequence[Outcome], slots: _Slots) -> list[Receipt]:
+    return [
+        Receipt(job_id, position, msgspec.to_builtins(outcome), failed=outcome.status == "failed")
+        for outcome in outcomes
+        for job_id, position in slots.get(outcome.id, ())
+    ]
+
+
+def _with_vectors(
+    prepared: Sequence[_Prepared], vectors: npt.NDArray[np.float32], tokens: Sequence[int]
+) -> list[Document]:
+    documents, row = [], 0
+    for one in prepared:
+        rows = range(row, row + len(one.chunks))
+        row = rows.stop
+        documents.append(_document(one, vectors[rows.start : rows.stop], tokens[rows.start : rows.stop]))
+    return documents
+
+
+def _document(one: _Prepared, vectors: npt.NDArray[np.float32], tokens: Sequence[int]) -> Document:
+    text = one.parsed.text
+    return Document(
+        id=one.source.id,
+        title=one.title,
+        text=text,
+        metadata=one.source.metadata,
+        passages=tuple(
+            Passage(
+                text=text[piece.start : piece.end],
+                start=piece.start,
+                end=piece.end,
+                vector=vector,
+                page=piece.page,
+                heading=piece.heading,
+                tokens=count,
+            )
+            for piece, vector, count in zip(one.chunks, vectors, tokens, strict=True)
+        ),
+        content_hash=one.content_hash,
+        media_type=one.parsed.media_type,
+    )
+
+
+def _hash(document: Incoming, model_sha256: str) -> bytes:
+    """Fingerprint of everything that decides what is stored for ``document``."""
+    digest = hashlib.blake2b(_LAYOUT + model_sha256.encode(), digest_size=20)
+    described = [document.media_type, document.filename, document.title, document.metadata]
+    digest.update(msgspec.json.encode(described, order="deterministic"))
+    if document.upload is not None:
+        with document.upload.open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    else:
+        digest.update(document.data or (document.text or "").encode())
+    return digest.digest()
+
+
+def _stem(filename: str | None) -> str:
+    return Path(filename).stem if filename else ""

@@ -1,0 +1,98 @@
+"""The models that this service was started with, by the names that clients use."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from embedd.embedder import Embedder, EmbedderLimits, open_embedder
+
+from api.settings import Settings
+from embedd.errors import UnknownModel
+from embedd.extractive import EmbedTexts
+from embedd.generators import ExtractiveGenerator, FakeGenerator, Generator
+from embedd.specs import parse_spec
+
+NO_MODEL = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Models:
+    """Embedding models by name and the generator's name; ``default`` is None in a service without a model."""
+
+    default: str | None
+    embedders: Mapping[str, Embedder]
+    generator_name: str
+
+    def embedder(self, name: str | None = None) -> Embedder:
+        """The embedding model called ``name``, or the default one.
+
+        Raises:
+            UnknownModel: no such model is configured.
+        """
+        wanted = name or self.default
+        if wanted is None or wanted not in self.embedders:
+            raise UnknownModel(wanted or "(default)", sorted(self.embedders))
+        return self.embedders[wanted]
+
+    def generator(self, name: str) -> Generator:
+        """The generator called ``name``.
+
+        Raises:
+            UnknownModel: it is not the configured one.
+        """
+        if name != self.generator_name:
+            raise UnknownModel(name, [self.generator_name])
+        if name == "fake":
+            return FakeGenerator()
+        return ExtractiveGenerator(embed_with(self.embedder()) if self.default else _no_similarity)
+
+    def unready(self) -> list[str]:
+        """Why the default embedding model cannot answer now; empty when it can, or when there is none."""
+        if self.default is None:
+            return []
+        status = self.embedder().status
+        if status.state == "ready":
+            return []
+        reason = f": {status.reason}" if status.reason else ""
+        return [f"embedding model {self.default!r} is {status.state}{reason}"]
+
+
+def embed_with(embedder: Embedder) -> EmbedTexts:
+    """``embedder`` as a plain function from texts to vectors (n, dim)."""
+
+    async def embed(texts: Sequence[str]) -> npt.NDArray[np.float32]:
+        return (await embedder.embed(texts)).vectors
+
+    return embed
+
+
+@asynccontextmanager
+async def open_models(settings: Settings) -> AsyncIterator[Models]:
+    """Start every configured model; their workers load in the background.
+
+    Raises:
+        ModelLoadError: a model cannot be found at all.
+    """
+    names = [name for name in dict.fromkeys((settings.model, *settings.models)) if name != NO_MODEL]
+    async with AsyncExitStack() as stack:
+        embedders = {}
+        for name in names:
+            spec = parse_spec(name, device=settings.device, replicas=settings.replicas)
+            embedders[name] = await stack.enter_async_context(open_embedder(spec, _limits(settings)))
+        default = None if settings.model == NO_MODEL else settings.model
+        yield Models(default, embedders, settings.generator)
+
+
+def _limits(settings: Settings) -> EmbedderLimits:
+    return EmbedderLimits(
+        max_batch_tokens=settings.max_batch_tokens,
+        max_waiting_tokens=settings.max_waiting_tokens,
+        batch_timeout_s=settings.batch_timeout_s,
+    )
+
+
+async def _no_similarity(texts: Sequence[str]) -> npt.NDArray[np.float32]:
+    """Without an embedding model sentences are told apart by their words alone."""
+    return np.zeros((len(texts), 1), dtype=np.float32)
