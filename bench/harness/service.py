@@ -1,0 +1,146 @@
+"""A real service to measure: its own process, a free loopback port, a data folder that is thrown away.
+
+The invariant: when the context ends, the service has ended, by its process id and no other way.
+"""
+
+import asyncio
+import os
+import re
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+
+START_TIMEOUT_S = 120.0
+STOP_TIMEOUT_S = 30.0
+POLL_INTERVAL_S = 0.005
+LOG_TAIL_BYTES = 4000
+MODEL = "all-MiniLM-L6-v2"
+
+
+class ServiceFailed(Exception):
+    """The service ended or did not become ready; the message holds the end of its log."""
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A ready service; the two times count from just before its process was started."""
+
+    url: str
+    pid: int
+    alive_after_s: float
+    ready_after_s: float
+
+    def memory(self) -> dict[str, dict[str, int]]:
+        """Resident bytes, now and at their peak, of the service and of each kind of process it started."""
+        sizes: dict[str, dict[str, int]] = {}
+        for pid in family(self.pid):
+            with suppress(FileNotFoundError):
+                total = sizes.setdefault(role(pid, self.pid), {"now": 0, "peak": 0})
+                for when, size in resident_bytes(pid).items():
+                    total[when] += size
+        return sizes
+
+
+@asynccontextmanager
+async def open_service(*, model: str = MODEL) -> AsyncIterator[Service]:
+    """Starts ``embedd serve`` and waits until it is ready.
+
+    Raises:
+        ServiceFailed: it ended early, or was not ready within ``START_TIMEOUT_S``.
+    """
+    with tempfile.TemporaryDirectory(prefix="embedd-bench-") as folder:
+        port, log = free_port(), Path(folder) / "log"
+        command = ["-m", "api", "serve", "--host", "127.0.0.1", "--port", str(port)]
+        settings = ["--data", str(Path(folder) / "data"), "--model", model]
+        started = time.perf_counter()
+        with log.open("wb") as sink:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, *command, *settings, stdout=sink, stderr=sink, env=clean_environment()
+            )
+        try:
+            url = f"http://127.0.0.1:{port}"
+            alive = await wait_for(process, f"{url}/healthz", started, log)
+            ready = await wait_for(process, f"{url}/readyz", started, log)
+            yield Service(url, process.pid, alive, ready)
+        finally:
+            await stop(process)
+
+
+def clean_environment() -> dict[str, str]:
+    """The caller's environment without settings of a service, which would change what is measured."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("EMBEDD_")}
+    return kept | {"EMBEDD_GRPC_PORT": "0"}
+
+
+def free_port() -> int:
+    """A port that nobody listened on a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+async def wait_for(process: asyncio.subprocess.Process, url: str, started: float, log: Path) -> float:
+    """Seconds since ``started`` at which ``url`` first answered 200."""
+    async with aiohttp.ClientSession() as session:
+        while time.perf_counter() - started < START_TIMEOUT_S and process.returncode is None:
+            with suppress(aiohttp.ClientError):
+                async with session.get(url) as response:
+                    if response.status == 200:
+                        return time.perf_counter() - started
+            await asyncio.sleep(POLL_INTERVAL_S)
+    raise ServiceFailed(
+        f"no answer from {url} (exit status {process.returncode}); its log ends:\n{end_of(log)}"
+    )
+
+
+def end_of(log: Path) -> str:
+    """The last lines of a log."""
+    return log.read_bytes()[-LOG_TAIL_BYTES:].decode(errors="replace")
+
+
+async def stop(process: asyncio.subprocess.Process) -> None:
+    """Asks the process to end, and ends it if it does not."""
+    with suppress(ProcessLookupError):
+        process.terminate()
+    try:
+        await asyncio.wait_for(process.wait(), STOP_TIMEOUT_S)
+    except TimeoutError:
+        process.kill()
+        await process.wait()
+
+
+def family(pid: int) -> list[int]:
+    """``pid`` and its living descendants, parents first."""
+    children: dict[int, list[int]] = {}
+    for status in Path("/proc").glob("[0-9]*/status"):
+        with suppress(OSError):
+            parent = re.search(r"^PPid:\t(\d+)$", status.read_text(), re.MULTILINE)
+            if parent:
+                children.setdefault(int(parent.group(1)), []).append(int(status.parent.name))
+    found = [pid]
+    for member in found:
+        found.extend(children.get(member, ()))
+    return found
+
+
+def role(pid: int, service: int) -> str:
+    """``service``, or the module that a process it started runs (``embedd.worker``)."""
+    if pid == service:
+        return "service"
+    words = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
+    return words[words.index("-m") + 1] if "-m" in words else words[0]
+
+
+def resident_bytes(pid: int) -> dict[str, int]:
+    """Resident memory of one process: now, and the most it has had."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    fields = dict(re.findall(r"^(VmRSS|VmHWM):\s+(\d+) kB$", status, re.MULTILINE))
+    return {"now": int(fields["VmRSS"]) * 1024, "peak": int(fields["VmHWM"]) * 1024}
