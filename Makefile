@@ -62,8 +62,9 @@ $(INSTALLED): pyproject.toml constraints.txt deploy/install_torch.py
 	if [ -z "$${found:-}" ]; then \
 		echo "make setup needs Python 3.11 or newer, tried: $(PYTHONS). Name one: make setup PYTHON=/path/to/python3" >&2; exit 1; \
 	fi; \
-	if [ ! -x $(BIN)/python ]; then echo "python: $$($$found --version), in $(VENV)"; $$found -m venv $(VENV); fi
-	$(PIP_INSTALL) pip
+	if [ ! -x $(BIN)/python ]; then echo "$$($$found --version), in $(VENV)"; $$found -m venv $(VENV); fi
+	@$(PIP_INSTALL) pip
 	@$(BIN)/python deploy/install_torch.py --variant $(TORCH) --constraints constraints.txt --cpu-index $(TORCH_CPU_INDEX)
-	$(PIP_INSTALL) --build-constraint constraints.txt --editable '.[dev]'
+	@echo "installing the other pinned dependencies; hnswlib is compiled, which takes a minute"
+	@$(PIP_INSTALL) --build-constraint constraints.txt --editable '.[dev]'
 	@touch $@

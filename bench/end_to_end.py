@@ -142,7 +142,7 @@ def text_of(document: SourceDocument) -> str:
 
 async def measure_service(corpus: Corpus, effort: Effort) -> dict[str, Any]:
     """The loads, on one more service that has stored the corpus."""
-    questions = [question.text for question in corpus.questions[: effort.searches]]
+    questions = [question.text for question in corpus.questions]
     async with open_service() as service, open_client(service.url) as client:
         await ingest_rate(client, corpus.documents)
         figures = await search_latencies(client, questions, effort)
@@ -167,7 +167,8 @@ async def run(options: Options) -> None:
     effort = QUICK if options.quick else FULL
     corpus = load_squad(options.data)
     size = effort.documents or len(corpus.documents)
-    corpus = sample(corpus, questions=effort.searches, documents=size)
+    asked = max(effort.searches, effort.chats * effort.repeats)
+    corpus = sample(corpus, questions=asked, documents=size)
     rounds = [await one_round(corpus.documents) for _ in range(effort.rounds)]
     figures = medians(rounds) | await measure_service(corpus, effort)
     print_figures(figures)

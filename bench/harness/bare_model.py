@@ -39,6 +39,8 @@ async def bare_rate(folder: Path, texts: Sequence[str]) -> float:
 
 def main() -> None:
     """Runs in the process of its own: embeds what stands on standard input."""
+    if not Path(sys.argv[1]).is_dir():
+        sys.exit(f"no model in {sys.argv[1]}")  # sentence-transformers would look for it on a hub
     from sentence_transformers import SentenceTransformer  # noqa: PLC0415 - only the child may import torch
 
     texts = json.load(sys.stdin)
