@@ -1,0 +1,49 @@
+"""The worker's entry: ``python -m embedd.worker --backend .. --fd N``. Serves ``load`` and ``embed``."""
+
+import argparse
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from embedd.frames import Message
+from embedd.serving import serve
+from embedd.worker.backend import Backend
+from embedd.worker.fake_backend import FakeBackend, Faults
+
+
+def main() -> None:
+    arguments = _parse_arguments()
+    backend = _choose_backend(arguments)
+    serve(arguments.fd, {"load": lambda _: backend.load(), "embed": lambda payload: embed(backend, payload)})
+
+
+def embed(backend: Backend, payload: Message) -> Mapping[str, object]:
+    """``ids`` of all sequences end to end and their ``lengths``, as ``vectors`` and ``bad`` rows."""
+    borders = np.cumsum(payload["lengths"])[:-1]
+    vectors, bad = backend.embed(np.split(payload["ids"], borders))
+    return {"vectors": vectors, "bad": bad}
+
+
+def _parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="embedd.worker", description="One replica of an embedding model.")
+    parser.add_argument("--fd", type=int, required=True, help="the socket to serve, inherited")
+    parser.add_argument("--backend", choices=["sentence-transformers", "fake"], required=True)
+    parser.add_argument("--folder", type=Path, help="the model's files")
+    parser.add_argument("--sha256", help="what the weights must have")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--faults", type=Path, help="make the fake model misbehave, for tests")
+    return parser.parse_args()
+
+
+def _choose_backend(arguments: argparse.Namespace) -> Backend:
+    if arguments.backend == "fake":
+        return FakeBackend(Faults(arguments.faults) if arguments.faults else None)
+    from embedd.worker.encoder import Encoder  # noqa: PLC0415 - torch is loaded only where it is needed
+
+    return Encoder(arguments.folder, arguments.sha256, device=arguments.device, threads=arguments.threads)
+
+
+if __name__ == "__main__":
+    main()
