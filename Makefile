@@ -12,8 +12,8 @@ INSTALLED := $(VENV)/.installed
 TORCH ?= auto
 # Where torch's vendor keeps its CPU builds; asked only if pip's own configuration offers none.
 TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
-# The interpreter that makes the environment: the first of these that is new enough.
-PYTHONS := $(PYTHON) python3 python3.13 python3.12 python3.11 python3.14
+# The interpreter that makes the environment: PYTHON if given, else the first of these that is new enough.
+PYTHONS := $(or $(PYTHON),python3 python3.13 python3.12 python3.11 python3.14)
 # Passed on: make bench DATA=/path/to/data, make test ARGS="-k search", make run ARGS="--port 9000".
 DATA ?=
 ARGS ?=
@@ -54,6 +54,7 @@ clean:  ## remove .venv and what was built, never the data
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The stamp comes last: an install that was interrupted is taken up again by the next make.
+# PYTHONWARNINGS: setuptools warns of every editable install, in a box of asterisks.
 $(INSTALLED): pyproject.toml constraints.txt deploy/install_torch.py
 	@command -v c++ >/dev/null || { echo "make setup needs a C++ compiler (c++): hnswlib is built from source." >&2; exit 1; }
 	@for python in $(PYTHONS); do \
@@ -66,5 +67,5 @@ $(INSTALLED): pyproject.toml constraints.txt deploy/install_torch.py
 	@$(PIP_INSTALL) pip
 	@$(BIN)/python deploy/install_torch.py --variant $(TORCH) --constraints constraints.txt --cpu-index $(TORCH_CPU_INDEX)
 	@echo "installing the other pinned dependencies; hnswlib is compiled, which takes a minute"
-	@$(PIP_INSTALL) --build-constraint constraints.txt --editable '.[dev]'
+	@PYTHONWARNINGS=ignore $(PIP_INSTALL) --build-constraint constraints.txt --editable '.[dev]'
 	@touch $@
