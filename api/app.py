@@ -6,6 +6,7 @@ the model workers end.
 """
 
 import asyncio
+import math
 import os
 import signal
 from collections.abc import AsyncIterator
@@ -25,7 +26,7 @@ from api.services.container import Services
 from api.services.ingest import Ingestor
 from api.services.jobs import open_jobs
 from api.services.models import open_models
-from api.services.parse import open_parser
+from api.services.parse import ParserLimits, open_parser
 from api.services.readiness import Readiness
 from api.services.retrieve import Retriever
 from api.settings import Settings
@@ -52,7 +53,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
     async with (
         open_models(settings) as models,
         open_catalog(settings.data) as catalog,
-        open_parser(settings) as parser,
+        open_parser(_parser_limits(settings)) as parser,
     ):
         ingestor = Ingestor(models, parser)
         retriever = Retriever(models)
@@ -67,6 +68,16 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
                 jobs=jobs,
                 readiness=Readiness(models),
             )
+
+
+def _parser_limits(settings: Settings) -> ParserLimits:
+    return ParserLimits(
+        timeout_s=settings.parse_timeout_s,
+        cpu_s=math.ceil(settings.parse_timeout_s),
+        memory_bytes=settings.parse_memory_bytes,
+        input_bytes=settings.max_file_bytes,
+        output_characters=settings.parse_output_bytes,
+    )
 
 
 def build_app(services: Services) -> web.Application:

@@ -32,15 +32,15 @@ Mode = Literal["hybrid", "dense", "lexical"]
 Include = Literal["text", "metadata", "vector"]
 
 
-class Request(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class Request(Struct, forbid_unknown_fields=True):
     """A body of our own dialect: an unknown field is an error."""
 
 
-class OpenAIRequest(Struct, frozen=True, kw_only=True):
+class OpenAIRequest(Struct):
     """A body of OpenAI's dialect: unknown fields are ignored."""
 
 
-class Answer(Struct, frozen=True, omit_defaults=False, kw_only=True):
+class Answer(Struct):
     """What the service writes; fields that are UNSET are left out."""
 
 
@@ -90,15 +90,15 @@ class Info(Answer):
 
 class ModelCardAnswer(Answer):
     id: str
-    object: Literal["model"] = "model"
     created: int
     owned_by: str
     kind: Literal["embedding", "generator"]
+    object: Literal["model"] = "model"
 
 
 class ModelList(Answer):
-    object: Literal["list"] = "list"
     data: list[ModelCardAnswer]
+    object: Literal["list"] = "list"
 
 
 # --- embeddings ----------------------------------------------------------------------------------
@@ -116,9 +116,9 @@ class EmbeddingsRequest(OpenAIRequest):
 
 
 class Embedding(Answer):
-    object: Literal["embedding"] = "embedding"
     index: int
     embedding: Vector
+    object: Literal["embedding"] = "embedding"
 
 
 class TruncatedInput(Answer):
@@ -133,10 +133,10 @@ class EmbeddingUsage(Answer):
 
 
 class EmbeddingsAnswer(Answer):
-    object: Literal["list"] = "list"
     data: list[Embedding]
     model: str
     usage: EmbeddingUsage
+    object: Literal["list"] = "list"
     truncated: list[TruncatedInput] | UnsetType = UNSET
 
 
@@ -269,7 +269,7 @@ class Upserted(Answer):
 
 class PointsGet(Request):
     ids: Annotated[list[Id], Meta(min_length=1, max_length=10_000)]
-    include: list[Include] = ["text", "metadata"]
+    include: tuple[Include, ...] = ("text", "metadata")
 
 
 class PointsDelete(Request):
@@ -281,7 +281,7 @@ class PointsScroll(Request):
     limit: PageSize = 100
     after: int | None = None
     filter: Filter | None = None
-    include: list[Include] = ["text", "metadata"]
+    include: tuple[Include, ...] = ("text", "metadata")
 
 
 class PointAnswer(Answer):
@@ -319,7 +319,7 @@ class SearchRequest(Request):
     filter: Filter | None = None
     mode: Mode = "hybrid"
     min_score: float | None = None
-    include: list[Include] = ["text", "metadata"]
+    include: tuple[Include, ...] = ("text", "metadata")
     exact: bool = False
 
 
@@ -450,7 +450,7 @@ class ChatChunk(Answer):
 # --- what the address line may carry -------------------------------------------------------------
 
 
-class NoQuery(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class NoQuery(Struct, forbid_unknown_fields=True):
     """A route without query parameters."""
 
 

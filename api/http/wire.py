@@ -7,6 +7,7 @@ float32 arrays in `vector_of`; they leave as lists in JSON and as raw bytes in m
 import base64
 import binascii
 import re
+from collections.abc import Callable
 from typing import Any, TypeVar, get_type_hints
 
 import msgspec
@@ -20,6 +21,8 @@ T = TypeVar("T")
 
 JSON = "application/json"
 MSGPACK = "application/msgpack"
+
+_UNSAID = "application/octet-stream"  # what aiohttp takes a missing Content-Type for
 
 _PATH = re.compile(r" - at `(?:key in )?\$\.?(?P<path>[^`]*)`$")
 _UNKNOWN = re.compile(r"unknown field `(?P<field>[^`]*)`")
@@ -35,9 +38,9 @@ async def read_body(request: web.Request, kind: type[T]) -> T:
     """
     body = await request.read()
     if request.content_type == MSGPACK:
-        return _decode(lambda: msgspec.msgpack.decode(body, type=kind), "msgpack")
-    if request.content_type in (JSON, "application/octet-stream") or request.content_type.endswith("+json"):
-        return _decode(lambda: msgspec.json.decode(body, type=kind), "JSON")
+        return _decode(msgspec.msgpack.decode, body, kind, "msgpack")
+    if request.content_type in (JSON, _UNSAID) or request.content_type.endswith("+json"):
+        return _decode(msgspec.json.decode, body, kind, "JSON")
     raise UnsupportedMedia(
         f"Content-Type is {request.content_type!r}: send {JSON} or {MSGPACK}", code="unsupported_media_type"
     )
@@ -105,9 +108,9 @@ def _from_base64(value: str, param: str) -> bytes:
         raise InvalidRequest(f"{param} is not valid base64: {error}", param=param) from error
 
 
-def _decode(decode: Any, name: str) -> Any:
+def _decode(decode: Callable[..., T], body: bytes, kind: type[T], name: str) -> T:
     try:
-        return decode()
+        return decode(body, type=kind)
     except msgspec.ValidationError as error:
         raise _invalid(error) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

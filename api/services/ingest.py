@@ -15,12 +15,12 @@ from typing import Any, Literal
 import msgspec
 import numpy as np
 import numpy.typing as npt
-from embedd.embedder import Embedder, Lane
 
 from api.errors import InvalidRequest
-from api.services.chunk import Chunk, chunk, passage_context
+from api.services.chunk import Chunk, chunk
 from api.services.models import Models
 from api.services.parse import Parsed, ParseFailed, Parser
+from embedd.embedder import Embedder, Lane
 from embedd.errors import Overloaded
 from index.errors import InvalidDocument, InvalidId, InvalidVector
 from index.rows import Document, Passage, Receipt
@@ -84,13 +84,7 @@ class _Prepared:
     @property
     def texts(self) -> list[str]:
         """What is embedded for each chunk: its surroundings, then its text."""
-        body = self.parsed.text
-        return [
-            "\n".join(
-                filter(None, (passage_context(self.title, piece.heading), body[piece.start : piece.end]))
-            )
-            for piece in self.chunks
-        ]
+        return [piece.embedded_text(self.parsed.text) for piece in self.chunks]
 
 
 class Ingestor:
@@ -161,8 +155,7 @@ class Ingestor:
         return _Prepared(document, content_hash, parsed, title, tuple(chunks))
 
     async def _parse(self, document: Incoming) -> Parsed:
-        source = document.text.encode() if document.text is not None else document.upload or document.data
-        assert source is not None, "an incoming document has text, data or an upload"
+        source = next(one for one in (document.text, document.upload, document.data) if one is not None)
         return await self._parser.parse(
             source,
             media_type=document.media_type,

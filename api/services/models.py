@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from embedd.embedder import Embedder, EmbedderLimits, open_embedder
 
 from api.settings import Settings
+from embedd.embedder import Embedder, EmbedderLimits, open_embedder
 from embedd.errors import UnknownModel
 from embedd.extractive import EmbedTexts
 from embedd.generators import ExtractiveGenerator, FakeGenerator, Generator

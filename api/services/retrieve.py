@@ -79,5 +79,6 @@ class Retriever:
 
     async def _embed(self, store: Store, text: str) -> npt.NDArray[np.float32]:
         embedder = self._models.embedder(store.settings.model)
-        prompts = embedder.card.prompts
-        return (await embedder.embed([text], prompt=prompts.get("query", ""))).vectors[0]
+        embedded = await embedder.embed([text], prompt=embedder.card.prompts.get("query", ""))
+        vector: npt.NDArray[np.float32] = embedded.vectors[0]
+        return vector

@@ -6,12 +6,12 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 
 from aiohttp import web
+from msgspec import UNSET
 
 from api.errors import InvalidRequest
 from api.http.routing import Call
 from api.http.sse import stream_events
 from api.schemas import (
-    UNSET,
     AssistantMessage,
     ChatAnswer,
     ChatChunk,
@@ -109,7 +109,7 @@ async def _chunks(
 
 
 def _question(request: ChatRequest, services: Services) -> Question:
-    """Who answers, from where: the collection is in ``retrieval``, or behind the last @ of the model's name."""
+    """Who answers, from where: ``retrieval`` names the collection, or the model behind its last @."""
     generator, collection = _split_model(request.model, services)
     retrieval = request.retrieval or (Retrieval(collection=collection) if collection else None)
     turns = tuple(Turn(message.role, _text(message)) for message in request.messages)

@@ -3,12 +3,13 @@
 import uuid
 from http import HTTPStatus
 
+from msgspec import UNSET
+
 from api.errors import InvalidRequest, NotFound, PayloadTooLarge
 from api.http.handlers.jobs import describe_job, outcome_answer
 from api.http.routing import Call, Reply
 from api.http.uploads import receive_files
 from api.schemas import (
-    UNSET,
     Deleted,
     DocumentAnswer,
     DocumentOutcomes,

@@ -4,13 +4,12 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-from embedd.embedder import Embedder, Embeddings, Lane
+from msgspec import UNSET
 
 from api.errors import InvalidRequest, PayloadTooLarge
 from api.http import wire
 from api.http.routing import Call, Reply
 from api.schemas import (
-    UNSET,
     Embedding,
     EmbeddingsAnswer,
     EmbeddingsRequest,
@@ -18,6 +17,7 @@ from api.schemas import (
     NoQuery,
     TruncatedInput,
 )
+from embedd.embedder import Embedder, Embeddings, Lane
 
 _INTERACTIVE_TEXTS = 8
 """Requests of more texts than this are bulk work: they must not hold up a person who waits for a search."""

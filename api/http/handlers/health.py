@@ -3,10 +3,9 @@
 import importlib.metadata
 from http import HTTPStatus
 
-from embedd.embedder import Embedder
-
 from api.http.routing import Call, Reply
 from api.schemas import EmbeddingModelInfo, Health, Info, NoQuery, Readiness
+from embedd.embedder import Embedder
 
 
 async def live(call: Call[None, NoQuery]) -> Health:  # noqa: ARG001 - that it answers is the answer

@@ -1,8 +1,10 @@
 """GET /v1/jobs/{id}: how far a job is."""
 
+from msgspec import UNSET
+
 from api.errors import NotFound
 from api.http.routing import Call
-from api.schemas import UNSET, DocumentOutcome, JobAnswer, NoQuery
+from api.schemas import DocumentOutcome, JobAnswer, NoQuery
 from api.services.ingest import Outcome
 from api.services.jobs import collection_of
 from index.store import Store

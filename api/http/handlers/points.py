@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 
+from msgspec import UNSET
+
 from api.errors import PayloadTooLarge
 from api.http import wire
 from api.http.handlers.documents import delete_selected
 from api.http.routing import Call
 from api.schemas import (
-    UNSET,
     Count,
     Deleted,
     Include,

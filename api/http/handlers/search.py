@@ -4,10 +4,11 @@ import asyncio
 import time
 from collections.abc import Sequence
 
+from msgspec import UNSET
+
 from api.http import wire
 from api.http.routing import Call
 from api.schemas import (
-    UNSET,
     Include,
     NoQuery,
     SearchAnswer,

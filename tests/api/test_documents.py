@@ -1,0 +1,232 @@
+"""Documents over HTTP: JSON and multipart, at once and as jobs."""
+
+import asyncio
+import base64
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp.test_utils import TestClient
+
+Ask = Callable[..., Awaitable[Any]]
+PATH = "/v1/collections/docs/documents"
+WAIT = f"{PATH}?wait=true"
+
+
+def form(*files: tuple[str, bytes, str], **fields: str) -> aiohttp.FormData:
+    data = aiohttp.FormData()
+    for name, content, media_type in files:
+        data.add_field("file", content, filename=name, content_type=media_type)
+    for name, value in fields.items():
+        data.add_field(name, value)
+    return data
+
+
+async def test_a_written_document_can_be_read_back_with_its_text(ask: Ask, docs: str) -> None:
+    document = await ask("GET", f"{PATH}/kill?include=text")
+    assert document["title"] == "Durability"
+    assert document["metadata"] == {"lang": "en", "year": 2024}
+    assert document["text"].startswith("An acknowledged write")
+    assert (document["version"], document["passages"], document["characters"]) == (
+        1,
+        1,
+        len(document["text"]),
+    )
+    assert "text" not in await ask("GET", f"{PATH}/kill")
+
+
+async def test_the_same_document_again_is_unchanged_and_costs_nothing(ask: Ask, docs: str) -> None:
+    again = {"documents": [{"id": "x", "text": "the same"}]}
+    first = (await ask("POST", WAIT, again))["documents"][0]
+    second = (await ask("POST", WAIT, again))["documents"][0]
+    assert (first["status"], first["passages"]) == ("ready", 1)
+    assert first["tokens"] > 0
+    assert (second["status"], second["tokens"]) == ("unchanged", 0)
+
+
+async def test_a_changed_document_replaces_the_old_one(ask: Ask, docs: str) -> None:
+    await ask("POST", WAIT, {"documents": [{"id": "kill", "text": "Completely other words now."}]})
+    assert (await ask("GET", f"{PATH}/kill"))["version"] == 2
+    search = {"query": "acknowledged survives", "mode": "lexical"}
+    assert (await ask("POST", "/v1/collections/docs/search", search))["hits"] == []
+
+
+async def test_of_one_id_given_twice_the_last_counts(ask: Ask, docs: str) -> None:
+    twice = [{"id": "t", "text": "first"}, {"id": "t", "text": "second"}]
+    outcomes = (await ask("POST", WAIT, {"documents": twice}))["documents"]
+    assert [outcome["id"] for outcome in outcomes] == ["t", "t"]
+    assert (await ask("GET", f"{PATH}/t?include=text"))["text"] == "second"
+
+
+async def test_a_document_without_an_id_gets_one(ask: Ask, docs: str) -> None:
+    outcome = (await ask("POST", WAIT, {"documents": [{"text": "anonymous"}]}))["documents"][0]
+    assert (await ask("GET", f"{PATH}/{outcome['id']}"))["id"] == outcome["id"]
+
+
+async def test_ids_may_hold_slashes(client: TestClient[Any, Any], ask: Ask, docs: str) -> None:
+    await ask("POST", WAIT, {"documents": [{"id": "a/b c.md", "text": "nested"}]})
+    assert (await ask("GET", f"{PATH}/a%2Fb%20c.md"))["id"] == "a/b c.md"
+    assert await ask("DELETE", f"{PATH}/a%2Fb%20c.md") == {"deleted": 1}
+
+
+async def test_documents_are_listed_page_by_page(ask: Ask, docs: str) -> None:
+    first = await ask("GET", f"{PATH}?limit=2")
+    second = await ask("GET", f"{PATH}?limit=2&after={first['next']}")
+    assert [one["id"] for one in first["documents"] + second["documents"]] == ["hafen", "kill", "port"]
+    assert second["next"] is None
+
+
+async def test_deleting_takes_ids_or_a_filter_and_what_is_gone_is_fine(ask: Ask, docs: str) -> None:
+    assert await ask("POST", f"{PATH}/delete", {"ids": ["kill", "never-there"]}) == {"deleted": 1}
+    assert await ask("POST", f"{PATH}/delete", {"filter": {"lang": "de"}}) == {"deleted": 1}
+    assert await ask("DELETE", f"{PATH}/kill") == {"deleted": 0}
+    assert [one["id"] for one in (await ask("GET", PATH))["documents"]] == ["port"]
+
+
+@pytest.mark.parametrize("body", [{}, {"ids": ["a"], "filter": {}}])
+async def test_deleting_needs_exactly_one_choice(ask: Ask, docs: str, body: object) -> None:
+    await ask("POST", f"{PATH}/delete", body, status=422)
+    assert len((await ask("GET", PATH))["documents"]) == 3
+
+
+async def test_files_arrive_by_multipart_under_their_names(
+    client: TestClient[Any, Any], ask: Ask, docs: str
+) -> None:
+    page = (
+        b"<html><head><title>Whales</title></head><body><h1>Blue</h1><p>Blue whales sing.</p></body></html>"
+    )
+    files = form(
+        ("notes.md", b"# Tides\n\nThe moon pulls the sea.", "text/markdown"),
+        ("whale.html", page, "text/html"),
+        metadata=json.dumps({"team": "sea"}),
+    )
+    response = await client.post(WAIT, data=files)
+    outcomes = (await response.json())["documents"]
+    assert [(one["id"], one["status"]) for one in outcomes] == [
+        ("notes.md", "ready"),
+        ("whale.html", "ready"),
+    ]
+    assert (await ask("GET", f"{PATH}/whale.html"))["title"] == "Whales"
+    assert (await ask("GET", f"{PATH}/notes.md"))["metadata"] == {"team": "sea"}
+
+
+async def test_a_file_that_cannot_be_read_fails_alone_with_its_reason(
+    client: TestClient[Any, Any], ask: Ask, docs: str
+) -> None:
+    files = form(
+        ("good.txt", b"Good text.", "text/plain"),
+        ("broken.pdf", b"%PDF-1.4 nothing follows", "application/pdf"),
+        ("empty.txt", b"", "text/plain"),
+    )
+    outcomes = (await (await client.post(WAIT, data=files)).json())["documents"]
+    assert [one["status"] for one in outcomes] == ["ready", "failed", "failed"]
+    assert all(one["error"] for one in outcomes[1:])
+    assert (await ask("GET", f"{PATH}/broken.pdf", status=404))["error"]["code"] == "not_found"
+
+
+async def test_a_file_may_come_in_json(ask: Ask, docs: str) -> None:
+    data = base64.b64encode(b"<title>T</title><p>Inside JSON.</p>").decode()
+    document = {"id": "j", "data": data, "format": "html"}
+    assert (await ask("POST", WAIT, {"documents": [document]}))["documents"][0]["status"] == "ready"
+    assert "Inside JSON." in (await ask("GET", f"{PATH}/j?include=text"))["text"]
+
+
+async def test_without_wait_a_job_does_the_work(client: TestClient[Any, Any], ask: Ask, docs: str) -> None:
+    accepted = await ask("POST", PATH, {"documents": [{"id": "later", "text": "by a job"}]}, status=202)
+    job = await finished(ask, accepted["job"]["id"])
+    assert (job["total"], job["done"], job["failed"]) == (1, 1, 0)
+    assert [one["status"] for one in job["documents"]] == ["ready"]
+    assert (await ask("GET", f"{PATH}/later"))["passages"] == 1
+
+
+async def test_a_job_reports_what_failed_and_keeps_the_rest(
+    client: TestClient[Any, Any], ask: Ask, docs: str
+) -> None:
+    files = form(("a.txt", b"Kept.", "text/plain"), ("b.pdf", b"%PDF-1.7", "application/pdf"))
+    response = await client.post(PATH, data=files)
+    assert response.status == 202
+    job = await finished(ask, (await response.json())["job"]["id"])
+    assert (job["done"], job["failed"]) == (2, 1)
+    assert [one["status"] for one in job["documents"]] == ["ready", "failed"]
+
+
+async def test_a_job_settles_an_id_that_comes_twice(ask: Ask, docs: str) -> None:
+    twice = [{"id": "t", "text": "first"}, {"id": "t", "text": "second"}]
+    accepted = await ask("POST", PATH, {"documents": twice}, status=202)
+    assert (await finished(ask, accepted["job"]["id"]))["done"] == 2
+
+
+@pytest.mark.parametrize("job_id", ["docs.none", "missing.123", "x"])
+async def test_an_unknown_job_is_a_404(ask: Ask, docs: str, job_id: str) -> None:
+    assert (await ask("GET", f"/v1/jobs/{job_id}", status=404))["error"]["code"] == "job_not_found"
+
+
+@pytest.mark.parametrize(
+    ("documents", "blamed"),
+    [
+        ([], "documents"),
+        ([{"text": ""}], "documents.0.text"),
+        ([{"text": "fine"}, {"text": " \n"}], "documents.1.text"),
+        ([{"id": "a"}], "documents.0"),
+        ([{"id": "a", "text": "x", "data": "eA=="}], "documents.0"),
+        ([{"id": "a", "data": "eA=="}], "documents.0.format"),
+        ([{"id": "a", "data": "%%", "format": "html"}], None),
+        ([{"id": "", "text": "x"}], None),
+        ([{"id": "a", "text": "x", "metadata": []}], None),
+        ([{"id": "a", "text": 5}], None),
+        ([{"id": "a", "text": "x", "oops": 1}], None),
+        ([{"id": "a" * 513, "text": "x"}], None),
+        ([{"id": "a\u0000", "text": "x"}], None),
+        ([{"id": "kill#0", "text": "x"}], None),
+    ],
+)
+async def test_a_bad_document_refuses_the_request_and_changes_nothing(
+    ask: Ask, docs: str, documents: object, blamed: str | None
+) -> None:
+    before = await ask("GET", PATH)
+    for path in (WAIT, PATH):
+        error = (await ask("POST", path, {"documents": documents}, status=422))["error"]
+        if blamed is not None:
+            assert error["param"] == blamed
+    assert await ask("GET", PATH) == before
+
+
+async def test_documents_need_a_collection_with_a_model(ask: Ask) -> None:
+    await ask("PUT", "/v1/collections/mine", {"dim": 3}, status=201)
+    for path in ("/v1/collections/mine/documents?wait=true", "/v1/collections/mine/documents"):
+        error = (await ask("POST", path, {"documents": [{"text": "x"}]}, status=422))["error"]
+        assert "points" in error["message"]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        form(metadata="{}"),
+        form(("a.txt", b"x", "text/plain"), metadata="["),
+        form(("a.txt", b"x", "text/plain"), metadata="[]"),
+        form(("a.txt", b"x", "text/plain"), surprise="1"),
+    ],
+)
+async def test_a_bad_form_is_a_422_and_changes_nothing(
+    client: TestClient[Any, Any], ask: Ask, docs: str, data: aiohttp.FormData
+) -> None:
+    response = await client.post(WAIT, data=data)
+    assert response.status == 422
+    assert len((await ask("GET", PATH))["documents"]) == 3
+
+
+async def test_a_torn_form_is_a_400(client: TestClient[Any, Any], docs: str) -> None:
+    headers = {"Content-Type": "multipart/form-data; boundary=b"}
+    response = await client.post(WAIT, data=b"--b\r\nContent-Disposition: form-data", headers=headers)
+    assert response.status == 400
+
+
+async def finished(ask: Ask, job_id: str) -> Any:
+    async with asyncio.timeout(20):
+        while True:
+            job = await ask("GET", f"/v1/jobs/{job_id}")
+            if job["status"] == "finished":
+                return job
+            await asyncio.sleep(0.01)

@@ -1,0 +1,108 @@
+"""POST /v1/embeddings."""
+
+import base64
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgpack
+import numpy as np
+import pytest
+from aiohttp.test_utils import TestClient
+
+Ask = Callable[..., Awaitable[Any]]
+PATH = "/v1/embeddings"
+
+
+async def test_a_text_becomes_one_vector_in_openais_shape(ask: Ask) -> None:
+    answer = await ask("POST", PATH, {"input": "hello world", "model": "fake"})
+    assert answer["object"] == "list"
+    assert answer["model"] == "fake"
+    assert [one["index"] for one in answer["data"]] == [0]
+    assert len(answer["data"][0]["embedding"]) == 64
+    assert answer["usage"]["prompt_tokens"] == answer["usage"]["total_tokens"] > 0
+
+
+async def test_vectors_come_in_the_order_of_their_texts(ask: Ask) -> None:
+    texts = ["one", "two words", "and three words", "one"]
+    vectors = [one["embedding"] for one in (await ask("POST", PATH, {"input": texts}))["data"]]
+    assert vectors[0] == vectors[3] != vectors[1]
+
+
+async def test_base64_holds_the_same_float32(ask: Ask) -> None:
+    plain = (await ask("POST", PATH, {"input": "same"}))["data"][0]["embedding"]
+    coded = (await ask("POST", PATH, {"input": "same", "encoding_format": "base64"}))["data"][0]["embedding"]
+    np.testing.assert_array_equal(np.frombuffer(base64.b64decode(coded), "<f4"), np.float32(plain))
+
+
+async def test_msgpack_goes_in_and_raw_float32_comes_out(client: TestClient[Any, Any], ask: Ask) -> None:
+    plain = (await ask("POST", PATH, {"input": "same"}))["data"][0]["embedding"]
+    headers = {"Content-Type": "application/msgpack", "Accept": "application/msgpack"}
+    response = await client.post(PATH, data=msgpack.packb({"input": "same"}), headers=headers)
+    answer = msgpack.unpackb(await response.read())
+    assert response.content_type == "application/msgpack"
+    np.testing.assert_array_equal(np.frombuffer(answer["data"][0]["embedding"], "<f4"), np.float32(plain))
+
+
+async def test_fewer_dimensions_are_cut_and_of_length_one_again(ask: Ask) -> None:
+    full = (await ask("POST", PATH, {"input": "cut me"}))["data"][0]["embedding"]
+    short = (await ask("POST", PATH, {"input": "cut me", "dimensions": 8}))["data"][0]["embedding"]
+    expected = np.float32(full[:8]) / np.linalg.norm(full[:8])
+    np.testing.assert_allclose(short, expected, rtol=1e-5)
+
+
+async def test_a_cut_input_is_reported_in_the_answer_and_the_header(client: TestClient[Any, Any]) -> None:
+    response = await client.post(PATH, json={"input": ["short", "word " * 1000]})
+    answer = await response.json()
+    assert [cut["index"] for cut in answer["truncated"]] == [1]
+    assert answer["truncated"][0]["tokens"] > answer["truncated"][0]["kept"]
+    assert response.headers["x-truncated-inputs"] == "1"
+
+
+async def test_fields_of_openais_clients_that_we_do_not_know_are_ignored(ask: Ask) -> None:
+    await ask("POST", PATH, {"input": "x", "user": "me", "something_new": 1})
+
+
+@pytest.mark.parametrize(
+    ("body", "param"),
+    [
+        ({"input": []}, "input"),
+        ({"input": ""}, None),
+        ({"input": ["fine", "   "]}, None),
+        ({"input": 5}, "input"),
+        ({"input": [1, 2]}, "input"),
+        ({"input": [[1, 2]]}, "input"),
+        ({}, None),
+        ({"input": "x", "dimensions": 65}, "dimensions"),
+        ({"input": "x", "dimensions": 0}, "dimensions"),
+        ({"input": "x", "encoding_format": "int4"}, "encoding_format"),
+        ({"input": "x", "prompt_name": "unheard"}, "prompt_name"),
+        ({"input": ["word " * 1000], "truncate": "none"}, None),
+    ],
+)
+async def test_what_cannot_be_embedded_is_a_400(ask: Ask, body: object, param: str | None) -> None:
+    error = (await ask("POST", PATH, body, status=400))["error"]
+    assert error["type"] == "invalid_request_error"
+    if param is not None:
+        assert error["param"] == param
+
+
+async def test_an_unknown_model_is_a_404_that_names_the_known_ones(ask: Ask) -> None:
+    error = (await ask("POST", PATH, {"input": "x", "model": "gpt"}, status=404))["error"]
+    assert error["code"] == "model_not_found"
+    assert "fake" in error["message"]
+
+
+async def test_too_many_texts_are_a_413(ask: Ask) -> None:
+    error = (await ask("POST", PATH, {"input": ["x"] * 2049}, status=413))["error"]
+    assert "2048" in error["message"]
+
+
+async def test_broken_json_is_a_400(client: TestClient[Any, Any]) -> None:
+    response = await client.post(PATH, data=b'{"input": ', headers={"Content-Type": "application/json"})
+    assert response.status == 400
+    assert (await response.json())["error"]["code"] == "malformed_body"
+
+
+async def test_another_content_type_is_a_415(client: TestClient[Any, Any]) -> None:
+    response = await client.post(PATH, data="input=x", headers={"Content-Type": "text/csv"})
+    assert response.status == 415

@@ -1,0 +1,70 @@
+"""Every error that a layer can raise has its row in the table, and the envelope is OpenAI's."""
+
+import inspect
+from types import ModuleType
+
+import pytest
+from aiohttp.test_utils import TestClient
+
+import api.errors
+import embedd.errors
+import index.errors
+from api.errors import ROWS, InvalidRequest, refuse, row_of
+
+
+def errors_of(module: ModuleType) -> list[type[Exception]]:
+    return [
+        kind
+        for _, kind in inspect.getmembers(module, inspect.isclass)
+        if issubclass(kind, Exception) and kind.__module__ == module.__name__
+    ]
+
+
+ROOTS = {"EmbeddError", "StoreError", "RequestError"}
+DOMAIN = [kind for module in (embedd.errors, index.errors, api.errors) for kind in errors_of(module)]
+
+
+@pytest.mark.parametrize("kind", [kind for kind in DOMAIN if kind.__name__ not in ROOTS])
+def test_every_domain_error_has_a_row(kind: type[Exception]) -> None:
+    assert row_of(kind) is not None
+
+
+def test_every_row_is_of_a_client_or_an_overload_and_never_a_plain_500() -> None:
+    assert all(400 <= row.status < 600 and row.status != 500 for row in ROWS.values())
+
+
+def test_an_unforeseen_error_tells_nothing_of_itself() -> None:
+    refusal = refuse(KeyError("secret detail"))
+    assert refusal.status == 500
+    assert "secret" not in refusal.message
+
+
+def test_openai_routes_answer_400_where_others_say_422() -> None:
+    error = InvalidRequest("no", param="input")
+    assert (refuse(error).status, refuse(error, openai=True).status) == (422, 400)
+    assert refuse(error, openai=True).param == "input"
+
+
+async def test_an_unknown_path_is_a_404_in_the_envelope(client: TestClient) -> None:
+    response = await client.get("/v1/nothing")
+    answer = await response.json()
+    assert response.status == 404
+    assert set(answer["error"]) == {"message", "type", "param", "code"}
+    assert answer["error"]["code"] == "route_not_found"
+
+
+async def test_a_wrong_method_names_the_right_ones(client: TestClient) -> None:
+    response = await client.delete("/v1/embeddings")
+    assert response.status == 405
+    assert response.headers["Allow"] == "POST"
+    assert "POST" in (await response.json())["error"]["message"]
+
+
+async def test_every_response_carries_the_clients_request_id(client: TestClient) -> None:
+    response = await client.get("/healthz", headers={"x-request-id": "mine-1"})
+    assert response.headers["x-request-id"] == "mine-1"
+
+
+async def test_an_unsafe_request_id_is_replaced(client: TestClient) -> None:
+    response = await client.get("/v1/nothing", headers={"x-request-id": 'a" b'})
+    assert response.headers["x-request-id"].isalnum()

@@ -1,0 +1,110 @@
+"""Search over HTTP: by words, by vector, filtered, in batches."""
+
+import base64
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+Ask = Callable[..., Awaitable[Any]]
+PATH = "/v1/collections/docs/search"
+
+
+async def test_words_find_the_document_they_are_from(ask: Ask, docs: str) -> None:
+    answer = await ask("POST", PATH, {"query": "acknowledged write survives", "k": 2})
+    first = answer["hits"][0]
+    assert (first["document_id"], first["id"], first["title"]) == ("kill", "kill#0", "Durability")
+    assert set(first["scores"]) == {"dense", "lexical"}
+    assert answer["plan"]
+    assert answer["took_ms"] > 0
+
+
+@pytest.mark.parametrize(("mode", "parts"), [("dense", {"dense"}), ("lexical", {"lexical"})])
+async def test_each_half_can_be_asked_alone(ask: Ask, docs: str, mode: str, parts: set[str]) -> None:
+    hits = (await ask("POST", PATH, {"query": "survives kill", "mode": mode}))["hits"]
+    assert hits[0]["document_id"] == "kill"
+    assert set(hits[0]["scores"]) == parts
+
+
+async def test_a_vector_finds_its_own_passage_in_every_coding(ask: Ask, docs: str) -> None:
+    embedded = await ask("POST", "/v1/embeddings", {"input": "port 8080 listens"})
+    vector = embedded["data"][0]["embedding"]
+    coded = base64.b64encode(np.float32(vector).tobytes()).decode()
+    plain = (await ask("POST", PATH, {"vector": vector}))["hits"]
+    assert plain[0]["document_id"] == "port"
+    assert (await ask("POST", PATH, {"vector": coded}))["hits"] == plain
+
+
+async def test_a_filter_leaves_only_what_matches(ask: Ask, docs: str) -> None:
+    condition = {"lang": "en", "year": {"$gte": 2021}}
+    hits = (await ask("POST", PATH, {"query": "port", "filter": condition}))["hits"]
+    assert [hit["document_id"] for hit in hits] == ["kill"]
+
+
+async def test_include_chooses_what_comes_back(ask: Ask, docs: str) -> None:
+    hit = (await ask("POST", PATH, {"query": "port", "include": ["vector"]}))["hits"][0]
+    assert len(hit["vector"]) == 64
+    assert "text" not in hit
+    assert "metadata" not in hit
+
+
+async def test_min_score_is_held_against_the_dense_score(ask: Ask, docs: str) -> None:
+    every = (await ask("POST", PATH, {"query": "write survives kill"}))["hits"]
+    best = max(hit["scores"]["dense"] for hit in every)
+    some = (await ask("POST", PATH, {"query": "write survives kill", "min_score": best - 1e-6}))["hits"]
+    assert [hit["document_id"] for hit in some] == ["kill"]
+
+
+async def test_hits_point_into_the_text_of_their_document(ask: Ask, docs: str) -> None:
+    for hit in (await ask("POST", PATH, {"query": "port"}))["hits"]:
+        document = await ask("GET", f"/v1/collections/docs/documents/{hit['document_id']}?include=text")
+        assert document["text"][hit["start"] : hit["end"]] == hit["text"]
+
+
+async def test_a_batch_answers_each_search_as_if_alone(ask: Ask, docs: str) -> None:
+    searches = [{"query": "port"}, {"query": "kill", "k": 1}]
+    results = (await ask("POST", f"{PATH}/batch", {"searches": searches}))["results"]
+    alone = [(await ask("POST", PATH, search))["hits"] for search in searches]
+    assert [result["hits"] for result in results] == alone
+
+
+async def test_exact_never_uses_the_graph(ask: Ask, docs: str) -> None:
+    assert "graph" not in (await ask("POST", PATH, {"query": "port", "exact": True}))["plan"]
+
+
+@pytest.mark.parametrize(
+    ("body", "blamed"),
+    [
+        ({}, "query"),
+        ({"query": "  "}, "query"),
+        ({"query": "x", "k": 0}, "k"),
+        ({"query": "x", "k": 10_001}, "k"),
+        ({"query": "x", "mode": "magic"}, "mode"),
+        ({"query": "x", "filter": {"year": {"$near": 1}}}, "filter"),
+        ({"query": "x", "filter": []}, "filter"),
+        ({"query": "x", "unknown": 1}, "unknown"),
+        ({"vector": [1, 2]}, None),
+        ({"vector": ["a"] * 64}, "vector"),
+        ({"vector": "%%%"}, "vector"),
+        ({"vector": base64.b64encode(np.full(64, np.nan, "<f4").tobytes()).decode()}, None),
+        ({"vector": [0.0] * 64}, None),
+        ({"vector": [1.0] * 64, "mode": "lexical"}, "query"),
+    ],
+)
+async def test_a_bad_search_is_a_422_that_names_the_field(
+    ask: Ask, docs: str, body: object, blamed: str | None
+) -> None:
+    error = (await ask("POST", PATH, body, status=422))["error"]
+    if blamed is not None:
+        assert error["param"] == blamed
+
+
+async def test_a_bad_operator_is_named(ask: Ask, docs: str) -> None:
+    error = (await ask("POST", PATH, {"query": "x", "filter": {"y": {"$near": 1}}}, status=422))["error"]
+    assert "$near" in error["message"]
+
+
+async def test_one_bad_search_refuses_the_whole_batch(ask: Ask, docs: str) -> None:
+    searches = [{"query": "port"}, {"query": "x", "filter": {"$xor": []}}]
+    await ask("POST", f"{PATH}/batch", {"searches": searches}, status=422)

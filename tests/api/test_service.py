@@ -1,0 +1,70 @@
+"""Health, readiness, info and the contract's own description."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from aiohttp.test_utils import TestClient
+
+from api.http.routes import ROUTES
+from api.services.container import Services
+
+Ask = Callable[..., Awaitable[Any]]
+
+
+async def test_alive_and_ready(ask: Ask) -> None:
+    assert await ask("GET", "/healthz") == {"status": "ok"}
+    assert await ask("GET", "/readyz") == {"ready": True, "reasons": []}
+
+
+async def test_a_closing_service_is_alive_but_not_ready(ask: Ask, services: Services) -> None:
+    services.readiness.close()
+    await ask("GET", "/healthz")
+    assert (await ask("GET", "/readyz", status=503))["reasons"] == ["the service is shutting down"]
+
+
+async def test_info_names_version_models_and_limits(ask: Ask) -> None:
+    info = await ask("GET", "/v1/info")
+    assert (info["name"], info["default_model"], info["generator"]) == ("embedd", "fake", "extractive")
+    assert info["models"][0]["status"] == "ready"
+    assert info["limits"]["max_json_bytes"] == 32 * 2**20
+
+
+async def test_openapi_describes_every_route_and_resolves_every_reference(ask: Ask) -> None:
+    api = await ask("GET", "/openapi.json")
+    assert api["openapi"] == "3.1.0"
+    described = {(method.upper(), path) for path, methods in api["paths"].items() for method in methods}
+    assert described == {(route.method, route.path.replace(":.+", "")) for route in ROUTES}
+    for reference in references(api):
+        assert reference.removeprefix("#/components/schemas/") in api["components"]["schemas"]
+
+
+def test_every_route_has_a_summary_and_a_name_of_its_own() -> None:
+    assert all(route.summary for route in ROUTES)
+    names = [(route.tag, route.handler.__name__) for route in ROUTES]
+    assert len(set(names)) == len(names)
+
+
+async def test_the_docs_page_loads_nothing_from_elsewhere(client: TestClient[Any, Any]) -> None:
+    response = await client.get("/docs")
+    page = await response.text()
+    assert response.content_type == "text/html"
+    assert "https://" not in page
+    assert "default-src 'none'" in response.headers["Content-Security-Policy"]
+
+
+async def test_the_root_leads_to_the_docs(client: TestClient[Any, Any]) -> None:
+    response = await client.get("/", allow_redirects=False)
+    assert (response.status, response.headers["Location"]) == (302, "/docs")
+
+
+async def test_unknown_query_parameters_are_refused(ask: Ask) -> None:
+    await ask("GET", "/v1/collections?limits=3", status=422)
+
+
+def references(node: object) -> list[str]:
+    if isinstance(node, dict):
+        here = [node["$ref"]] if isinstance(node.get("$ref"), str) else []
+        return here + [found for part in node.values() for found in references(part)]
+    if isinstance(node, list):
+        return [found for part in node for found in references(part)]
+    return []

@@ -1,0 +1,62 @@
+"""The borders: arrows go from api to embedd and to index, and torch stays in the worker."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+MAY_IMPORT = {"embedd": {"embedd"}, "index": {"index"}, "api": {"api", "embedd", "index"}}
+OURS = set(MAY_IMPORT)
+WORKER_ONLY = {"torch", "sentence_transformers", "transformers"}
+HTTP_ONLY = {"aiohttp", "aiohttp_sse"}
+
+
+def modules(package: str) -> list[Path]:
+    return sorted((ROOT / package).rglob("*.py"))
+
+
+def imported_roots(module: Path) -> set[str]:
+    roots: set[str] = set()
+    for node in ast.walk(ast.parse(module.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            roots |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module}: relative imports hide the layer"
+            roots.add((node.module or "").partition(".")[0])
+    return roots
+
+
+@pytest.mark.parametrize("package", sorted(OURS))
+def test_arrows_between_packages_go_one_way(package: str) -> None:
+    wrong = {
+        str(module.relative_to(ROOT)): imported_roots(module) & OURS - MAY_IMPORT[package]
+        for module in modules(package)
+    }
+    assert {name: roots for name, roots in wrong.items() if roots} == {}
+
+
+def test_only_the_worker_imports_torch() -> None:
+    outside = [module for package in OURS for module in modules(package) if "worker" not in module.parts]
+    assert outside
+    assert [str(module) for module in outside if imported_roots(module) & WORKER_ONLY] == []
+
+
+def test_only_the_http_layer_knows_aiohttp() -> None:
+    allowed = {ROOT / "api" / "app.py", *modules("api/http")}
+    others = [module for package in OURS for module in modules(package) if module not in allowed]
+    assert [str(module) for module in others if imported_roots(module) & HTTP_ONLY] == []
+
+
+def test_handlers_know_no_storage_engine() -> None:
+    engines = {"hnswlib", "sqlite3", "aiosqlite", "numpy"}
+    knowing = {module.name for module in modules("api/http/handlers") if imported_roots(module) & engines}
+    assert knowing <= {"embeddings.py"}, "embeddings.py shortens vectors; nobody else computes"
+
+
+def test_the_service_process_never_imports_torch() -> None:
+    script = f"import sys, api.app\nprint(sorted(set(sys.modules) & {WORKER_ONLY!r}))"
+    answer = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert answer.stdout.strip() == "[]"
