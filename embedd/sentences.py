@@ -2,8 +2,8 @@
 
 Pure, one pass, linear in the length of the text whatever it holds. Rules instead of a model: terminators
 followed by a blank, minus abbreviations, initials and list numbers; CJK full stops anywhere; blank lines,
-headings, list items and table rows as hard borders. It knows English abbreviations only: in other languages
-one may end a sentence too early, which costs a quotation half a sentence and nothing else.
+headings, fences, list items and table rows as hard borders. It knows English abbreviations only: in other
+languages one may end a sentence too early, which costs a quotation half a sentence and nothing else.
 
 Invariants: the spans are ordered and disjoint, neither begin nor end with a blank, and hold every character
 that is not blank.
@@ -23,7 +23,7 @@ _BORDER = re.compile(
     r"|(?P<line>[\n\r\f\v\x85\u2028\u2029]\s*+)"
 )
 _LINE_OPENS_BLOCK = re.compile(r"(?:[-*+•‣◦][ \t]|\(?\d{1,3}[.)][ \t]|#{1,6}[ \t]|\||>|```|~~~)")
-_HEADING = re.compile(r"[ \t]*#{1,6}[ \t]")
+_LINE_IS_BLOCK = re.compile(r"[ \t]*(?:#{1,6}[ \t]|```|~~~)")
 _LIST_NUMBER = re.compile(r"[ \t]*\(?\d{1,3}\.")
 _LAST_WORD = re.compile(r"[^\W\d_](?:\.?[^\W\d_])*$")
 _NEXT_WORD = re.compile(r"\s*+[\"'“‘«(\[*_]*+(\w*)")
@@ -90,7 +90,7 @@ def _line_break_is_border(text: str, line_start: int, match: re.Match[str]) -> b
     return (
         match.start() - line_start > _WRAPPED_LINE
         or _LINE_OPENS_BLOCK.match(text, match.end()) is not None
-        or _HEADING.match(text, line_start) is not None
+        or _LINE_IS_BLOCK.match(text, line_start) is not None
         or _looks_like_title(text, line_start, match)
     )
 
