@@ -76,12 +76,12 @@ def _token_vectors(ids: npt.NDArray[np.int32]) -> npt.NDArray[np.float64]:
 
     Steele, Lea and Flood: Fast splittable pseudorandom number generators, OOPSLA 2014.
     """
-    state = ids.astype(np.uint64)[:, None] * np.uint64(FAKE_DIM) + np.arange(FAKE_DIM, dtype=np.uint64)
-    state = np.multiply(state + np.uint64(1), np.uint64(0x9E3779B97F4A7C15), dtype=np.uint64)
+    state = _u64(_u64(ids)[:, None] * FAKE_DIM + np.arange(1, FAKE_DIM + 1)) * _u64(0x9E3779B97F4A7C15)
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
-        state = np.multiply(_mix(state, shift), np.uint64(factor), dtype=np.uint64)
-    return _mix(state, 31).astype(np.float64) / 2.0**63 - 1.0
+        state = (state ^ (state >> _u64(shift))) * _u64(factor)
+    state ^= state >> _u64(31)
+    return state.astype(np.float64) / 2.0**63 - 1.0
 
 
-def _mix(state: npt.NDArray[np.uint64], shift: int) -> npt.NDArray[np.uint64]:
-    return np.bitwise_xor(state, np.right_shift(state, np.uint64(shift)))
+def _u64(value: npt.ArrayLike) -> npt.NDArray[np.uint64]:
+    return np.asarray(value, dtype=np.uint64)
