@@ -40,10 +40,14 @@ class ConnectionLostError(ServiceError):
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """One file to ingest: a path that is opened when it is sent, or its bytes."""
+    """One file to ingest: a path that is opened when it is sent, or its bytes.
+
+    ``media_type`` is needed where the id does not end like a file's name.
+    """
 
     id: str
     content: Path | bytes
+    media_type: str | None = None
 
 
 class Client:
@@ -103,7 +107,7 @@ class Client:
                 "POST",
                 f"{_collection(collection)}/documents",
                 params={"wait": "true"},
-                files=[("file", (upload.id, _opened(upload, stack))) for upload in uploads],
+                files=[("file", _part(upload, stack)) for upload in uploads],
                 data={name: value for name, value in fields.items() if value is not None},
             )
         return self._decode(body, DocumentOutcomes).documents
@@ -176,12 +180,11 @@ def _collection(name: str) -> str:
     return f"/v1/collections/{quote(name, safe='')}"
 
 
-def _opened(upload: Upload, stack: ExitStack) -> bytes | IO[bytes]:
-    return (
-        upload.content
-        if isinstance(upload.content, bytes)
-        else stack.enter_context(upload.content.open("rb"))
-    )
+def _part(upload: Upload, stack: ExitStack) -> tuple[str, bytes | IO[bytes], str | None]:
+    """Name, content and type of one part of the form; without a type httpx guesses it from the name."""
+    content = upload.content
+    opened = content if isinstance(content, bytes) else stack.enter_context(content.open("rb"))
+    return upload.id, opened, upload.media_type
 
 
 def _events(lines: Iterable[str]) -> Iterator[str]:

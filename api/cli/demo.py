@@ -84,9 +84,9 @@ def _wait_until_ready(service: ServiceProcess, client: Client) -> None:
     def tell(reason: str) -> None:
         if [reason] != said[-1:]:
             said.append(reason)
-            status.update(f"Waiting for {reason}")
+            status.update(f"Waiting: {reason}")
             if not console.is_terminal:
-                click.echo(f"Waiting for {reason}", err=True)
+                click.echo(f"Waiting: {reason}", err=True)
 
     with console.status("") as status:
         service.wait_until_ready(client, tell)

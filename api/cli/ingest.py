@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Sequence
 from functools import partial
+from pathlib import PurePath
 from typing import Any
 
 import click
@@ -14,7 +15,7 @@ from api.cli.ingestion import Send, Tally, size_of
 from api.cli.ingestion import ingest as send_all
 from api.cli.options import JsonObject, collection_option, url_option
 from api.cli.progress import display
-from api.cli.selection import Selection, select
+from api.cli.selection import SUFFIXES, Selection, select
 from api.cli.terminal import in_one_line, standard_error, standard_output
 
 _STANDARD_INPUT = "-"
@@ -89,8 +90,14 @@ def _selected(paths: Sequence[str], id_: str | None) -> Selection:
     selection = select(names)
     if len(names) == len(paths):
         return selection
-    piped = Upload(id_ or "stdin", sys.stdin.buffer.read())
-    return Selection((*selection.uploads, piped), selection.skipped)
+    return Selection((*selection.uploads, _piped(id_ or "stdin", sys.stdin.buffer.read())), selection.skipped)
+
+
+def _piped(id_: str, content: bytes) -> Upload:
+    """Standard input has no name to tell its type from, unless the id ends like one."""
+    if PurePath(id_).suffix.lower() in SUFFIXES:
+        return Upload(id_, content)
+    return Upload(id_, content, "application/pdf" if content.startswith(b"%PDF-") else "text/plain")
 
 
 def _left_out(selection: Selection) -> str:

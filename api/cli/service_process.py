@@ -38,7 +38,7 @@ class ServiceProcess:
         Raises:
             click.ClickException: the child ended, or is not ready in time.
         """
-        reasons = "the service to start"
+        reasons = "the service starts"
         for _ in range(int(_READY_WITHIN_S / _POLL_S)):
             told(reasons)
             code = self.wait(_POLL_S)
@@ -53,7 +53,7 @@ class ServiceProcess:
             if readiness.ready:
                 return
             reasons = "; ".join(readiness.reasons) or reasons
-        raise click.ClickException(f"not ready after {_READY_WITHIN_S:.0f} s, still waiting for {reasons}")
+        raise click.ClickException(f"not ready after {_READY_WITHIN_S:.0f} s, still waiting: {reasons}")
 
     def end(self, grace_s: float) -> int:
         """Ask the child to finish and insist after ``grace_s`` or a second Ctrl-C; its exit code."""
