@@ -1,0 +1,201 @@
+"""All collections of a data folder: the folder is the registry.
+
+``collections/<name>/`` is one collection; its name is nowhere else. One is created under a temporary name
+and renamed, dropped by renaming it to another, so a crash leaves a whole collection or none; what lies
+around is swept at the next start. ``embedd.lock`` keeps other processes out for as long as the catalog is
+open.
+"""
+
+import asyncio
+import fcntl
+import os
+import re
+import shutil
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, Final
+
+from index import truth
+from index.collection import UPLOADS, Collection, open_collection
+from index.errors import (
+    CollectionExists,
+    CollectionNotFound,
+    DataFolderInUse,
+    InvalidName,
+    InvalidSettings,
+    StorageFailed,
+)
+from index.growth import GraphTuning
+from index.rows import CollectionSettings
+
+MAX_DIM: Final = 65_536
+_NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+_METRICS: Final = ("cosine", "dot", "l2")
+
+
+class Catalog:
+    """Made by ``open_catalog``."""
+
+    def __init__(self, folder: Path, tuning: GraphTuning) -> None:
+        self._folder = folder
+        self._tuning = tuning
+        self._collections: dict[str, Collection] = {}
+        # Creating and dropping touch the same names on disk: one at a time.
+        self._changing = asyncio.Lock()
+
+    def names(self) -> list[str]:
+        """The names of all collections, sorted."""
+        return sorted(self._collections)
+
+    def get(self, name: str) -> Collection:
+        """The collection of that name.
+
+        Raises:
+            CollectionNotFound: there is none.
+        """
+        try:
+            return self._collections[name]
+        except KeyError:
+            raise CollectionNotFound(name) from None
+
+    async def create(self, settings: CollectionSettings) -> tuple[Collection, bool]:
+        """The collection, and whether it is new; one that has exactly these settings is as good.
+
+        Raises:
+            InvalidName, InvalidSettings: there can be no such collection.
+            CollectionExists: it has other settings.
+            StorageFailed, StorageFull: it could not be made.
+        """
+        _check(settings)
+        async with self._changing:
+            if (existing := self._collections.get(settings.name)) is not None:
+                if differences := _differences(existing.settings, settings):
+                    raise CollectionExists(settings.name, differences)
+                return existing, False
+            await asyncio.shield(self._create(settings))
+            return self._collections[settings.name], True
+
+    async def _create(self, settings: CollectionSettings) -> None:
+        await asyncio.to_thread(_make, self._folder, settings)
+        await self._open(settings.name)
+
+    async def drop(self, name: str) -> None:
+        """Remove a collection and everything in it; whoever still uses it hears CollectionNotFound.
+
+        Raises:
+            CollectionNotFound: there is none.
+        """
+        async with self._changing:
+            collection = self.get(name)
+            del self._collections[name]
+            await asyncio.shield(self._drop(collection, name))
+
+    async def _drop(self, collection: Collection, name: str) -> None:
+        await collection.close(store_graph=False)
+        await asyncio.to_thread(_remove, self._folder, name)
+
+    async def open_all(self) -> None:
+        """Open every collection on disk; called once."""
+        for name in await asyncio.to_thread(_sweep, self._folder):
+            await self._open(name)
+
+    async def _open(self, name: str) -> None:
+        self._collections[name] = await open_collection(self._folder / name, self._tuning)
+
+    async def close(self) -> None:
+        """Close every collection."""
+        while self._collections:
+            _, collection = self._collections.popitem()
+            await collection.close()
+
+
+@asynccontextmanager
+async def open_catalog(folder: Path, tuning: GraphTuning | None = None) -> AsyncIterator[Catalog]:
+    """The catalog of a data folder, which is made if it is not there; it owns the folder until it is left.
+
+    Raises:
+        DataFolderInUse: somebody else has it.
+        DataTooNew: a newer version of this program wrote a collection in it.
+        StorageFailed, StorageFull: the folder or a collection cannot be opened.
+    """
+    lock = await asyncio.to_thread(_lock, folder)
+    try:
+        catalog = Catalog(folder / "collections", tuning or GraphTuning())
+        try:
+            await catalog.open_all()
+            yield catalog
+        finally:
+            await catalog.close()
+    finally:
+        os.close(lock)
+
+
+def _check(settings: CollectionSettings) -> None:
+    if not _NAME.fullmatch(settings.name):
+        raise InvalidName(settings.name)
+    if not 1 <= settings.dim <= MAX_DIM:
+        raise InvalidSettings(f"dim is {settings.dim}, it must be from 1 to {MAX_DIM}")
+    if settings.metric not in _METRICS:
+        raise InvalidSettings(f"metric is {settings.metric!r}, it must be one of {', '.join(_METRICS)}")
+
+
+def _differences(stored: CollectionSettings, asked: CollectionSettings) -> dict[str, tuple[Any, Any]]:
+    pairs = {f.name: (getattr(stored, f.name), getattr(asked, f.name)) for f in fields(CollectionSettings)}
+    return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+
+
+def _lock(folder: Path) -> int:
+    try:
+        (folder / "collections").mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder / "embedd.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise StorageFailed(f"the data folder {folder} cannot be used: {error}") from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(descriptor)
+        raise DataFolderInUse(folder) from error
+    return descriptor
+
+
+def _make(collections: Path, settings: CollectionSettings) -> None:
+    draft = collections / f".creating-{uuid.uuid4().hex}"
+    try:
+        draft.mkdir()
+        (draft / UPLOADS).mkdir()
+        truth.create(draft, settings)
+        _sync(draft)
+        draft.rename(collections / settings.name)
+        _sync(collections)
+    except OSError as error:
+        raise StorageFailed(f"collection {settings.name!r} could not be made: {error}") from error
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def _remove(collections: Path, name: str) -> None:
+    trash = collections / f".dropped-{uuid.uuid4().hex}"
+    try:
+        (collections / name).rename(trash)
+        _sync(collections)
+        shutil.rmtree(trash)
+    except OSError as error:
+        raise StorageFailed(f"collection {name!r} could not be removed: {error}") from error
+
+
+def _sweep(collections: Path) -> list[str]:
+    """Remove what a crash left half made or half removed; the names of the collections that there are."""
+    for leftover in [*collections.glob(".creating-*"), *collections.glob(".dropped-*")]:
+        shutil.rmtree(leftover, ignore_errors=True)
+    return sorted(path.name for path in collections.iterdir() if _NAME.fullmatch(path.name))
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,182 @@
+"""Between the caller's values and what SQLite keeps: ids, JSON, vectors and times, checked on the way in.
+
+Knows nothing of tables. A vector is stored as little-endian float32, just as it was given; under cosine the
+copy that is searched is scaled to length 1. Everything here is pure.
+"""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from index.errors import InvalidDocument, InvalidId, InvalidVector
+from index.rows import Document, Metric, Vector
+
+MAX_ID_BYTES: Final = 512
+# Above this the square of a length leaves float32, and scores would be infinite.
+MAX_LENGTH: Final = 1e18
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+# json.dumps writes U+0000 as \u0000; an even number of backslashes before it is text about backslashes.
+_ESCAPED_NUL: Final = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
+
+
+def check_id(value: str) -> None:
+    """An id has 1 to 512 bytes of UTF-8 and no control characters.
+
+    Raises:
+        InvalidId: otherwise.
+    """
+    try:
+        size = len(value.encode())
+    except UnicodeEncodeError:
+        raise InvalidId(value.encode(errors="replace").decode(), "it is not valid Unicode") from None
+    if not 1 <= size <= MAX_ID_BYTES:
+        raise InvalidId(value, f"it has {size} bytes, ids have 1 to {MAX_ID_BYTES}")
+    if _CONTROL.search(value):
+        raise InvalidId(value, "it has control characters")
+
+
+def check_document(document: Document) -> None:
+    """Everything about a document but its metadata and vectors.
+
+    Raises:
+        InvalidId: for its id.
+        InvalidDocument: for text that is not Unicode, or a point that has not exactly one passage.
+    """
+    check_id(document.id)
+    if document.is_point and len(document.passages) != 1:
+        raise InvalidDocument(document.id, f"a point has one passage, not {len(document.passages)}")
+    texts = [document.title, document.text, *(p.text for p in document.passages)]
+    texts += [p.heading for p in document.passages]
+    try:
+        for text in texts:
+            (text or "").encode()
+    except UnicodeEncodeError:
+        raise InvalidDocument(document.id, "its text is not valid Unicode") from None
+
+
+def passage_ids(document: Document) -> list[str]:
+    """The ids of a document's passages, in order."""
+    if document.is_point:
+        return [document.id]
+    return [f"{document.id}#{n}" for n in range(len(document.passages))]
+
+
+def encode_metadata(document: Document) -> str:
+    """The metadata as JSON text that SQLite's JSON functions read the same way.
+
+    Raises:
+        InvalidDocument: for keys that are not strings, values that JSON does not have, and U+0000, at which
+            SQLite would cut a string.
+    """
+    if not all(isinstance(key, str) for key in document.metadata):
+        raise InvalidDocument(document.id, "a metadata key is not a string")
+    try:
+        encoded = encode_json(document.metadata)
+        encoded.encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidDocument(document.id, f"its metadata is not JSON: {error}") from error
+    if _ESCAPED_NUL.search(encoded):
+        raise InvalidDocument(document.id, "its metadata has a NUL character")
+    return encoded
+
+
+def encode_json(value: Any) -> str:
+    """Compact JSON; any Mapping is an object.
+
+    Raises:
+        TypeError, ValueError, RecursionError: the value is not JSON.
+    """
+    return json.dumps(
+        dict(value) if isinstance(value, Mapping) else value,
+        ensure_ascii=False,
+        allow_nan=False,
+        separators=(",", ":"),
+    )
+
+
+def decode_json(text: str) -> Any:
+    return json.loads(text)
+
+
+def stack_vectors(documents: Sequence[Document], dim: int, metric: Metric) -> Vector:
+    """The vectors of all the documents' passages in order (n, dim), checked.
+
+    Raises:
+        InvalidVector: names the document and the passage.
+    """
+    vectors = [passage.vector for document in documents for passage in document.passages]
+    if all(np.shape(vector) == (dim,) and np.asarray(vector).dtype == np.float32 for vector in vectors):
+        matrix = np.array(vectors, dtype=np.float32).reshape(-1, dim)
+        if _faulty_rows(matrix, metric).size == 0:
+            return matrix
+    # Slower, and names the one that is wrong.
+    return _stack_one_by_one(documents, dim, metric)
+
+
+def _stack_one_by_one(documents: Sequence[Document], dim: int, metric: Metric) -> Vector:
+    rows = []
+    for document in documents:
+        for n, passage in enumerate(document.passages):
+            where = f"document {document.id[:80]!r}, passage {n}"
+            rows.append(check_vector(passage.vector, dim, metric, where))
+    return np.array(rows, dtype=np.float32).reshape(-1, dim)
+
+
+def check_vector(vector: npt.ArrayLike, dim: int, metric: Metric, where: str) -> Vector:
+    """The vector as float32 (dim,).
+
+    Raises:
+        InvalidVector: it has another length, something that is no finite number, or no direction under
+        cosine.
+    """
+    try:
+        with np.errstate(over="ignore"):
+            row = np.asarray(vector, dtype=np.float32)
+    except (TypeError, ValueError) as error:
+        raise InvalidVector(f"{where}: the vector is not a list of numbers") from error
+    if row.shape != (dim,):
+        raise InvalidVector(f"{where}: the vector has the shape {row.shape}, this collection takes ({dim},)")
+    if not np.isfinite(row).all():
+        raise InvalidVector(f"{where}: the vector has NaN or infinite values")
+    if _faulty_rows(row.reshape(1, dim), metric).size:
+        why = "is zero, which has no cosine" if metric == "cosine" else f"is longer than {MAX_LENGTH:g}"
+        raise InvalidVector(f"{where}: the vector {why}")
+    return row
+
+
+def _faulty_rows(matrix: Vector, metric: Metric) -> npt.NDArray[np.intp]:
+    lengths = _lengths(matrix)
+    fine = np.isfinite(lengths) & ((lengths > 0) if metric == "cosine" else (lengths <= MAX_LENGTH))
+    return np.flatnonzero(~fine)
+
+
+def searchable(matrix: Vector, metric: Metric) -> Vector:
+    """The rows (n, dim) as they are searched: of length 1 under cosine, else unchanged."""
+    if metric != "cosine":
+        return matrix
+    return (matrix / _lengths(matrix)[:, None]).astype(np.float32)
+
+
+def _lengths(matrix: Vector) -> npt.NDArray[np.float64]:
+    # In float64 no finite float32 row overflows or vanishes.
+    squares: npt.NDArray[np.float64] = np.einsum("ij,ij->i", matrix, matrix, dtype=np.float64)
+    return np.sqrt(squares)
+
+
+def encode_vectors(matrix: Vector) -> list[bytes]:
+    """One BLOB a row."""
+    return [row.tobytes() for row in matrix.astype("<f4", copy=False)]
+
+
+def decode_vector(blob: bytes) -> Vector:
+    return np.frombuffer(blob, dtype="<f4").astype(np.float32, copy=False)
+
+
+def timestamp() -> str:
+    """Now, RFC 3339 in UTC to the millisecond; as text it sorts by time."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

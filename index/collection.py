@@ -1,0 +1,205 @@
+"""One embedded collection: SQLite is the truth, the vectors in memory and the graph follow it.
+
+This is the facade; documents, points, jobs, search and the graph's growth have files of their own. A write
+is queued, committed with others, then shown to memory, then acknowledged, so a search that starts after the
+acknowledgement sees it. Implements ``index.store.Store``, where the methods are described.
+"""
+
+import asyncio
+import sqlite3
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from index import document_writes, documents, jobs, points, search, truth
+from index.database import open_for_writing
+from index.errors import CollectionNotFound
+from index.filter_sql import compile_filter
+from index.filters import Filter
+from index.graph import GraphShape
+from index.growth import GraphGrowth, GraphTuning
+from index.readers import Readers
+from index.rows import (
+    CollectionSettings,
+    CollectionStatistics,
+    Document,
+    JobItem,
+    JobState,
+    Query,
+    Receipt,
+    SearchResult,
+    StoredDocument,
+    StoredPoint,
+)
+from index.vectors import VectorTable
+from index.writer import Change, Write, Writer
+
+T = TypeVar("T")
+
+UPLOADS: Final = "uploads"
+# So many passages are encoded in passing, more of them in a thread.
+_INLINE_PASSAGES: Final = 16
+
+
+class Collection:
+    """Made by ``open_collection``; ``close`` ends it, and every later call says CollectionNotFound."""
+
+    def __init__(
+        self,
+        folder: Path,
+        settings: CollectionSettings,
+        table: VectorTable,
+        connection: sqlite3.Connection,
+        tuning: GraphTuning,
+    ) -> None:
+        self._folder = folder
+        self._settings = settings
+        self._table = table
+        self._readers = Readers(folder, settings.name)
+        shape = GraphShape(settings.dim, settings.metric, tuning.m, tuning.ef_construction)
+        self._growth = GraphGrowth(folder, table, shape, tuning)
+        self._writer = Writer(connection, self._follow)
+        self._closed = False
+
+    @property
+    def settings(self) -> CollectionSettings:
+        return self._settings
+
+    @property
+    def uploads(self) -> Path:
+        return self._folder / UPLOADS
+
+    async def describe(self, description: str) -> None:
+        await self._write(lambda connection: truth.write_description(connection, description))
+        self._settings = replace(self._settings, description=description)
+
+    async def upsert(self, new: Sequence[Document], receipts: Sequence[Receipt] = ()) -> None:
+        rows = sum(len(document.passages) for document in new)
+        encode = partial(document_writes.encode_documents, new, self._settings.dim, self._settings.metric)
+        encoded = encode() if rows <= _INLINE_PASSAGES else await asyncio.to_thread(encode)
+
+        def write(connection: sqlite3.Connection) -> Change[None]:
+            change = document_writes.upsert(connection, encoded)
+            jobs.settle(connection, receipts)
+            return change
+
+        await self._write(write, max(rows, 1))
+
+    async def settle(self, receipts: Sequence[Receipt]) -> None:
+        await self._write(lambda connection: jobs.settle(connection, receipts))
+
+    async def delete(self, ids: Sequence[str]) -> int:
+        condition = document_writes.with_ids(ids)
+        return await self._write(lambda connection: document_writes.delete(connection, condition))
+
+    async def delete_matching(self, condition: Filter) -> int:
+        compiled = compile_filter(condition)
+        return await self._write(lambda connection: document_writes.delete(connection, compiled))
+
+    async def search(self, query: Query) -> SearchResult:
+        return await search.search(query, self._settings, self._table, self._growth.graph, self._readers)
+
+    async def document(self, document_id: str, *, with_text: bool = False) -> StoredDocument | None:
+        return await documents.by_id(self._readers, document_id, with_text=with_text)
+
+    async def documents(self, limit: int, after: str | None = None) -> list[StoredDocument]:
+        return await documents.listed(self._readers, limit, after)
+
+    async def content_hashes(self, ids: Sequence[str]) -> dict[str, bytes]:
+        return await documents.content_hashes(self._readers, ids)
+
+    async def points(self, ids: Sequence[str], *, with_vectors: bool = False) -> list[StoredPoint]:
+        return await points.by_id(self._readers, ids, with_vectors=with_vectors)
+
+    async def scroll(
+        self,
+        limit: int,
+        after: int | None = None,
+        condition: Filter | None = None,
+        *,
+        with_vectors: bool = False,
+    ) -> tuple[list[StoredPoint], int | None]:
+        return await points.scroll(self._readers, limit, after or 0, condition, with_vectors=with_vectors)
+
+    async def count(self, condition: Filter | None = None) -> int:
+        return await points.count(self._readers, condition)
+
+    async def statistics(self) -> CollectionStatistics:
+        graph = self._growth.graph
+        return CollectionStatistics(
+            documents=await documents.count(self._readers),
+            points=len(self._table.view()),
+            graph_points=graph.live if graph else 0,
+            graph_deleted=graph.deleted if graph else 0,
+            size_bytes=await asyncio.to_thread(_size_bytes, self._folder),
+        )
+
+    async def add_job(self, job_id: str, payloads: Sequence[bytes]) -> None:
+        await self._write(lambda connection: jobs.add(connection, job_id, payloads))
+
+    async def pending_items(self, job_id: str, limit: int) -> list[JobItem]:
+        return await jobs.pending_items(self._readers, job_id, limit)
+
+    async def job(self, job_id: str) -> JobState | None:
+        return await jobs.state(self._readers, job_id)
+
+    async def job_results(self, job_id: str) -> list[Mapping[str, Any] | None]:
+        return await jobs.results(self._readers, job_id)
+
+    async def unfinished_jobs(self) -> list[str]:
+        return await jobs.unfinished(self._readers)
+
+    async def graph_settled(self) -> None:
+        """Until the graph has caught up with everything written before (or is not needed)."""
+        await self._growth.settled()
+
+    async def close(self, *, store_graph: bool = True) -> None:
+        """Finish what was accepted, store the graph, and let go of every file."""
+        self._closed = True
+        await self._readers.close()
+        await self._writer.close()
+        await self._growth.close(store=store_graph)
+
+    async def _write(self, write: Write[T], rows: int = 1) -> T:
+        if self._closed:
+            raise CollectionNotFound(self._settings.name)
+        return await self._writer.submit(write, rows)
+
+    def _follow(self, change: Change[Any]) -> None:
+        if change.removed is not None:
+            self._table.remove(change.removed)
+        if change.added is not None:
+            self._table.append(change.added.seqs, change.added.documents, change.added.vectors)
+        if change.removed is not None or change.added is not None:
+            self._growth.follow(change.removed)
+
+
+async def open_collection(folder: Path, tuning: GraphTuning) -> Collection:
+    """The collection in ``folder``, whose name is its own, with all vectors in memory.
+
+    Raises:
+        DataTooNew, StorageFailed, StorageFull: it cannot be opened.
+    """
+    connection, settings, table = await asyncio.to_thread(_read, folder)
+    return Collection(folder, settings, table, connection, tuning)
+
+
+def _read(folder: Path) -> tuple[sqlite3.Connection, CollectionSettings, VectorTable]:
+    connection = open_for_writing(folder)
+    try:
+        (folder / UPLOADS).mkdir(exist_ok=True)
+        return connection, *truth.read(connection, folder.name)
+    except BaseException:
+        connection.close()
+        raise
+
+
+def _size_bytes(folder: Path) -> int:
+    size = 0
+    for path in folder.rglob("*"):
+        with suppress(FileNotFoundError):  # the write-ahead log and uploads come and go
+            size += path.stat().st_size if path.is_file() else 0
+    return size

@@ -1,0 +1,184 @@
+"""Documents in SQL: writing them with their passages, words and vectors, and deleting them.
+
+The functions that take a connection run inside a transaction of the writer and give the change that memory
+must follow.
+"""
+
+# ruff: noqa: S608 - statements are put together from constants of this package; values are bound.
+
+import json
+import sqlite3
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from index.codec import (
+    check_document,
+    encode_json,
+    encode_metadata,
+    encode_vectors,
+    passage_ids,
+    searchable,
+    stack_vectors,
+    timestamp,
+)
+from index.errors import InvalidId
+from index.filter_sql import Condition
+from index.rows import Document, Metric, Vector
+from index.vectors import Keys
+from index.writer import AddedRows, Change
+
+_INSERT_DOCUMENT: Final = "INSERT INTO documents VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_INSERT_PASSAGE: Final = "INSERT INTO passages VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_AMONG: Final = "IN (SELECT value FROM json_each(?))"
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedDocuments:
+    """Documents of distinct ids, checked, with all their vectors (passages, dim) as given and as searched."""
+
+    documents: Sequence[Document]
+    metadata: Sequence[str]
+    vectors: Vector
+    searched: Vector
+
+
+def encode_documents(documents: Sequence[Document], dim: int, metric: Metric) -> EncodedDocuments:
+    """Check and encode; of several documents with one id the last counts.
+
+    Raises:
+        InvalidId, InvalidDocument, InvalidVector: naming the document.
+    """
+    distinct = list({document.id: document for document in documents}.values())
+    for document in distinct:
+        check_document(document)
+    vectors = stack_vectors(distinct, dim, metric)
+    metadata = [encode_metadata(document) for document in distinct]
+    return EncodedDocuments(distinct, metadata, vectors, searchable(vectors, metric))
+
+
+def upsert(connection: sqlite3.Connection, encoded: EncodedDocuments) -> Change[None]:
+    """Replace the documents that have these ids.
+
+    Raises:
+        InvalidId: the id of a point is that of another document's passage, or the other way round.
+    """
+    ids = [document.id for document in encoded.documents]
+    previous = _versions(connection, ids)
+    removed = _remove(connection, Condition(f"d.id {_AMONG}", (encode_json(ids),)))
+    now = timestamp()
+    first_key = _next_key(connection, "documents")
+    keys = range(first_key, first_key + len(ids))
+    rows = zip(keys, encoded.documents, encoded.metadata, strict=True)
+    connection.executemany(
+        _INSERT_DOCUMENT,
+        (_document_row(key, d, metadata, previous.get(d.id), now) for key, d, metadata in rows),
+    )
+    connection.executemany(
+        "INSERT INTO texts VALUES (?, ?)",
+        ((key, d.text) for key, d in zip(keys, encoded.documents, strict=True) if d.text is not None),
+    )
+    return Change(None, removed, _insert_passages(connection, keys, encoded))
+
+
+def _insert_passages(
+    connection: sqlite3.Connection, keys: Sequence[int], encoded: EncodedDocuments
+) -> AddedRows:
+    first_seq = _next_key(connection, "passages")
+    rows = list(_passage_rows(first_seq, keys, encoded))
+    try:
+        connection.executemany(_INSERT_PASSAGE, rows)
+    except sqlite3.IntegrityError as error:
+        raise _taken_id(connection, [row[2] for row in rows], first_seq) from error
+    connection.execute(
+        "INSERT INTO words (rowid, title, text) SELECT seq, title, text FROM passage_words WHERE seq >= ?",
+        (first_seq,),
+    )
+    seqs = np.arange(first_seq, first_seq + len(rows), dtype=np.int64)
+    return AddedRows(seqs, np.array([row[1] for row in rows], dtype=np.int64), encoded.searched)
+
+
+def delete(connection: sqlite3.Connection, condition: Condition) -> Change[int]:
+    """Delete the documents ``d`` that match; gives how many."""
+    sql = f"SELECT count(*) FROM documents AS d WHERE {condition.sql}"
+    count: int = connection.execute(sql, condition.parameters).fetchone()[0]
+    return Change(count, _remove(connection, condition) if count else None)
+
+
+def with_ids(ids: Sequence[str]) -> Condition:
+    """Holds for documents of these ids."""
+    return Condition(f"d.id {_AMONG}", (json.dumps(list(ids)),))
+
+
+def _remove(connection: sqlite3.Connection, condition: Condition) -> Keys:
+    found = f"SELECT d.key FROM documents AS d WHERE {condition.sql}"
+    documents = json.dumps([row[0] for row in connection.execute(found, condition.parameters)])
+    if documents == "[]":
+        return np.empty(0, dtype=np.int64)
+    seqs = connection.execute(f"SELECT seq FROM passages WHERE document {_AMONG}", (documents,)).fetchall()
+    connection.execute(
+        "INSERT INTO words (words, rowid, title, text) SELECT 'delete', seq, title, text FROM passage_words"
+        f" WHERE seq {_AMONG}",
+        (json.dumps([row[0] for row in seqs]),),
+    )
+    connection.execute(f"DELETE FROM documents WHERE key {_AMONG}", (documents,))
+    return np.array([row[0] for row in seqs], dtype=np.int64)
+
+
+def _versions(connection: sqlite3.Connection, ids: Sequence[str]) -> dict[str, tuple[int, str]]:
+    sql = f"SELECT id, version, created_at FROM documents WHERE id {_AMONG}"
+    return {row[0]: (row[1], row[2]) for row in connection.execute(sql, (encode_json(ids),))}
+
+
+def _next_key(connection: sqlite3.Connection, table: str) -> int:
+    """The key that AUTOINCREMENT would give next; given by hand, so that rows go in by executemany."""
+    row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = ?", (table,)).fetchone()
+    return 1 + (row[0] if row else 0)
+
+
+def _document_row(
+    key: int, document: Document, metadata: str, previous: tuple[int, str] | None, now: str
+) -> tuple[Any, ...]:
+    version, created_at = previous or (0, now)
+    return (
+        key,
+        document.id,
+        document.title,
+        metadata,
+        version + 1,
+        document.content_hash,
+        len(document.passages),
+        sum(passage.tokens for passage in document.passages),
+        len(document.text or ""),
+        document.media_type,
+        document.is_point,
+        document.expires_at,
+        encode_json(document.acl),
+        created_at,
+        now,
+    )
+
+
+def _passage_rows(
+    first_seq: int, keys: Sequence[int], encoded: EncodedDocuments
+) -> Iterator[tuple[Any, ...]]:
+    blobs = enumerate(encode_vectors(encoded.vectors), start=first_seq)
+    for key, document in zip(keys, encoded.documents, strict=True):
+        for id_, p in zip(passage_ids(document), document.passages, strict=True):
+            seq, blob = next(blobs)
+            yield (seq, key, id_, p.start, p.end, p.page, p.heading, p.tokens, p.text, blob)
+
+
+def _taken_id(connection: sqlite3.Connection, ids: Sequence[str], first_seq: int) -> InvalidId:
+    sql = (
+        "SELECT p.id, d.id FROM passages AS p JOIN documents AS d ON d.key = p.document"
+        f" WHERE p.id {_AMONG} AND p.seq < ? LIMIT 1"
+    )
+    row = connection.execute(sql, (encode_json(ids), first_seq)).fetchone()
+    if row is None:
+        twice = next(id_ for id_, count in Counter(ids).items() if count > 1)
+        return InvalidId(twice, "two passages of this request have it")
+    return InvalidId(row[0], f"a passage of the document {row[1][:80]!r} has it")

@@ -1,0 +1,72 @@
+"""Documents in SQL: reading them back."""
+
+import json
+from collections.abc import Sequence
+from typing import Any, Final
+
+from index.codec import decode_json
+from index.readers import Readers
+from index.rows import StoredDocument
+
+# Together with `_stored_document`.
+_COLUMNS: Final = (
+    "d.id, d.title, d.metadata, d.version, d.content_hash, d.passages, d.tokens, d.characters, d.media_type,"
+    " d.is_point, d.expires_at, d.acl, d.created_at, d.updated_at"
+)
+
+
+async def by_id(readers: Readers, id_: str, *, with_text: bool) -> StoredDocument | None:
+    """The document of that id."""
+    text = "t.text" if with_text else "NULL"
+    rows = await readers.rows(
+        f"SELECT {_COLUMNS}, {text} FROM documents AS d LEFT JOIN texts AS t ON t.document = d.key"  # noqa: S608
+        " WHERE d.id = ?",
+        (id_,),
+    )
+    return _stored_document(rows[0]) if rows else None
+
+
+async def listed(readers: Readers, limit: int, after: str | None) -> list[StoredDocument]:
+    """Up to ``limit`` documents in order of id, behind the id ``after``."""
+    rows = await readers.rows(
+        f"SELECT {_COLUMNS}, NULL FROM documents AS d WHERE d.id > ? ORDER BY d.id LIMIT ?",  # noqa: S608
+        (after or "", limit),
+    )
+    return [_stored_document(row) for row in rows]
+
+
+async def content_hashes(readers: Readers, ids: Sequence[str]) -> dict[str, bytes]:
+    """The content hash of each of these documents that exists."""
+    rows = await readers.rows(
+        "SELECT id, content_hash FROM documents WHERE id IN (SELECT value FROM json_each(?))",
+        (json.dumps(list(ids)),),
+    )
+    return dict(rows)
+
+
+async def count(readers: Readers) -> int:
+    number: int = (await readers.rows("SELECT count(*) FROM documents"))[0][0]
+    return number
+
+
+def _stored_document(row: Sequence[Any]) -> StoredDocument:
+    """A row of ``_COLUMNS`` and a text."""
+    (id_, title, metadata, version, content_hash, passages, tokens, characters, media_type, *rest) = row
+    is_point, expires_at, acl, created_at, updated_at, text = rest
+    return StoredDocument(
+        id=id_,
+        title=title,
+        metadata=decode_json(metadata),
+        version=version,
+        content_hash=content_hash,
+        passages=passages,
+        tokens=tokens,
+        characters=characters,
+        media_type=media_type,
+        is_point=bool(is_point),
+        expires_at=expires_at,
+        acl=tuple(decode_json(acl)),
+        created_at=created_at,
+        updated_at=updated_at,
+        text=text,
+    )

@@ -1,0 +1,30 @@
+"""Words: a user's text becomes an FTS5 query, and FTS5 ranks by BM25.
+
+The query asks for any of the terms, each quoted, so that nothing a user types is FTS5 syntax. An OR query
+scores every row that has one of its terms: words that say nothing are dropped unless nothing else is left,
+duplicates too, and terms are capped.
+"""
+
+import re
+from typing import Final
+
+MAX_TERMS: Final = 32
+# Words of letters and digits, as the tokenizer unicode61 cuts them.
+_TERM: Final = re.compile(r"[^\W_]+")
+_STOP_WORDS: Final = frozenset(
+    """
+    a about above after again all also am an and any are as at be because been before being between both but
+    by can could did do does doing during each few for from further had has have having he her here hers him
+    his i if in into is it its itself just me more most my no nor not of off on once only or other our out
+    over own s same she should so some such t than that the their them then there these they this those
+    through to too under until up very was we were will with would you your
+    how what when where which who whom whose why
+    """.split()  # noqa: SIM905 (a hundred lines of one word each are no easier to read)
+)
+
+
+def match_expression(text: str) -> str | None:
+    """The FTS5 expression for a user's words, or None if there are none."""
+    terms = list(dict.fromkeys(_TERM.findall(text.casefold())))
+    telling = [term for term in terms if term not in _STOP_WORDS]
+    return " OR ".join(f'"{term}"' for term in (telling or terms)[:MAX_TERMS]) or None

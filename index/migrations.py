@@ -1,0 +1,119 @@
+"""The schema of a collection's ``truth.db``, as the list of steps that lead to it.
+
+The list only ever grows: a step that was released is never edited. ``PRAGMA user_version`` counts the steps
+that a file has behind it; each step and its count commit together.
+
+Invariants of the schema:
+
+* Documents and passages are replaced, never changed, and AUTOINCREMENT never gives a key twice. So a
+``seq`` names one
+  vector, one text and one version of the metadata for ever, and it is the label of the row in the graph too.
+* ``words`` is an index over ``passage_words`` that copies no text. Rows leave it before their passage does.
+"""
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from index.errors import DataTooNew
+
+Migration = Callable[[sqlite3.Connection], None]
+
+
+def migrate(connection: sqlite3.Connection, steps: Sequence[Migration] | None = None) -> None:
+    """Bring the file to the newest format.
+
+    Raises:
+        DataTooNew: a newer version of this program wrote it; nothing was touched.
+    """
+    steps = MIGRATIONS if steps is None else steps
+    found: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    if found > len(steps):
+        raise DataTooNew(found, len(steps))
+    for number, step in enumerate(steps[found:], start=found + 1):
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            step(connection)
+            connection.execute(f"PRAGMA user_version = {number}")
+        except BaseException:
+            connection.execute("ROLLBACK")
+            raise
+        connection.execute("COMMIT")
+
+
+def _create_tables(connection: sqlite3.Connection) -> None:
+    for statement in _FIRST_SCHEMA:
+        connection.execute(statement)
+
+
+_FIRST_SCHEMA: Final = (
+    """CREATE TABLE settings (
+        only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
+        dim INTEGER NOT NULL,
+        metric TEXT NOT NULL,
+        model TEXT,
+        model_revision TEXT,
+        model_sha256 TEXT,
+        description TEXT NOT NULL,
+        created_at TEXT NOT NULL
+    ) STRICT""",
+    """CREATE TABLE documents (
+        key INTEGER PRIMARY KEY AUTOINCREMENT,
+        id TEXT NOT NULL UNIQUE,
+        title TEXT NOT NULL,
+        metadata TEXT NOT NULL,
+        version INTEGER NOT NULL,
+        content_hash BLOB NOT NULL,
+        passages INTEGER NOT NULL,
+        tokens INTEGER NOT NULL,
+        characters INTEGER NOT NULL,
+        media_type TEXT NOT NULL,
+        is_point INTEGER NOT NULL,
+        expires_at TEXT,
+        acl TEXT NOT NULL,
+        created_at TEXT NOT NULL,
+        updated_at TEXT NOT NULL
+    ) STRICT""",
+    # Apart, so that a scan over metadata does not read whole books.
+    """CREATE TABLE texts (
+        document INTEGER PRIMARY KEY REFERENCES documents (key) ON DELETE CASCADE,
+        text TEXT NOT NULL
+    ) STRICT""",
+    """CREATE TABLE passages (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT,
+        document INTEGER NOT NULL REFERENCES documents (key) ON DELETE CASCADE,
+        id TEXT NOT NULL UNIQUE,
+        start INTEGER NOT NULL,
+        stop INTEGER NOT NULL,
+        page INTEGER,
+        heading TEXT NOT NULL,
+        tokens INTEGER NOT NULL,
+        text TEXT,
+        vector BLOB NOT NULL
+    ) STRICT""",
+    "CREATE INDEX passages_of_document ON passages (document)",
+    """CREATE VIEW passage_words AS
+        SELECT p.seq, trim(d.title || ' ' || p.heading) AS title, coalesce(p.text, '') AS text
+        FROM passages AS p JOIN documents AS d ON d.key = p.document""",
+    """CREATE VIRTUAL TABLE words USING fts5 (
+        title, text, content = 'passage_words', content_rowid = 'seq', tokenize = 'porter unicode61'
+    )""",
+    """CREATE TABLE jobs (
+        id TEXT PRIMARY KEY,
+        number INTEGER NOT NULL UNIQUE,
+        total INTEGER NOT NULL,
+        created_at TEXT NOT NULL,
+        updated_at TEXT NOT NULL,
+        finished_at TEXT
+    ) STRICT""",
+    """CREATE TABLE job_items (
+        job TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
+        position INTEGER NOT NULL,
+        payload BLOB,
+        result TEXT,
+        failed INTEGER NOT NULL DEFAULT 0,
+        PRIMARY KEY (job, position)
+    ) STRICT, WITHOUT ROWID""",
+)
+
+MIGRATIONS: Final[tuple[Migration, ...]] = (_create_tables,)

@@ -1,0 +1,26 @@
+"""Which way to the nearest rows: all of them exactly, or the graph and then what it lacks.
+
+Pure arithmetic. Every plan gives ``min(k, matches)`` rows; they differ in cost and, by the graph's recall,
+in what a row near the end of the list is. The unit of cost is one row scored in a BLAS call.
+"""
+
+import math
+from typing import Final
+
+# One visited node of the graph costs about this many rows of a scan: it is a cache miss, and has M
+# neighbours. Measured on 2 cores, 384 dimensions: a scan of 76,000 rows takes 5.7 ms, a search with ef=100
+# in their graph 0.2 ms.
+ROWS_PER_CANDIDATE: Final = 27
+MIN_EF: Final = 100
+# Filtered candidates are fetched with this margin over the number expected to do.
+MARGIN: Final = 1.3
+
+
+def candidates_to_fetch(k: int, matches: int, rows: int) -> int:
+    """How many neighbours of the whole graph should have ``k`` among them that match."""
+    return math.ceil(k if matches >= rows else MARGIN * k * rows / max(matches, 1))
+
+
+def graph_pays(candidates: int, in_graph: int, matches: int) -> bool:
+    """Whether a graph search for so many candidates is cheaper than scoring all ``matches``."""
+    return candidates <= in_graph and max(candidates, MIN_EF) * ROWS_PER_CANDIDATE < matches

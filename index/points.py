@@ -1,0 +1,108 @@
+"""Points in SQL: passages joined with what they take from their documents. Reading only."""
+
+# ruff: noqa: S608 - statements are put together from constants of this package; values are bound.
+
+import json
+from collections.abc import Sequence
+from typing import Any, Final
+
+from index.codec import decode_json, decode_vector
+from index.filter_sql import Condition, compile_filter
+from index.filters import Filter
+from index.readers import Readers
+from index.rows import StoredPoint
+
+_COLUMNS: Final = (
+    "p.seq, p.id, d.id, p.text, d.title, d.metadata, d.version, p.start, p.stop, p.page, p.heading"
+)
+_JOIN: Final = "passages AS p JOIN documents AS d ON d.key = p.document"
+
+
+async def by_seq(
+    readers: Readers, seqs: Sequence[int], *, with_vectors: bool = False
+) -> dict[int, StoredPoint]:
+    """The points of these seqs that are still there; one statement, so one committed state."""
+    sql = (
+        f"SELECT {_columns(with_vectors)} FROM json_each(?) AS wanted CROSS JOIN passages AS p"
+        " ON p.seq = wanted.value JOIN documents AS d ON d.key = p.document"
+    )
+    rows = await readers.rows(sql, (json.dumps(seqs),))
+    return {row[0]: _point(row) for row in rows}
+
+
+async def by_id(readers: Readers, ids: Sequence[str], *, with_vectors: bool = False) -> list[StoredPoint]:
+    """The points of these ids in the order asked, without those that do not exist."""
+    sql = f"SELECT {_columns(with_vectors)} FROM {_JOIN} WHERE p.id IN (SELECT value FROM json_each(?))"
+    rows = await readers.rows(sql, (json.dumps(ids),))
+    found = {point.id: point for point in map(_point, rows)}
+    return [found[id_] for id_ in ids if id_ in found]
+
+
+async def scroll(
+    readers: Readers, limit: int, after: int, condition: Filter | None, *, with_vectors: bool
+) -> tuple[list[StoredPoint], int | None]:
+    """Up to ``limit`` points behind the seq ``after``, and the seq to go on from, if there is more."""
+    matching = compile_filter(condition)
+    sql = (
+        f"SELECT {_columns(with_vectors)} FROM {_JOIN} WHERE p.seq > ? AND ({matching.sql})"
+        " ORDER BY p.seq LIMIT ?"
+    )
+    rows = await readers.rows(sql, (after, *matching.parameters, limit + 1))
+    page = rows[:limit]
+    return [_point(row) for row in page], page[-1][0] if len(rows) > limit else None
+
+
+async def count(readers: Readers, condition: Filter | None) -> int:
+    """How many points match."""
+    matching = compile_filter(condition)
+    sql = f"SELECT coalesce(sum(d.passages), 0) FROM documents AS d WHERE {matching.sql}"
+    number: int = (await readers.rows(sql, matching.parameters))[0][0]
+    return number
+
+
+async def matching_documents(readers: Readers, matching: Condition) -> list[int]:
+    """The keys of the documents that match, ascending."""
+    sql = f"SELECT d.key FROM documents AS d WHERE {matching.sql} ORDER BY d.key"
+    return [row[0] for row in await readers.rows(sql, matching.parameters)]
+
+
+async def by_words(
+    readers: Readers, expression: str, matching: Condition, weights: tuple[float, float], limit: int
+) -> list[tuple[int, float]]:
+    """(seq, BM25 > 0) of the ``limit`` points that match the FTS5 expression best; ties in order of seq.
+
+    ``weights`` are those of a word in the title and in the text.
+    """
+    sql = (
+        f"SELECT w.rowid, -bm25(words, ?, ?) AS score FROM words AS w {_only(matching)}"
+        f" WHERE words MATCH ? AND ({matching.sql}) ORDER BY score DESC, w.rowid LIMIT ?"
+    )
+    rows = await readers.rows(sql, (*weights, expression, *matching.parameters, limit))
+    return [(row[0], row[1]) for row in rows]
+
+
+def _only(matching: Condition) -> str:
+    if matching.sql == "1":
+        return ""
+    return "JOIN passages AS p ON p.seq = w.rowid JOIN documents AS d ON d.key = p.document"
+
+
+def _columns(with_vectors: bool) -> str:
+    return f"{_COLUMNS}, {'p.vector' if with_vectors else 'NULL'}"
+
+
+def _point(row: Sequence[Any]) -> StoredPoint:
+    _, id_, document_id, text, title, metadata, version, start, end, page, heading, vector = row
+    return StoredPoint(
+        id=id_,
+        document_id=document_id,
+        text=text,
+        title=title,
+        metadata=decode_json(metadata),
+        version=version,
+        start=start,
+        end=end,
+        page=page,
+        heading=heading,
+        vector=None if vector is None else decode_vector(vector),
+    )
