@@ -76,6 +76,8 @@ async def _read_part(part: BodyPartReader, form: _Form, folder: Path, settings: 
         form.metadata = _metadata(await _read_field(part))
     elif part.name == "password":
         form.password = (await _read_field(part)).decode()
+    elif part.name is None:
+        raise MalformedRequest("a part of the form has no name", code="malformed_body")
     else:
         raise InvalidRequest(
             f"the form has an unknown part {part.name!r}: it takes `file`, `metadata` and `password`",

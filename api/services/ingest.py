@@ -22,6 +22,7 @@ from api.services.models import Models
 from api.services.parse import Parsed, ParseFailed, Parser
 from embedd.embedder import Embedder, Lane
 from embedd.errors import Overloaded
+from index.codec import check_document, encode_metadata
 from index.errors import InvalidDocument, InvalidId, InvalidVector
 from index.rows import Document, Passage, Receipt
 from index.store import Store
@@ -94,6 +95,20 @@ class Ingestor:
         self._models = models
         self._parser = parser
         self._windows = asyncio.Semaphore(WINDOWS_AT_ONCE)
+
+    def check(self, store: Store, documents: Sequence[Incoming]) -> None:
+        """Refuse what could never be written, before any work is done or promised.
+
+        Raises:
+            InvalidRequest: the collection has no embedding model.
+            UnknownModel: this service does not run the collection's model.
+            InvalidId, InvalidDocument: naming the document.
+        """
+        self._embedder(store)
+        for document in documents:
+            bare = Document(document.id, document.title or "", document.text, document.metadata, ())
+            check_document(bare)
+            encode_metadata(bare)
 
     async def ingest(self, store: Store, documents: Sequence[Incoming]) -> list[Outcome]:
         """What became of each document, in the order given; everything that is not failed is committed.

@@ -96,6 +96,7 @@ async def delete_selected(store: Store, ids: list[str] | None, condition: dict[s
 async def _ingest(
     call: Call[DocumentsRequest | None, IngestQuery], store: Store, documents: list[Incoming]
 ) -> Reply:
+    call.services.ingestor.check(store, documents)
     if call.query.wait:
         outcomes = await call.services.ingestor.ingest(store, documents)
         return Reply(DocumentOutcomes(documents=[outcome_answer(outcome) for outcome in outcomes]))
