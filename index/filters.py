@@ -83,6 +83,7 @@ def _parse_entry(key: str, value: Any, where: str, depth: int) -> Filter:
         raise InvalidFilter(
             f"unknown operator {key!r} at {where}: expected a metadata key or $and", operator=key
         )
+    _check_text(key, where, None)
     if not isinstance(value, Mapping):
         return _equal(key, value, where)
     if not value:
@@ -144,9 +145,18 @@ def _scalar(value: Any, where: str, operator: str) -> Scalar:
         raise InvalidFilter(
             f"{where} takes a string, number, boolean or null, not {_kind(value)}", operator=operator
         )
+    if isinstance(value, str):
+        _check_text(value, where, operator)
     if isinstance(value, float) and not math.isfinite(value):
         raise InvalidFilter(f"{where} takes a finite number, not {value}", operator=operator)
     return value
+
+
+def _check_text(text: str, where: str, operator: str | None) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise InvalidFilter(f"{ascii(where)} has text that is not valid Unicode", operator) from None
 
 
 def _all_of(parts: list[Filter]) -> Filter:

@@ -1,0 +1,59 @@
+"""Small collections on real SQLite: a graph from 60 rows on, and vectors of 8 numbers."""
+
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from index.catalog import Catalog, open_catalog
+from index.collection import Collection
+from index.growth import GraphTuning
+from index.rows import CollectionSettings, Document, Passage
+
+DIM = 8
+TUNING = GraphTuning(threshold=60, m=8, ef_construction=60, snapshot_rows=1000)
+
+
+def vector_of(seed: int) -> np.ndarray:
+    """A vector that belongs to a number."""
+    return np.random.default_rng(seed).normal(size=DIM).astype(np.float32)
+
+
+def document_of(id_: str, *seeds: int, **fields: object) -> Document:
+    """A document with one passage for each seed; its words are "word<seed>"."""
+    text = " ".join(f"word{seed}" for seed in seeds)
+    passages, start = [], 0
+    for seed in seeds:
+        word = f"word{seed}"
+        passages.append(Passage(word, start, start + len(word), vector_of(seed), tokens=1))
+        start += len(word) + 1
+    defaults = {"title": f"Title of {id_}", "text": text, "metadata": {}, "passages": tuple(passages)}
+    return Document(**{"id": id_, **defaults, **fields})
+
+
+@pytest.fixture
+async def catalog(tmp_path: Path) -> AsyncIterator[Catalog]:
+    async with open_catalog(tmp_path, TUNING) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def collection(catalog: Catalog) -> Collection:
+    made, _ = await catalog.create(CollectionSettings("notes", DIM))
+    return made
+
+
+@pytest.fixture
+def make_document() -> Callable[..., Document]:
+    return document_of
+
+
+@pytest.fixture
+def make_vector() -> Callable[[int], np.ndarray]:
+    return vector_of
+
+
+@pytest.fixture
+def tuning() -> GraphTuning:
+    return TUNING

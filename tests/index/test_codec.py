@@ -1,0 +1,81 @@
+"""What may be written: ids, metadata, texts and vectors."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from index.codec import check_id, check_vector, encode_metadata, searchable
+from index.errors import InvalidDocument, InvalidId, InvalidVector
+from index.rows import Document
+
+
+@pytest.mark.parametrize("id_", ["a", "folder/file.md", "ü" * 256, "with space", "#%?"])
+def test_ids_are_any_text_up_to_512_bytes(id_: str) -> None:
+    check_id(id_)
+
+
+@pytest.mark.parametrize("id_", ["", "x" * 513, "ü" * 257, "a\nb", "nul\0", "del\x7f", "\x85", "\ud800"])
+def test_other_ids_are_refused(id_: str) -> None:
+    with pytest.raises(InvalidId):
+        check_id(id_)
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {"a": float("nan")},
+        {"a": object()},
+        {1: "a"},
+        {"a": "nul\0"},
+        {"a": ["nul\0"]},
+        {"nul\0": 1},
+        {"a": "\ud800"},
+    ],
+)
+def test_metadata_that_sqlite_would_change_is_refused(
+    metadata: dict, make_document: Callable[..., Document]
+) -> None:
+    with pytest.raises(InvalidDocument):
+        encode_metadata(make_document("a", 1, metadata=metadata))
+
+
+def test_metadata_nested_without_end_is_refused(make_document: Callable[..., Document]) -> None:
+    nested: list = []
+    for _ in range(100_000):
+        nested = [nested]
+    with pytest.raises(InvalidDocument):
+        encode_metadata(make_document("a", 1, metadata={"a": nested}))
+
+
+def test_text_about_nul_is_not_nul(make_document: Callable[..., Document]) -> None:
+    assert encode_metadata(make_document("a", 1, metadata={"a": "\\u0000"})) == '{"a":"\\\\u0000"}'
+
+
+@pytest.mark.parametrize(
+    ("vector", "metric"),
+    [
+        ([1.0, 2.0], "cosine"),
+        ([[1.0, 2.0, 3.0]], "cosine"),
+        ([1.0, float("nan"), 0.0], "dot"),
+        ([1.0, float("inf"), 0.0], "l2"),
+        ([1e39, 0.0, 0.0], "cosine"),
+        ([0.0, 0.0, 0.0], "cosine"),
+        ([1e19, 0.0, 0.0], "dot"),
+        (["a", "b", "c"], "dot"),
+        ([1.0, [2.0], 3.0], "dot"),
+    ],
+)
+def test_a_vector_that_cannot_be_searched_is_refused(vector: list, metric: str) -> None:
+    with pytest.raises(InvalidVector, match="here"):
+        check_vector(vector, 3, metric, "here")
+
+
+@pytest.mark.parametrize("scale", [1e-38, 1e-20, 1.0, 1e20, 3e38])
+def test_any_length_has_a_direction(scale: float) -> None:
+    vector = check_vector([scale, 0.0, 0.0], 3, "cosine", "here")
+    np.testing.assert_allclose(searchable(vector.reshape(1, 3), "cosine"), [[1.0, 0.0, 0.0]], rtol=1e-6)
+
+
+def test_zero_is_a_vector_where_it_has_a_meaning() -> None:
+    assert not check_vector([0, 0, 0], 3, "dot", "here").any()
