@@ -41,6 +41,7 @@ class Stub:
     refused: dict[str, tuple[int, str]] = field(default_factory=dict)
     hits: list[dict[str, Any]] = field(default_factory=list)
     chunks: list[str] = field(default_factory=list)
+    endless: bool = False
     not_ready: list[str] = field(default_factory=list)
 
     def application(self) -> web.Application:
@@ -123,6 +124,9 @@ class Stub:
         await response.prepare(request)
         for chunk in self.chunks:
             await response.write(f"data: {chunk}\n\n".encode())
+        while self.endless and request.transport is not None:
+            await response.write(b": still thinking\n\n")
+            await asyncio.sleep(0.01)
         return response
 
     def answer(self, *pieces: str, sources: list[dict[str, Any]]) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import pty
+import signal
 import subprocess
 import sys
 from typing import Self
@@ -103,11 +104,24 @@ def test_an_answer_that_failed_does_not_end_the_conversation(stub: Stub) -> None
         terminal.type("first\n")
         terminal.read_until("Error: there is nothing to answer from")
         stub.answer("An answer.", sources=[])
+        terminal.read_until("> ")
         terminal.type("second\n")
         terminal.read_until("An answer.")
-        terminal.type("\x03\x04")
+        terminal.read_until("> ")
+        terminal.type("\x04")
         assert terminal.exit_code() == 0
     assert stub.bodies[1]["messages"] == [{"role": "user", "content": "second"}]
+
+
+def test_ctrl_c_stops_an_answer_and_asks_again(stub: Stub) -> None:
+    stub.chunks, stub.endless = [chunk("An answer that")], True
+    with Terminal("chat", "--url", stub.url) as terminal:
+        terminal.type("first\n")
+        terminal.read_until("An answer that")
+        terminal.interrupt()
+        terminal.read_until("> ")
+        terminal.type("\x04")
+        assert terminal.exit_code() == 0
 
 
 class Terminal:
@@ -143,6 +157,9 @@ class Terminal:
         while text.encode() not in self._unread:
             self._unread += os.read(self._ours, 4096)
         self._unread = self._unread.split(text.encode(), 1)[1]
+
+    def interrupt(self) -> None:
+        self._process.send_signal(signal.SIGINT)
 
     def exit_code(self) -> int:
         return self._process.wait(20)
