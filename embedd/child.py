@@ -147,12 +147,12 @@ async def open_child(
     """
     ours, theirs = socket.socketpair()
     with theirs:
+        streams = await asyncio.open_connection(sock=ours)
         try:
             process = await _spawn(module, args, theirs.fileno())
         except BaseException:
-            ours.close()
+            streams[1].transport.abort()
             raise
-    streams = await asyncio.open_connection(sock=ours)
     child = Child(name or module, process, streams, grace_s)
     replies = asyncio.create_task(child.run(), name=f"replies of {child.name}")
     try:

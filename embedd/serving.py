@@ -25,11 +25,11 @@ def serve(fd: int, handlers: Mapping[str, Handler]) -> None:
     What a handler raises goes back as the reply and ends nothing: ``kind`` is the exception's class,
     ``message`` its text. The process ends at once, without clean-up, when the peer goes away.
     """
-    with socket.socket(fileno=fd) as sock:
-        sock.set_inheritable(False)
-        threading.Thread(target=_exit_with_peer, args=(fd,), name="peer-watch", daemon=True).start()
-        while (request := receive_frame(sock)) is not None:
-            sock.sendall(_answer(request, handlers))
+    sock = socket.socket(fileno=fd)
+    sock.set_inheritable(False)
+    threading.Thread(target=_exit_with_peer, args=(sock,), name="peer-watch", daemon=True).start()
+    while (request := receive_frame(sock)) is not None:
+        sock.sendall(_answer(request, handlers))
 
 
 def _answer(request: Message, handlers: Mapping[str, Handler]) -> bytes:
@@ -41,9 +41,13 @@ def _answer(request: Message, handlers: Mapping[str, Handler]) -> bytes:
         return encode_frame({"id": request["id"], "error": failure})
 
 
-def _exit_with_peer(fd: int) -> None:
-    """Blocks until the peer hangs up; costs the calls nothing, unlike a reader thread in their way."""
+def _exit_with_peer(sock: socket.socket) -> None:
+    """Blocks until the peer hangs up; costs the calls nothing, unlike a reader thread in their way.
+
+    Holds the socket, so that on every other way out it closes with the process and not before: the peer
+    would hang up in answer, and the exit code would be the one from here.
+    """
     hang_up = select.poll()
-    hang_up.register(fd, 0)  # POLLHUP is always reported
+    hang_up.register(sock, 0)  # POLLHUP is always reported
     hang_up.poll()
     os._exit(0)

@@ -100,7 +100,7 @@ def _source(text: str) -> str:
     if text == FAKE_MODEL:
         return "fake:"
     folder = Path(text).expanduser()
-    if folder.is_dir():
+    if text and folder.is_dir():
         return f"folder:{folder.resolve()}"
     if _HUB_ID.fullmatch(text):
         return f"hub:{text}"

@@ -210,9 +210,29 @@ async def test_a_cancelled_owner_leaves_no_process() -> None:
     assert is_gone(child.pid)
 
 
+@pytest.mark.parametrize("steps", range(6))
+async def test_an_owner_cancelled_while_starting_leaves_no_process(steps: int) -> None:
+    async def own_a_child() -> None:
+        async with open_child(MODULE):
+            await asyncio.Event().wait()
+
+    owner = asyncio.ensure_future(own_a_child())
+    for _ in range(steps):
+        await asyncio.sleep(0)
+    owner.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await owner
+    gc.collect()  # what was left behind would be a ResourceWarning, and warnings are errors here
+
+
 def test_serving_answers_in_order_until_the_peer_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
     gone = threading.Event()
-    monkeypatch.setattr("embedd.serving.os._exit", lambda _: gone.set())
+
+    def note_exit(_: int) -> None:
+        sys._getframe(1).f_locals["sock"].close()  # as the end of the process would
+        gone.set()
+
+    monkeypatch.setattr("embedd.serving.os._exit", note_exit)
     ours, theirs = socket.socketpair()
     server = threading.Thread(target=serve, args=(theirs.detach(), {"double": lambda x: {"n": 2 * x["n"]}}))
     server.start()

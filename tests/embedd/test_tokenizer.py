@@ -1,0 +1,131 @@
+"""Tokenizers: one set of rules for the real one and the fake one."""
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from embedd.errors import InvalidInput, ModelLoadError
+from embedd.fake import FakeTokenizer, fake_vectors
+from embedd.sources import resolve
+from embedd.specs import parse_spec
+from embedd.tokenizer import TextTokenizer, Tokenizer, read_tokenizer
+
+TEXT = "Der Fluß steht höher: 12.5 m, sagt Émile (heute) 🚀."
+
+
+def bundled() -> Tokenizer:
+    return read_tokenizer(resolve(parse_spec("all-MiniLM-L6-v2")).folder)
+
+
+BOTH = pytest.mark.parametrize("tokenizer", [bundled(), FakeTokenizer()], ids=["bundled", "fake"])
+
+
+@BOTH
+def test_an_encoding_has_the_text_between_the_special_tokens(tokenizer: TextTokenizer) -> None:
+    encoding = tokenizer.encode([TEXT], 256, "end")[0]
+    assert encoding.ids.dtype == np.int32
+    assert encoding.total == len(encoding.ids) == tokenizer.count([TEXT])[0] + tokenizer.special_tokens
+
+
+@BOTH
+def test_spans_are_code_point_offsets_in_order(tokenizer: TextTokenizer) -> None:
+    spans = tokenizer.spans(TEXT)
+    assert spans.shape == (tokenizer.count([TEXT])[0], 2)
+    assert TEXT[slice(*spans[0])] == "Der"
+    assert TEXT[slice(*spans[-1])] == "."
+    assert (np.diff(spans[:, 0]) >= 0).all()
+    covered = {offset for start, end in spans for offset in range(start, end)}
+    assert covered == {offset for offset, letter in enumerate(TEXT) if not letter.isspace()}
+
+
+@BOTH
+def test_a_text_without_words_has_no_spans(tokenizer: TextTokenizer) -> None:
+    assert tokenizer.spans(" ").shape == (0, 2)
+    assert tokenizer.count([" "]) == [0]
+
+
+@BOTH
+@pytest.mark.parametrize(("truncate", "kept"), [("end", "alpha beta"), ("start", "gamma delta")])
+def test_a_long_text_is_cut_at_the_end_asked_for(tokenizer: TextTokenizer, truncate: str, kept: str) -> None:
+    text = "alpha beta gamma delta"
+    words = tokenizer.count([kept])[0]
+    limit = words + tokenizer.special_tokens
+    encoding = tokenizer.encode([text], limit, truncate)[0]
+    assert encoding.ids.tolist() == tokenizer.encode([kept], 256, "end")[0].ids.tolist()
+    assert encoding.total == tokenizer.count([text])[0] + tokenizer.special_tokens
+
+
+@BOTH
+def test_a_long_text_that_may_not_be_cut_is_named(tokenizer: TextTokenizer) -> None:
+    with pytest.raises(InvalidInput, match=r"input 11 has \d+ tokens, the model takes 4"):
+        tokenizer.encode(["hi", "one two three four five"], 4, "none", first_index=10)
+
+
+@BOTH
+@given(texts=st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=30), max_size=4))
+def test_any_text_is_cut_to_the_limit_and_counted_alike(tokenizer: TextTokenizer, texts: list[str]) -> None:
+    encodings = tokenizer.encode(texts, 8, "end")
+    counts = tokenizer.count(texts)
+    assert [one.total - tokenizer.special_tokens for one in encodings] == counts
+    assert [len(one.ids) for one in encodings] == [min(one.total, 8) for one in encodings]
+    assert [len(tokenizer.spans(text)) for text in texts] == counts
+
+
+def test_a_text_with_a_lone_surrogate_is_named() -> None:
+    with pytest.raises(InvalidInput, match="input 1 is no valid Unicode"):
+        bundled().encode(["fine", "\ud800"], 16, "end")
+
+
+def test_many_threads_may_share_a_tokenizer() -> None:
+    tokenizer = bundled()
+    expected = tokenizer.count([TEXT] * 50)
+    with ThreadPoolExecutor(8) as threads:
+        assert all(counts == expected for counts in threads.map(tokenizer.count, [[TEXT] * 50] * 40))
+
+
+def test_lower_casing_can_be_added() -> None:
+    model = {"type": "WordLevel", "vocab": {"a": 0, "[UNK]": 1}, "unk_token": "[UNK]"}
+    cased = json.dumps({"version": "1.0", "added_tokens": [], "model": model})
+    assert Tokenizer(cased).encode(["A"], 4, "end")[0].ids.tolist() == [1]
+    assert Tokenizer(cased, lowercase=True).encode(["A"], 4, "end")[0].ids.tolist() == [0]
+
+
+def test_lower_casing_is_not_added_twice() -> None:
+    folder = resolve(parse_spec("all-MiniLM-L6-v2")).folder
+    lowered, plain = read_tokenizer(folder, lowercase=True), read_tokenizer(folder)
+    assert lowered.spans("İstanbul").tolist() == plain.spans("İstanbul").tolist()
+
+
+@pytest.mark.parametrize("content", [None, "{}", "no json"])
+def test_a_missing_or_broken_tokenizer_is_a_load_error(tmp_path: Path, content: str | None) -> None:
+    if content is not None:
+        (tmp_path / "tokenizer.json").write_text(content)
+    with pytest.raises(ModelLoadError, match=r"tokenizer\.json cannot be used"):
+        read_tokenizer(tmp_path)
+
+
+def test_fake_vectors_are_unit_vectors_near_each_other_when_words_are_shared() -> None:
+    texts = ["the red fox ran", "The red fox slept", "quantum chromodynamics lecture", " "]
+    vectors = fake_vectors([one.ids for one in FakeTokenizer().encode(texts, 256, "end")])
+    assert vectors.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1.0, rtol=1e-6)
+    near = vectors @ vectors.T
+    assert near[0, 1] > 0.5 > near[0, 2]
+
+
+def test_fake_vectors_never_change() -> None:
+    """Data folders made with the fake model must stay readable: this pins its arithmetic."""
+    vectors = fake_vectors([FakeTokenizer().encode(["pinned"], 256, "end")[0].ids])
+    np.testing.assert_allclose(vectors[0, :4], PINNED, rtol=1e-5)
+
+
+def test_no_sequences_are_no_vectors() -> None:
+    assert fake_vectors([]).shape == (0, 64)
+
+
+PINNED = [0.13235985, 0.19198477, 0.1014947, 0.09019689]
