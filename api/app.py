@@ -16,6 +16,7 @@ import structlog
 import uvloop
 from aiohttp import web
 from index.catalog import open_catalog
+from index.errors import StoreError
 
 from api.http.middleware import answer_errors, identify, stamp
 from api.http.routes import ROUTES
@@ -30,14 +31,21 @@ from api.services.parse import ParserLimits, open_parser
 from api.services.readiness import Readiness
 from api.services.retrieve import Retriever
 from api.settings import Settings
+from api.telemetry import configure_logging
+from embedd.errors import ModelLoadError
 
 log = structlog.get_logger()
 
 
 def run(settings: Settings) -> int:
-    """Serve until SIGTERM or SIGINT; answers the exit status."""
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(settings))
+    """Serve until SIGTERM or SIGINT; answers the exit status, 1 if the service could not start."""
+    configure_logging(settings.log_level, settings.log_format)
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_serve(settings))
+    except (StoreError, ModelLoadError, OSError) as error:
+        log.error("service_not_started", reason=str(error))  # noqa: TRY400 - the reason is enough
+        return 1
     return 0
 
 
