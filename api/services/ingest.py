@@ -7,6 +7,7 @@ what was answered is committed. Ids that come twice in one request are one docum
 
 import asyncio
 import hashlib
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,6 +36,9 @@ WINDOWS_AT_ONCE = 4
 
 SLICE_PASSAGES = 64
 """Passages handed to the model at once, so that no document is too large for its admission."""
+
+MAX_WINDOWS = 512
+"""Windows that may wait over all requests; a request that would exceed it is refused as a whole."""
 
 _LAYOUT = b"1"
 """Changes with the chunking: documents that were cut in another way count as changed."""
@@ -95,6 +99,8 @@ class Ingestor:
         self._models = models
         self._parser = parser
         self._windows = asyncio.Semaphore(WINDOWS_AT_ONCE)
+        self._open_windows = 0
+        self._seconds_per_window = 1.0
 
     def check(self, store: Store, documents: Sequence[Incoming]) -> None:
         """Refuse what could never be written, before any work is done or promised.
@@ -115,6 +121,7 @@ class Ingestor:
 
         Raises:
             InvalidRequest: the collection has no embedding model.
+            Overloaded: too much waits already; nothing was started.
             EmbeddError: the model could not embed; documents of other windows may have been written.
             StoreError: the collection could not write.
         """
@@ -124,6 +131,7 @@ class Ingestor:
         windows = [
             distinct[first : first + WINDOW_DOCUMENTS] for first in range(0, len(distinct), WINDOW_DOCUMENTS)
         ]
+        self._admit(len(windows))
         try:
             async with asyncio.TaskGroup() as group:
                 tasks = [
@@ -131,6 +139,8 @@ class Ingestor:
                 ]
         except BaseExceptionGroup as failures:
             raise failures.exceptions[0] from failures
+        finally:
+            self._open_windows -= len(windows)
         outcomes = {outcome.id: outcome for task in tasks for outcome in task.result()}
         return [outcomes[document.id] for document in documents]
 
@@ -141,17 +151,29 @@ class Ingestor:
             )
         return self._models.embedder(store.settings.model)
 
+    def _admit(self, windows: int) -> None:
+        waiting = self._open_windows
+        if waiting and waiting + windows > MAX_WINDOWS:
+            raise Overloaded(
+                f"{waiting} groups of documents wait to be ingested, limit {MAX_WINDOWS}",
+                retry_after_s=waiting * self._seconds_per_window,
+            )
+        self._open_windows += windows
+
     async def _window(
         self, store: Store, embedder: Embedder, window: Sequence[Incoming], slots: _Slots
     ) -> list[Outcome]:
         async with self._windows:
+            began = time.monotonic()
             known = await store.content_hashes([document.id for document in window])
             results = [await self._prepare(embedder, document, known.get(document.id)) for document in window]
             prepared = [result for result in results if isinstance(result, _Prepared)]
             settled = [result for result in results if isinstance(result, Outcome)]
             vectors, tokens = await _embed(embedder, [text for one in prepared for text in one.texts])
             ready = _with_vectors(prepared, vectors, tokens)
-            return await _commit(store, ready, slots) + await _settle(store, settled, slots)
+            outcomes = await _commit(store, ready, slots) + await _settle(store, settled, slots)
+            self._seconds_per_window = (time.monotonic() - began) / WINDOWS_AT_ONCE
+            return outcomes
 
     async def _prepare(
         self, embedder: Embedder, document: Incoming, known: bytes | None

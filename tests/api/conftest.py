@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 from aiohttp import ClientResponse
-from aiohttp.test_utils import TestClient, TestServer
+from aiohttp.test_utils import TestClient
+from pytest_aiohttp import AiohttpClient
 
 from api.app import build_app, open_services
 from api.services.container import Services
@@ -28,9 +29,8 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
 
 
 @pytest.fixture
-async def client(services: Services) -> AsyncIterator[TestClient[Any, Any]]:
-    async with TestClient(TestServer(build_app(services), handler_cancellation=True)) as client:
-        yield client
+async def client(services: Services, aiohttp_client: AiohttpClient) -> TestClient[Any, Any]:
+    return await aiohttp_client(build_app(services), server_kwargs={"handler_cancellation": True})
 
 
 @pytest.fixture
