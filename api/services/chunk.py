@@ -175,7 +175,7 @@ def _units(block: Block, ruler: Ruler, budget: int) -> list[_Span]:
         body = ruler.text[block.start : block.end]
         parts = [(block.start + start, block.start + end) for start, end in split_sentences(body)]
     trimmed = [span for part in parts if (span := ruler.trimmed(*part))]
-    return [unit for span in trimmed for unit in ruler.halves(*span, budget)]
+    return [unit for span in trimmed for unit in ruler.parts(*span, budget)]
 
 
 def _lines(text: str, start: int, end: int) -> list[_Span]:

@@ -17,10 +17,19 @@ _MARKS = (
 )
 _FALLBACK = "windows-1252"
 # Escapes, not charsets; they can bring lone surrogates, which are no text.
-_NO_CHARSETS = frozenset({"idna", "punycode", "raw_unicode_escape", "undefined", "unicode_escape", "utf-7"})
-_META_CHARSET = re.compile(rb"<meta[^>]{0,200}?charset\s*=\s*[\"']?([\w.:-]+)", re.IGNORECASE)
+_NO_CHARSETS = frozenset({"idna", "punycode", "raw-unicode-escape", "undefined", "unicode-escape", "utf-7"})
+# Labels that stand for a superset of what they say: https://encoding.spec.whatwg.org/#names-and-labels
+_SUPERSETS = {
+    "ascii": "cp1252",
+    "iso8859-1": "cp1252",
+    "iso8859-9": "cp1254",
+    "shift_jis": "cp932",
+    "gb2312": "gb18030",
+    "gbk": "gb18030",
+    "euc_kr": "cp949",
+}
+_META_CHARSET = re.compile(rb"<meta[^>]{0,200}?charset\s*=\s*[\"']?([a-z0-9_.:-]+)", re.IGNORECASE)
 _META_WITHIN = 4096
-_WESTERN_LABELS = frozenset({"ascii", "iso8859-1"})  # https://encoding.spec.whatwg.org/#names-and-labels
 _MOST_ACCENTED = (
     0.2  # the share of bytes beyond ASCII; French prose has 0.04, text in another script over 0.5
 )
@@ -62,26 +71,25 @@ def _named_in_page(data: bytes) -> str | None:
     if named is None:
         return None
     try:
-        name = codecs.lookup(named[1].decode("ascii", "replace")).name
+        return _codec(named[1].decode("ascii"))
     except LookupError:
         return None
-    return _FALLBACK if name in _WESTERN_LABELS else name
 
 
 def _decode_strictly(data: bytes, encoding: str) -> str:
     try:
-        return data.decode(_charset(encoding))
+        return data.decode(_codec(encoding))
     except LookupError as error:
         raise UndecodableText(f"names the unknown charset {encoding!r}: save it as UTF-8") from error
     except ValueError as error:
         raise UndecodableText(f"is not in the encoding it claims, {encoding}: {error}") from error
 
 
-def _charset(name: str) -> str:
-    codec = codecs.lookup(name).name
+def _codec(charset: str) -> str:
+    codec = codecs.lookup(charset).name
     if codec in _NO_CHARSETS:
-        raise LookupError(name)
-    return codec
+        raise LookupError(charset)
+    return _SUPERSETS.get(codec, codec)
 
 
 def _decode_as_fallback(data: bytes, cause: UnicodeDecodeError) -> str:

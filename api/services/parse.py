@@ -181,4 +181,7 @@ def _describe_failure(error: CallFailed, limits: ParserLimits) -> str:
 def _describe_death(error: ChildDied, limits: ParserLimits) -> str:
     if error.exit_code == -signal.SIGXCPU:
         return f"took more than {limits.cpu_s} s of processor time to read"
-    return f"crashed its parser, which {describe_exit(error.exit_code)}: it is damaged or far too complex"
+    return (
+        f"crashed its parser, which {describe_exit(error.exit_code)}: "
+        f"it is damaged, or needs more than {limits.memory_bytes >> 20:,} MiB of memory"
+    )

@@ -50,18 +50,24 @@ class Ruler:
         first = start + len(piece) - len(piece.lstrip())
         return first, first + len(kept)
 
-    def halves(self, start: int, end: int, budget: int) -> list[tuple[int, int]]:
-        """The stretch in trimmed parts that cost at most ``budget`` each.
+    def parts(self, start: int, end: int, budget: int) -> list[tuple[int, int]]:
+        """The stretch, in as many trimmed parts as it takes for each to cost at most ``budget``.
 
-        Halved again and again: at the line break next to the middle, else at a blank, else between two
-        tokens. A part cut inside a word has other tokens than the document, so it is counted anew.
+        Halved again and again: at the line break next to the middle, else at a blank, else between tokens.
         """
+        return [(start, end)] if self.cost(start, end) <= budget else self._halves(start, end, budget)
+
+    def _halves(self, start: int, end: int, budget: int) -> list[tuple[int, int]]:
+        cut = self._middle(start, end)
+        sides = (self.trimmed(start, cut), self.trimmed(cut, end))
+        return [part for side in sides if side for part in self._parts_of_half(*side, budget)]
+
+    def _parts_of_half(self, start: int, end: int, budget: int) -> list[tuple[int, int]]:
+        """A half may begin inside a word and then has other tokens than the document: it is counted anew."""
         alone = len(self._tokenizer.spans(self.text[start:end]))
         if max(alone, self.cost(start, end)) <= budget or end - start == 1:
             return [(start, end)]
-        cut = self._middle(start, end)
-        sides = (self.trimmed(start, cut), self.trimmed(cut, end))
-        return [part for side in sides if side for part in self.halves(*side, budget)]
+        return self._halves(start, end, budget)
 
     def _middle(self, start: int, end: int) -> int:
         """An offset inside the stretch, in its second or third quarter where possible."""

@@ -7,7 +7,7 @@ nesting of any depth costs its own length and no more.
 from collections.abc import Callable, Iterator
 from functools import partial
 
-from selectolax.lexbor import LexborHTMLParser, LexborNode
+from selectolax.lexbor import LexborHTMLParser, LexborNode, SelectolaxError
 
 from api.services.decode import decode_html
 from api.services.extraction import UnreadableFile
@@ -44,7 +44,10 @@ def extract_html(data: bytes, charset: str | None, *, max_characters: int) -> Ex
     Raises:
         UnreadableFile: without text, or too long.
     """
-    parsed = LexborHTMLParser(decode_html(data, charset))
+    try:
+        parsed = LexborHTMLParser(decode_html(data, charset))
+    except SelectolaxError as error:  # it has no memory left
+        raise UnreadableFile("is too large a page to read: split it") from error
     walk = _Walk(max_characters)
     if (root := _content(parsed)) is not None:
         walk.over(root)
