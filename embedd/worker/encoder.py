@@ -71,7 +71,7 @@ class Encoder:
     def _forward(self, ids: Sequence[npt.NDArray[np.int32]]) -> npt.NDArray[np.float32]:
         import torch  # noqa: PLC0415
 
-        tokens, mask = pad(ids, self._pad_id, left=self._pads_left)
+        tokens, mask = pad(ids, self._pad_id)
         features = {
             "input_ids": torch.from_numpy(tokens).to(self._model.device),
             "attention_mask": torch.from_numpy(mask).to(self._model.device),
@@ -84,23 +84,20 @@ class Encoder:
     def _pad_id(self) -> int:
         return int(self._model.tokenizer.pad_token_id or 0)
 
-    @property
-    def _pads_left(self) -> bool:
-        return bool(self._model.tokenizer.padding_side == "left")
-
 
 def pad(
-    ids: Sequence[npt.NDArray[np.int32]], pad_id: int, *, left: bool
+    ids: Sequence[npt.NDArray[np.int32]], pad_id: int
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Sequences as one matrix (n, longest) of tokens and one of the same shape with 1 where they are real."""
-    longest = max(len(one) for one in ids)
-    tokens = np.full((len(ids), longest), pad_id, dtype=np.int64)
-    mask = np.zeros_like(tokens)
-    for row, one in enumerate(ids):
-        place = slice(longest - len(one), None) if left else slice(len(one))
-        tokens[row, place] = one
-        mask[row, place] = 1
-    return tokens, mask
+    """Sequences as one matrix (n, longest) of tokens and one of the same shape with 1 where they are real.
+
+    Padding goes to the right whatever side the tokenizer prefers: no token's position then depends on
+    its neighbours in the batch, and pooling by the last token goes by the mask.
+    """
+    lengths = np.array([len(one) for one in ids])
+    mask = np.arange(lengths.max()) < lengths[:, None]
+    tokens = np.full(mask.shape, pad_id, dtype=np.int64)
+    tokens[mask] = np.concatenate(ids)
+    return tokens, mask.astype(np.int64)
 
 
 @contextmanager

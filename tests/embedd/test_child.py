@@ -225,14 +225,7 @@ async def test_an_owner_cancelled_while_starting_leaves_no_process(steps: int) -
     gc.collect()  # what was left behind would be a ResourceWarning, and warnings are errors here
 
 
-def test_serving_answers_in_order_until_the_peer_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
-    gone = threading.Event()
-
-    def note_exit(_: int) -> None:
-        sys._getframe(1).f_locals["sock"].close()  # as the end of the process would
-        gone.set()
-
-    monkeypatch.setattr("embedd.serving.os._exit", note_exit)
+def test_serving_answers_in_order_until_the_peer_is_gone(exits: threading.Event) -> None:
     ours, theirs = socket.socketpair()
     server = threading.Thread(target=serve, args=(theirs.detach(), {"double": lambda x: {"n": 2 * x["n"]}}))
     server.start()
@@ -242,7 +235,7 @@ def test_serving_answers_in_order_until_the_peer_is_gone(monkeypatch: pytest.Mon
         send_frame(ours, {"id": 2, "op": "double", "payload": {}})
         replies = [receive_frame(ours) for _ in range(3)]
     server.join()
-    assert gone.wait(timeout=10)
+    assert exits.wait(timeout=10)
     assert replies == [
         {"id": 0, "reply": {"n": 0}},
         {"id": 1, "reply": {"n": 2}},
