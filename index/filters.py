@@ -156,7 +156,7 @@ def _check_text(text: str, where: str, operator: str | None) -> None:
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise InvalidFilter(f"{ascii(where)} has text that is not valid Unicode", operator) from None
+        raise InvalidFilter(f"{where!a} has text that is not valid Unicode", operator) from None
 
 
 def _all_of(parts: list[Filter]) -> Filter:

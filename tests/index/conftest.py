@@ -1,6 +1,7 @@
 """Small collections on real SQLite: a graph from 60 rows on, and vectors of 8 numbers."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 
 from index.catalog import Catalog, open_catalog
 from index.collection import Collection
+from index.graph import Graph, GraphShape
 from index.growth import GraphTuning
 from index.rows import CollectionSettings, Document, Passage
 
@@ -57,3 +59,11 @@ def make_vector() -> Callable[[int], np.ndarray]:
 @pytest.fixture
 def tuning() -> GraphTuning:
     return TUNING
+
+
+@pytest.fixture
+def executor_graph() -> Iterator[Callable[[], Graph]]:
+    """Makes empty graphs of the shape that small collections have."""
+    executor = ThreadPoolExecutor(max_workers=1)
+    yield lambda: Graph(GraphShape(DIM, "cosine", TUNING.m, TUNING.ef_construction), executor)
+    executor.shutdown()

@@ -96,7 +96,8 @@ async def test_dropping_waits_for_those_who_read(
 ) -> None:
     await collection.upsert([make_document(f"d{n}", n) for n in range(20)])
     searches = [
-        asyncio.create_task(collection.search(Query(5, vector=make_vector(n), text="word1"))) for n in range(30)
+        asyncio.create_task(collection.search(Query(5, vector=make_vector(n), text="word1")))
+        for n in range(30)
     ]
     await asyncio.sleep(0)
     await catalog.drop("notes")
@@ -131,7 +132,11 @@ async def test_a_second_process_on_the_folder_is_refused(tmp_path: Path) -> None
     )
     async with open_catalog(tmp_path):
         done = await asyncio.to_thread(
-            subprocess.run, [sys.executable, "-c", program, tmp_path], capture_output=True, text=True, check=False
+            subprocess.run,
+            [sys.executable, "-c", program, tmp_path],
+            capture_output=True,
+            text=True,
+            check=False,
         )
     assert done.returncode != 0
     assert "DataFolderInUse" in done.stderr

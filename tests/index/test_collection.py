@@ -104,7 +104,7 @@ async def test_a_faulty_vector_is_named(collection: Collection, make_document: M
     zero = Passage("x", 0, 1, np.zeros(8, dtype=np.float32))
     good = make_document("fine", 1, 2)
     broken = replace(good, id="broken", passages=(*good.passages, zero))
-    with pytest.raises(InvalidVector, match="'broken', passage 2: .* zero"):
+    with pytest.raises(InvalidVector, match=r"'broken', passage 2: .* zero"):
         await collection.upsert([good, broken])
 
 
@@ -181,14 +181,18 @@ async def test_a_deleted_id_can_come_back(
 
 
 async def test_hashes_and_statistics(collection: Collection, make_document: Make) -> None:
-    await collection.upsert([make_document("a", 1, 2, content_hash=b"1"), make_document("b", content_hash=b"2")])
+    await collection.upsert(
+        [make_document("a", 1, 2, content_hash=b"1"), make_document("b", content_hash=b"2")]
+    )
     assert await collection.content_hashes(["a", "b", "c"]) == {"a": b"1", "b": b"2"}
     statistics = await collection.statistics()
     assert (statistics.documents, statistics.points, statistics.graph_points) == (2, 2, 0)
     assert statistics.size_bytes > 4096
 
 
-async def test_a_job_keeps_its_items_until_they_are_settled(collection: Collection, make_document: Make) -> None:
+async def test_a_job_keeps_its_items_until_they_are_settled(
+    collection: Collection, make_document: Make
+) -> None:
     await collection.add_job("job", [b"one", b"two", b"three"])
     assert await collection.unfinished_jobs() == ["job"]
     await collection.upsert([make_document("a", 1)], [Receipt("job", 1, {"status": "ready"})])
@@ -208,7 +212,9 @@ async def test_a_job_keeps_its_items_until_they_are_settled(collection: Collecti
 
 async def test_an_item_is_settled_once(collection: Collection) -> None:
     await collection.add_job("job", [b"one"])
-    await collection.settle([Receipt("job", 0, {"n": 1}), Receipt("job", 7, {"n": 7}), Receipt("none", 0, {})])
+    await collection.settle(
+        [Receipt("job", 0, {"n": 1}), Receipt("job", 7, {"n": 7}), Receipt("none", 0, {})]
+    )
     first = await collection.job("job")
     await collection.settle([Receipt("job", 0, {"n": 2}, failed=True)])
     assert await collection.job_results("job") == [{"n": 1}]

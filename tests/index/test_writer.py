@@ -23,7 +23,7 @@ class Gate:
         self.entered = threading.Event()
         self._open = threading.Event()
 
-    def __call__(self, connection: sqlite3.Connection) -> Change[None]:
+    def __call__(self, _connection: sqlite3.Connection) -> Change[None]:
         self.entered.set()
         assert self._open.wait(30)
         return Change(None)
@@ -100,7 +100,7 @@ async def test_a_caller_that_leaves_does_not_tear_its_write(
     collection: Collection, make_document: Callable[..., Document], make_vector: Callable
 ) -> None:
     started = threading.Event()
-    collection._writer._connection.set_trace_callback(lambda sql: started.set())
+    collection._writer._connection.set_trace_callback(lambda _: started.set())
     writing = asyncio.create_task(collection.upsert([make_document("a", *range(10))]))
     await asyncio.to_thread(started.wait, 30)
     writing.cancel()
@@ -178,7 +178,9 @@ async def test_a_file_that_cannot_be_written_is_a_typed_error(
     collection._writer._connection.execute("PRAGMA query_only = ON")
     with pytest.raises(StorageFailed, match="readonly"):
         await collection.upsert([make_document("b", 2)])
-    assert [hit.document_id for hit in (await collection.search(Query(5, vector=make_vector(2)))).hits] == ["a"]
+    assert [hit.document_id for hit in (await collection.search(Query(5, vector=make_vector(2)))).hits] == [
+        "a"
+    ]
 
 
 async def test_a_file_that_somebody_locked_is_a_typed_error(
@@ -199,13 +201,13 @@ async def test_a_file_that_somebody_locked_is_a_typed_error(
 async def test_closing_finishes_what_was_accepted(tmp_path: Path) -> None:
     applied: list[Change] = []
     writer = Writer(open_for_writing(tmp_path), applied.append)
-    writes = [asyncio.create_task(writer.submit(lambda connection: Change("done"))) for _ in range(20)]
+    writes = [asyncio.create_task(writer.submit(lambda _: Change("done"))) for _ in range(20)]
     await asyncio.sleep(0)
     await writer.close()
     assert [await write for write in writes] == ["done"] * 20
     assert len(applied) == 20
     with pytest.raises(StorageFailed):
-        await writer.submit(lambda connection: Change(None))
+        await writer.submit(lambda _: Change(None))
 
 
 async def test_a_commit_that_fails_leaves_nothing(tmp_path: Path) -> None:
@@ -224,5 +226,3 @@ async def test_a_commit_that_fails_leaves_nothing(tmp_path: Path) -> None:
     await writer.close()
     assert texts == []
     assert len(applied) == 1
-
-

@@ -1,0 +1,125 @@
+"""Random histories of a collection against a dict and numpy, restarts included."""
+
+import asyncio
+import shutil
+import tempfile
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import numpy as np
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from index.catalog import open_catalog
+from index.collection import Collection
+from index.filters import parse_filter
+from index.growth import GraphTuning
+from index.rows import CollectionSettings, Document, Passage, Query
+
+DIM = 4
+ids = st.sampled_from([f"d{n}" for n in range(12)])
+sizes = st.integers(0, 6)
+seeds = st.integers(0, 10_000)
+
+
+def vectors_of(seed: int, count: int) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=(count, DIM)).astype(np.float32)
+
+
+class StoreMachine(RuleBasedStateMachine):
+    """``self.expected`` maps a document's id to its seed, its vectors and its group."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = Path(tempfile.mkdtemp())
+        self.runner = asyncio.Runner()
+        self.expected: dict[str, tuple[int, np.ndarray, int]] = {}
+        self.open()
+
+    def open(self) -> None:
+        self.stack = AsyncExitStack()
+        self.collection: Collection = self.runner.run(self._open())
+
+    async def _open(self) -> Collection:
+        tuning = GraphTuning(threshold=10, m=8, ef_construction=60, snapshot_rows=5)
+        catalog = await self.stack.enter_async_context(open_catalog(self.folder, tuning))
+        return (await catalog.create(CollectionSettings("notes", DIM)))[0]
+
+    def teardown(self) -> None:
+        self.runner.run(self.stack.aclose())
+        self.runner.close()
+        shutil.rmtree(self.folder)
+
+    @rule(names=st.lists(ids, max_size=4), size=sizes, seed=seeds)
+    def upsert(self, names: list[str], size: int, seed: int) -> None:
+        vectors, group = vectors_of(seed, size), seed % 3
+        passages = tuple(Passage(f"word{seed}", 0, 9, vector) for vector in vectors)
+        self.runner.run(
+            self.collection.upsert([Document(n, n, f"word{seed}", {"group": group}, passages) for n in names])
+        )
+        self.expected |= dict.fromkeys(names, (seed, vectors, group))
+
+    @rule(names=st.lists(ids, max_size=4))
+    def delete(self, names: list[str]) -> None:
+        deleted = self.runner.run(self.collection.delete(names))
+        assert deleted == len(set(names) & set(self.expected))
+        self.expected = {name: value for name, value in self.expected.items() if name not in names}
+
+    @rule(group=st.integers(0, 2))
+    def delete_a_group(self, group: int) -> None:
+        deleted = self.runner.run(self.collection.delete_matching(parse_filter({"group": group})))
+        kept = {name: value for name, value in self.expected.items() if value[2] != group}
+        assert deleted == len(self.expected) - len(kept)
+        self.expected = kept
+
+    @rule()
+    def restart(self) -> None:
+        self.runner.run(self.stack.aclose())
+        self.open()
+
+    @rule()
+    def let_the_graph_catch_up(self) -> None:
+        self.runner.run(self.collection.graph_settled())
+
+    @rule(k=st.integers(1, 80), seed=seeds, group=st.one_of(st.none(), st.integers(0, 2)))
+    def search(self, k: int, seed: int, group: int | None) -> None:
+        query = vectors_of(seed, 1)[0]
+        condition = None if group is None else parse_filter({"group": group})
+        result = self.runner.run(self.collection.search(Query(k, vector=query, filter=condition)))
+        scores = {
+            f"{name}#{n}": float(row @ query / np.linalg.norm(row) / np.linalg.norm(query))
+            for name, (_, vectors, its_group) in self.expected.items()
+            for n, row in enumerate(vectors)
+            if group in (None, its_group)
+        }
+        best = sorted(scores.values(), reverse=True)[:k]
+        assert len({hit.id for hit in result.hits}) == len(result.hits) == len(best)
+        np.testing.assert_allclose([hit.score for hit in result.hits], best, atol=1e-5)
+        np.testing.assert_allclose(
+            [hit.score for hit in result.hits], [scores[h.id] for h in result.hits], atol=1e-5
+        )
+
+    @rule(name=ids)
+    def search_by_words(self, name: str) -> None:
+        seed = self.expected[name][0] if name in self.expected else 99_999
+        result = self.runner.run(self.collection.search(Query(100, text=f"word{seed}")))
+        expected = {
+            f"{other}#{n}"
+            for other, (its_seed, vectors, _) in self.expected.items()
+            for n in range(len(vectors))
+            if its_seed == seed
+        }
+        assert {hit.id for hit in result.hits} == expected
+
+    @invariant()
+    def the_same_documents_are_there(self) -> None:
+        listed = self.runner.run(self.collection.documents(100))
+        assert [d.id for d in listed] == sorted(self.expected)
+        assert self.runner.run(self.collection.count()) == sum(len(v) for _, v, _ in self.expected.values())
+
+
+StoreMachine.TestCase.settings = settings(
+    max_examples=25, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
+)
+TestStoreMachine = StoreMachine.TestCase
