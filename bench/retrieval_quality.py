@@ -26,7 +26,7 @@ FIRST_K = 50
 LARGEST_K = 10_000
 LOADERS: tuple[Callable[[Path], Corpus], ...] = (load_squad, load_cranfield, load_npl)
 # Of --quick, by corpus: questions and documents.
-SAMPLES = {"squad": (200, 400), "cranfield": (40, 400), "npl": (20, 800)}
+SAMPLES = {"squad": (150, 250), "cranfield": (25, 250), "npl": (15, 500)}
 
 
 async def ranked_documents(client: Client, collection: str, question: Question, mode: str) -> list[str]:

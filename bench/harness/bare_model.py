@@ -6,6 +6,7 @@ users call it, with its defaults and batches of 32; loading and a first batch ar
 
 import asyncio
 import json
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -27,6 +28,7 @@ async def bare_rate(folder: Path, texts: Sequence[str]) -> float:
         "harness.bare_model",
         str(folder),
         cwd=BENCH,
+        env=os.environ | {"TQDM_DISABLE": "1"},
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
     )
