@@ -28,6 +28,7 @@ COLLECTION = "squad"
 CLIENTS = (1, 8, 32)
 K = 10
 WARM_UP = 16
+PERCENTILES = ("p50_ms", "p95_ms", "p99_ms")
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,21 +218,20 @@ def print_figures(figures: dict[str, Any]) -> None:
         "search by text": figures["search_by_text"],
         "search by vector": figures["search_by_vector"],
         "chat, first text": {load: times["first_token"] for load, times in figures["chat"].items()},
-        "chat, whole answer": {load: times["total"] for load, times in figures["chat"].items()},
+        "chat, all of it": {load: times["total"] for load, times in figures["chat"].items()},
     }
-    print_table(
-        "latency in milliseconds: p50 / p95 / p99",
-        columns,
-        [latency_row(name, loads) for name, loads in rows.items()],
-    )
+    cells = [latency_row(name, loads) for name, loads in rows.items()]
+    print_table("latency in milliseconds: p50 / p95 / p99", columns, cells)
 
 
 def latency_row(name: str, loads: dict[str, Any]) -> list[str]:
     """One line of the latency table."""
-    return [
-        name,
-        *(f"{load['p50_ms']:.1f} / {load['p95_ms']:.1f} / {load['p99_ms']:.1f}" for load in loads.values()),
-    ]
+    return [name, *(" / ".join(short(load[part]) for part in PERCENTILES) for load in loads.values())]
+
+
+def short(milliseconds: float) -> str:
+    """A duration for the table: with a decimal only where it says something."""
+    return f"{milliseconds:.1f}" if milliseconds < 100 else f"{milliseconds:.0f}"
 
 
 if __name__ == "__main__":
