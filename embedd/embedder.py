@@ -40,7 +40,7 @@ class EmbedderLimits:
     ``max_waiting_tokens`` each; a worker that needs longer than its time is killed.
     """
 
-    max_batch_tokens: int = 2048
+    max_batch_tokens: int = 1024
     max_waiting_tokens: int = 262_144
     batch_timeout_s: float = 60.0
     load_timeout_s: float = 300.0

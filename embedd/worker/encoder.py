@@ -4,6 +4,7 @@ The model's own modules do the work (transformer, pooling, dense, normalisation)
 batching are left to the service. Runs in fp32.
 """
 
+import ctypes
 import gc
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +20,9 @@ from embedd.sources import check_weights
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
+
+
+_M_MMAP_THRESHOLD = -3  # malloc.h
 
 
 class Encoder:
@@ -37,6 +41,7 @@ class Encoder:
             import sentence_transformers  # noqa: PLC0415 - most of the start-up time
             import torch  # noqa: PLC0415
 
+            _give_back_large_blocks()
             checked.result()
             torch.set_num_threads(self._threads)
             self._model = self._read_model()
@@ -98,6 +103,17 @@ def pad(
     tokens = np.full(mask.shape, pad_id, dtype=np.int64)
     tokens[mask] = np.concatenate(ids)
     return tokens, mask.astype(np.int64)
+
+
+def _give_back_large_blocks() -> None:
+    """Makes glibc give freed blocks of 4 MiB and more back to the system, where glibc is what there is.
+
+    Its own threshold grows to 32 MiB with the first large block that is freed. From then on activations
+    of ever other sizes break up the heap, which costs 90 MB of 700 and saves no time.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_MMAP_THRESHOLD, 4 * 2**20)
 
 
 @contextmanager
