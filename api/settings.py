@@ -80,7 +80,7 @@ class Settings(BaseSettings):
     replicas: Count = Field(1, description="worker processes per embedding model")
     generator: Literal["extractive", "fake"] = Field("extractive", description="who writes chat answers")
 
-    max_batch_tokens: Count = Field(2048, description="padded tokens that one model batch may hold")
+    max_batch_tokens: Count = Field(1024, description="padded tokens that one model batch may hold")
     max_waiting_tokens: Count = Field(262_144, description="tokens that may wait for a model; more is a 429")
     batch_timeout_s: Seconds = Field(
         60.0, description="a batch that takes longer has hung; its worker is replaced"

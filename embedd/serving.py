@@ -7,6 +7,7 @@ Invariant: the process ends when the other side closes the socket, even in the m
 a dead parent leaves no orphan.
 """
 
+import contextlib
 import os
 import select
 import socket
@@ -28,8 +29,9 @@ def serve(fd: int, handlers: Mapping[str, Handler]) -> None:
     sock = socket.socket(fileno=fd)
     sock.set_inheritable(False)
     threading.Thread(target=_exit_with_peer, args=(sock,), name="peer-watch", daemon=True).start()
-    while (request := receive_frame(sock)) is not None:
-        sock.sendall(_answer(request, handlers))
+    with contextlib.suppress(ConnectionError):  # the peer left before it had its answer
+        while (request := receive_frame(sock)) is not None:
+            sock.sendall(_answer(request, handlers))
 
 
 def _answer(request: Message, handlers: Mapping[str, Handler]) -> bytes:
