@@ -174,7 +174,7 @@ class Pool:
                 await self._offer(number, child)
         except (ChildError, ModelLoadError, OSError) as error:
             self._reason = self._failures[number] = str(error)
-            _log.error("model worker did not start", model=self._command.name, reason=self._reason)
+            _log.error("worker_not_started", model=self._command.name, reason=self._reason)
             self._announce()
 
     async def _load(self, child: Child) -> None:
@@ -185,7 +185,7 @@ class Pool:
                 f"the model gives vectors of {hello['dim']} numbers, its files say {self._command.dim}"
             )
         seconds = round(asyncio.get_running_loop().time() - started, 3)
-        _log.info("model worker loaded", model=self._command.name, pid=child.pid, seconds=seconds, **hello)
+        _log.info("worker_loaded", model=self._command.name, pid=child.pid, seconds=seconds, **hello)
 
     async def _offer(self, number: int, child: Child) -> None:
         """Lets the replica be leased for as long as it lives."""
@@ -200,7 +200,7 @@ class Pool:
             self._ready.remove(replica)
             self._reason = f"{child.name} {describe_exit(child.exit_code)} and is started again"
             self._announce()
-        _log.error("model worker died", model=self._command.name, pid=child.pid, exit_code=child.exit_code)
+        _log.error("worker_died", model=self._command.name, pid=child.pid, exit_code=child.exit_code)
 
     def _announce(self) -> None:
         """Wakes all who wait for a change."""

@@ -148,7 +148,7 @@ class Scheduler:
         self._lanes.put_back(again)
         if again:
             self._work.set()
-        _log.warning("batch lost", texts=len(batch), put_back=len(again), reason=str(error))
+        _log.warning("batch_lost", texts=len(batch), put_back=len(again), reason=str(error))
 
     def _fail(self, requests: Sequence[Request] | set[Request], error: EmbeddError) -> None:
         for request in requests:
