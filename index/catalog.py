@@ -12,7 +12,7 @@ import os
 import re
 import shutil
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import fields
 from pathlib import Path
@@ -75,7 +75,7 @@ class Catalog:
                 if differences := _differences(existing.settings, settings):
                     raise CollectionExists(settings.name, differences)
                 return existing, False
-            await asyncio.shield(self._create(settings))
+            await _to_its_end(self._create(settings))
             return self._collections[settings.name], True
 
     async def _create(self, settings: CollectionSettings) -> None:
@@ -91,7 +91,7 @@ class Catalog:
         async with self._changing:
             collection = self.get(name)
             del self._collections[name]
-            await asyncio.shield(self._drop(collection, name))
+            await _to_its_end(self._drop(collection, name))
 
     async def _drop(self, collection: Collection, name: str) -> None:
         await collection.close(store_graph=False)
@@ -131,6 +131,16 @@ async def open_catalog(folder: Path, tuning: GraphTuning | None = None) -> Async
             await catalog.close()
     finally:
         os.close(lock)
+
+
+async def _to_its_end(work: Coroutine[Any, Any, None]) -> None:
+    """Wait for ``work``, also if the caller is cancelled: half a folder must not be left to the next one."""
+    task = asyncio.create_task(work)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        raise
 
 
 def _check(settings: CollectionSettings) -> None:

@@ -40,8 +40,9 @@ from index.writer import Change, Write, Writer
 T = TypeVar("T")
 
 UPLOADS: Final = "uploads"
-# So many passages are encoded in passing, more of them in a thread.
+# So much is encoded in passing, more of it in a thread.
 _INLINE_PASSAGES: Final = 16
+_INLINE_CHARACTERS: Final = 100_000
 
 
 class Collection:
@@ -79,7 +80,7 @@ class Collection:
     async def upsert(self, new: Sequence[Document], receipts: Sequence[Receipt] = ()) -> None:
         rows = sum(len(document.passages) for document in new)
         encode = partial(document_writes.encode_documents, new, self._settings.dim, self._settings.metric)
-        encoded = encode() if rows <= _INLINE_PASSAGES else await asyncio.to_thread(encode)
+        encoded = encode() if _is_small(new) else await asyncio.to_thread(encode)
 
         def write(connection: sqlite3.Connection) -> Change[None]:
             change = document_writes.upsert(connection, encoded)
@@ -195,6 +196,13 @@ def _read(folder: Path) -> tuple[sqlite3.Connection, CollectionSettings, VectorT
     except BaseException:
         connection.close()
         raise
+
+
+def _is_small(new: Sequence[Document]) -> bool:
+    return (
+        sum(len(document.passages) for document in new) <= _INLINE_PASSAGES
+        and sum(len(document.text or "") for document in new) <= _INLINE_CHARACTERS
+    )
 
 
 def _size_bytes(folder: Path) -> int:

@@ -8,10 +8,11 @@ one, it is dropped and the table answers alone.
 
 import asyncio
 import time
+from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import structlog
@@ -28,9 +29,8 @@ _MAX_SLICE_ROWS: Final = 256
 class GraphTuning:
     """When a collection has a graph, and how it is built.
 
-    ``threshold`` rows: below, a scan takes less than half a millisecond (5,000 rows of 384: 0.35 ms on 2
-    cores), and is exact. A snapshot is due once ``snapshot_rows`` rows, and a quarter of the graph, changed
-    since the last one.
+    Below ``threshold`` rows a scan is as fast (5,000 rows of 384 numbers: 0.43 ms on 2 cores) and exact. A
+    snapshot is due once ``snapshot_rows`` rows, and a quarter of the graph, changed since the last one.
     """
 
     threshold: int = 5_000
@@ -78,30 +78,33 @@ class GraphGrowth:
         self._executor.shutdown(wait=False)
 
     async def _run(self) -> None:
-        await self._restore()
+        await self._guarded(self._restore())
         self._wake.set()
         while not self._closing:
             await self._wake.wait()
             self._wake.clear()
-            try:
-                await self._tend()
-            except (RuntimeError, MemoryError):
-                structlog.get_logger().exception("graph_failed", folder=str(self._folder))
-                self.graph = None
+            await self._guarded(self._tend())
             if not self._wake.is_set():
                 self._settled.set()
 
+    async def _guarded(self, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            await work
+        except (OSError, RuntimeError, MemoryError):
+            structlog.get_logger().exception("graph_failed", folder=str(self._folder))
+            self.graph = None
+
     async def _restore(self) -> None:
-        """Take the stored graph if it agrees with the table: no row of its time missing, dead ones marked."""
+        """Take the stored graph if it agrees with the table."""
         graph = Graph(self._shape, self._executor)
         if not await snapshot.load(graph, self._folder):
             return
         labels, live = await graph.labels(), self._table.view().seqs()
-        expected = live[live <= graph.last_seq]
-        if not np.isin(expected, labels, assume_unique=True).all() or labels.max(initial=0) > graph.last_seq:
+        dead = await asyncio.to_thread(_dead_labels, labels, live, graph.last_seq)
+        if dead is None:
             await asyncio.to_thread(snapshot.discard, self._folder)
             return
-        await graph.forget(np.setdiff1d(labels, live, assume_unique=True))
+        await graph.forget(dead)
         self.graph = graph
 
     async def _tend(self) -> None:
@@ -161,3 +164,13 @@ class GraphGrowth:
         except (OSError, RuntimeError):
             structlog.get_logger().exception("graph_not_stored", folder=str(self._folder))
         self._unsaved = 0
+
+
+def _dead_labels(labels: Keys, live: Keys, last_seq: int) -> Keys | None:
+    """The labels whose rows are gone; None if a row of the graph's time is missing, or one is from after
+    it.
+    """
+    expected = live[live <= last_seq]
+    if not np.isin(expected, labels, assume_unique=True).all() or labels.max(initial=0) > last_seq:
+        return None
+    return np.setdiff1d(labels, live, assume_unique=True)

@@ -14,7 +14,7 @@ import asyncio
 import sqlite3
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Final, Generic, TypeVar
@@ -113,11 +113,15 @@ class Writer:
         self._executor.shutdown(wait=False)
 
     async def _run(self) -> None:
-        while not (self._closing and not self._waiting):
-            await self._wake.wait()
-            self._wake.clear()
-            while group := self._next_group():
-                await self._commit(group)
+        try:
+            while not (self._closing and not self._waiting):
+                await self._wake.wait()
+                self._wake.clear()
+                while group := self._next_group():
+                    await self._commit(group)
+        finally:
+            self._closing = True
+            _abandon(self._waiting)
 
     def _next_group(self) -> list[_Waiting]:
         group: list[_Waiting] = []
@@ -132,15 +136,18 @@ class Writer:
 
     async def _commit(self, group: list[_Waiting]) -> None:
         started = time.monotonic()
-        outcomes = await asyncio.get_running_loop().run_in_executor(
-            self._executor, commit, self._connection, [waiting.write for waiting in group]
-        )
-        self.commits += 1
-        self._rows_per_s = sum(w.rows for w in group) / max(time.monotonic() - started, 1e-4)
-        for waiting, outcome in zip(group, outcomes, strict=True):
-            if isinstance(outcome, Change):
-                self._apply(outcome)
-            _settle(waiting.future, outcome)
+        try:
+            outcomes = await asyncio.get_running_loop().run_in_executor(
+                self._executor, commit, self._connection, [waiting.write for waiting in group]
+            )
+            self.commits += 1
+            self._rows_per_s = sum(w.rows for w in group) / max(time.monotonic() - started, 1e-4)
+            for waiting, outcome in zip(group, outcomes, strict=True):
+                if isinstance(outcome, Change):
+                    self._apply(outcome)
+                _settle(waiting.future, outcome)
+        finally:
+            _abandon(group)
 
 
 def commit(connection: sqlite3.Connection, writes: Sequence[Write[Any]]) -> list[Change[Any] | Exception]:
@@ -180,3 +187,9 @@ def _settle(future: asyncio.Future[Any], outcome: Change[Any] | Exception) -> No
         future.set_exception(outcome)
     else:
         future.set_result(outcome.result)
+
+
+def _abandon(waiting: Iterable[_Waiting]) -> None:
+    """Nobody may wait for a writer that stopped."""
+    for each in waiting:
+        _settle(each.future, StorageFailed("the writer stopped; whether this was written is not known"))

@@ -209,3 +209,13 @@ async def test_a_vector_of_another_length_in_the_file_is_noticed(
     with pytest.raises(StorageFailed, match="does not have 8 numbers"):
         async with open_catalog(tmp_path):
             pass
+
+
+async def test_a_caller_that_leaves_while_creating_leaves_a_whole_collection(catalog: Catalog) -> None:
+    creating = asyncio.create_task(catalog.create(SETTINGS))
+    await asyncio.sleep(0)
+    creating.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await creating
+    _, created = await catalog.create(SETTINGS)
+    assert not created

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from index import snapshot
+from index import planner, snapshot
 from index.catalog import open_catalog
 from index.collection import Collection
 from index.filters import parse_filter
@@ -16,8 +16,13 @@ from index.growth import GraphTuning
 from index.rows import CollectionSettings, Document, Query
 
 DIM = 8
-ROWS = 3000
+ROWS = 1000
 Make = Callable[..., Document]
+
+
+@pytest.fixture(autouse=True)
+def _graphs_pay_early(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(planner, "ROWS_PER_CANDIDATE", 5)
 
 
 def folder_of(data: Path) -> Path:
@@ -72,13 +77,53 @@ async def test_a_wide_filter_goes_through_the_graph_and_a_narrow_one_does_not(
 ) -> None:
     async with open_catalog(tmp_path, tuning) as catalog:
         collection, _ = await catalog.create(CollectionSettings("notes", DIM))
-        await fill(collection, make_document, count=4000)
+        await fill(collection, make_document)
         wide = parse_filter({"n": {"$gte": 100}})
         assert await agreement(collection, make_vector, filter=wide) > 0.95
         narrow = parse_filter({"n": {"$lt": 7}})
         result = await collection.search(Query(10, vector=make_vector(1), filter=narrow))
         assert result.plan == "filtered-exact"
         assert len(result.hits) == 7
+
+
+async def test_a_filter_that_holds_only_far_away_still_fills_k(
+    tmp_path: Path,
+    tuning: GraphTuning,
+    make_document: Make,
+    make_vector: Callable,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(planner, "ROWS_PER_CANDIDATE", 0)
+    query = make_vector(-1 % 2**32)
+    async with open_catalog(tmp_path, tuning) as catalog:
+        collection, _ = await catalog.create(CollectionSettings("notes", DIM))
+        await collection.upsert(
+            [
+                make_document(f"d{n}", n, metadata={"far": bool(make_vector(n) @ query < 0)})
+                for n in range(ROWS)
+            ]
+        )
+        await collection.graph_settled()
+        far = parse_filter({"far": True})
+        result = await collection.search(Query(10, vector=query, filter=far))
+        exact = await collection.search(Query(10, vector=query, filter=far, exact=True))
+        assert result.plan == "filtered-graph"
+        assert all(hit.metadata == {"far": True} for hit in result.hits)
+        assert len({hit.id for hit in result.hits} & {hit.id for hit in exact.hits}) >= 9
+
+
+async def test_where_the_graph_gives_up_the_table_answers(
+    stored: Path, tuning: GraphTuning, make_vector: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def nothing(*arguments: object) -> None:
+        """What hnswlib's "cannot fill k" becomes."""
+
+    async with open_catalog(stored, tuning) as catalog:
+        collection = catalog.get("notes")
+        await collection.graph_settled()
+        monkeypatch.setattr(Graph, "search", nothing)
+        result = await collection.search(Query(10, vector=make_vector(3)))
+        assert (result.plan, len(result.hits), result.hits[0].document_id) == ("exact", 10, "d3")
 
 
 async def test_a_small_collection_has_no_graph_and_a_shrunken_one_loses_it(
@@ -132,7 +177,7 @@ async def test_a_start_takes_the_stored_graph_and_replays_the_rest(
     async with open_catalog(stored, tuning) as catalog:
         collection = catalog.get("notes")
         await collection.graph_settled()
-        await collection.delete([f"d{n}" for n in range(300)])
+        await collection.delete([f"d{n}" for n in range(100)])
         await fill(collection, make_document, first=5000, count=100)
         await fill(collection, make_document, first=400, count=50)
     for path in folder_of(stored).glob("graph*"):
@@ -143,8 +188,8 @@ async def test_a_start_takes_the_stored_graph_and_replays_the_rest(
         collection = catalog.get("notes")
         await collection.graph_settled()
         statistics = await collection.statistics()
-        assert (statistics.points, statistics.graph_points) == (ROWS - 200, ROWS - 200)
-        assert statistics.graph_deleted == 350  # of the old graph: nothing was built anew
+        assert (statistics.points, statistics.graph_points) == (ROWS, ROWS)
+        assert statistics.graph_deleted == 150  # of the old graph: nothing was built anew
         assert await agreement(collection, make_vector) > 0.95
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from index import points, search
 from index.catalog import Catalog
 from index.collection import Collection
-from index.errors import InvalidQuery, InvalidVector
+from index.errors import InvalidQuery, InvalidVector, StorageFailed
 from index.filters import parse_filter
 from index.planner import candidates_to_fetch, graph_pays
 from index.rows import CollectionSettings, Document, Query
@@ -168,3 +168,18 @@ def test_fetching_grows_with_selectivity(k: int, matches: int, rows: int) -> Non
     assert fetched >= k
     if graph_pays(fetched, rows, matches):
         assert fetched <= rows
+
+
+async def test_a_long_scan_runs_in_a_thread_and_finds_the_same(
+    collection: Collection, make_document: Make, make_vector: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await collection.upsert([make_document(f"d{n}", n) for n in range(30)])
+    query = Query(10, vector=make_vector(4))
+    inline = await collection.search(query)
+    monkeypatch.setattr(search, "INLINE_NUMBERS", 0)
+    assert await collection.search(query) == inline
+
+
+async def test_a_reader_that_sqlite_refuses_is_a_typed_error(collection: Collection) -> None:
+    with pytest.raises(StorageFailed, match="no such table"):
+        await collection._readers.rows("SELECT * FROM nowhere")

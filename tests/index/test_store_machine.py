@@ -7,10 +7,12 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 import numpy as np
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from index import planner
 from index.catalog import open_catalog
 from index.collection import Collection
 from index.filters import parse_filter
@@ -32,6 +34,8 @@ class StoreMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
+        self.patch = pytest.MonkeyPatch()
+        self.patch.setattr(planner, "ROWS_PER_CANDIDATE", 0)  # a graph is used as soon as there is one
         self.folder = Path(tempfile.mkdtemp())
         self.runner = asyncio.Runner()
         self.expected: dict[str, tuple[int, np.ndarray, int]] = {}
@@ -50,6 +54,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.runner.run(self.stack.aclose())
         self.runner.close()
         shutil.rmtree(self.folder)
+        self.patch.undo()
 
     @rule(names=st.lists(ids, max_size=4), size=sizes, seed=seeds)
     def upsert(self, names: list[str], size: int, seed: int) -> None:
@@ -82,11 +87,15 @@ class StoreMachine(RuleBasedStateMachine):
     def let_the_graph_catch_up(self) -> None:
         self.runner.run(self.collection.graph_settled())
 
-    @rule(k=st.integers(1, 80), seed=seeds, group=st.one_of(st.none(), st.integers(0, 2)))
-    def search(self, k: int, seed: int, group: int | None) -> None:
+    @rule(
+        k=st.integers(1, 80), seed=seeds, group=st.one_of(st.none(), st.integers(0, 2)), exact=st.booleans()
+    )
+    def search(self, k: int, seed: int, group: int | None, exact: bool) -> None:
         query = vectors_of(seed, 1)[0]
         condition = None if group is None else parse_filter({"group": group})
-        result = self.runner.run(self.collection.search(Query(k, vector=query, filter=condition)))
+        result = self.runner.run(
+            self.collection.search(Query(k, vector=query, filter=condition, exact=exact))
+        )
         scores = {
             f"{name}#{n}": float(row @ query / np.linalg.norm(row) / np.linalg.norm(query))
             for name, (_, vectors, its_group) in self.expected.items()
@@ -94,11 +103,11 @@ class StoreMachine(RuleBasedStateMachine):
             if group in (None, its_group)
         }
         best = sorted(scores.values(), reverse=True)[:k]
-        assert len({hit.id for hit in result.hits}) == len(result.hits) == len(best)
-        np.testing.assert_allclose([hit.score for hit in result.hits], best, atol=1e-5)
-        np.testing.assert_allclose(
-            [hit.score for hit in result.hits], [scores[h.id] for h in result.hits], atol=1e-5
-        )
+        found = [hit.score for hit in result.hits]
+        assert len({hit.id for hit in result.hits}) == len(found) == len(best)
+        np.testing.assert_allclose(found, [scores[hit.id] for hit in result.hits], atol=1e-5)
+        if not result.plan.endswith("graph"):  # which may miss a near one, but not return a wrong one
+            np.testing.assert_allclose(found, best, atol=1e-5)
 
     @rule(name=ids)
     def search_by_words(self, name: str) -> None:

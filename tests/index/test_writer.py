@@ -226,3 +226,20 @@ async def test_a_commit_that_fails_leaves_nothing(tmp_path: Path) -> None:
     await writer.close()
     assert texts == []
     assert len(applied) == 1
+
+
+async def test_nobody_waits_for_a_writer_that_stopped(tmp_path: Path) -> None:
+    def broken(_: Change) -> None:
+        raise ValueError("a bug")
+
+    connection = open_for_writing(tmp_path)
+    writer = Writer(connection, broken)
+    writes = [writer.submit(lambda _: Change(None)) for _ in range(3)]
+    outcomes = await asyncio.gather(*writes, return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == [StorageFailed] * 3
+    with pytest.raises(StorageFailed):
+        await writer.submit(lambda _: Change(None))
+    with pytest.raises(ValueError, match="a bug"):
+        await writer.close()
+    connection.close()
+    writer._executor.shutdown()
