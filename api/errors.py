@@ -9,6 +9,7 @@ the class hierarchy, and a test holds every domain error to a row.
     ├── NotFound             no such route, document, point or job                                  404
     ├── PayloadTooLarge      a body, a file or a list over its limit                                413
     ├── UnsupportedMedia     a Content-Type that this route does not take                           415
+    ├── ModelChanged         a collection was made with other weights than this service runs        409
     └── ServiceClosing       the service is shutting down                                           503
 """
 
@@ -50,6 +51,10 @@ class UnsupportedMedia(RequestError):
     """The route does not take this Content-Type."""
 
 
+class ModelChanged(RequestError):
+    """A collection was made with other weights than the service runs under that name."""
+
+
 class ServiceClosing(RequestError):
     """The service is shutting down and takes no new work."""
 
@@ -64,6 +69,7 @@ class Row:
 
 
 _INVALID = "invalid_request_error"
+_CONFLICT = "conflict_error"
 _MISSING = "not_found_error"
 _LIMITED = "rate_limit_error"
 _DOWN = "service_unavailable_error"
@@ -74,6 +80,7 @@ ROWS: dict[type[Exception], Row] = {
     NotFound: Row(HTTPStatus.NOT_FOUND, _MISSING, "not_found"),
     PayloadTooLarge: Row(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, _INVALID, "payload_too_large"),
     UnsupportedMedia: Row(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, _INVALID, "unsupported_media_type"),
+    ModelChanged: Row(HTTPStatus.CONFLICT, _CONFLICT, "model_changed"),
     ServiceClosing: Row(HTTPStatus.SERVICE_UNAVAILABLE, _DOWN, "shutting_down"),
     ParseFailed: Row(HTTPStatus.UNPROCESSABLE_ENTITY, _INVALID, "unreadable_document"),
     models.InvalidInput: Row(HTTPStatus.UNPROCESSABLE_ENTITY, _INVALID, "invalid_input"),
@@ -84,7 +91,7 @@ ROWS: dict[type[Exception], Row] = {
     models.DeadlineExceeded: Row(HTTPStatus.SERVICE_UNAVAILABLE, _DOWN, "deadline_exceeded"),
     models.ChildError: Row(HTTPStatus.SERVICE_UNAVAILABLE, _DOWN, "worker_failed"),
     stores.CollectionNotFound: Row(HTTPStatus.NOT_FOUND, _MISSING, "collection_not_found"),
-    stores.CollectionExists: Row(HTTPStatus.CONFLICT, "conflict_error", "collection_exists"),
+    stores.CollectionExists: Row(HTTPStatus.CONFLICT, _CONFLICT, "collection_exists"),
     stores.InvalidName: Row(HTTPStatus.UNPROCESSABLE_ENTITY, _INVALID, "invalid_name"),
     stores.InvalidSettings: Row(HTTPStatus.UNPROCESSABLE_ENTITY, _INVALID, "invalid_settings"),
     stores.InvalidDocument: Row(HTTPStatus.UNPROCESSABLE_ENTITY, _INVALID, "invalid_document"),

@@ -147,7 +147,7 @@ class CollectionRequest(Request):
     model: str | None = None
     dim: Annotated[int, Meta(ge=1, le=4096)] | None = None
     metric: Literal["cosine", "dot", "l2"] = "cosine"
-    description: str = ""
+    description: str | None = None
 
 
 class CollectionPatch(Request):

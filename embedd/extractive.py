@@ -32,6 +32,8 @@ DEFAULT_THRESHOLD = 0.32
 _PRIOR = 0.1  # what the first passage is ahead of one far down the ranking
 _CLOSE_TO_BEST = 0.6  # a sentence less close than this share of the best one adds noise, not an answer
 _SAME_VECTOR = 0.97  # overlapping passages and boilerplate bring sentences twice
+_CODE_SIGNS = 3  # brackets and operators, so that prose with a link or a formula stays
+_CODE_SHARE = 0.06
 _MOST_EMBEDDED = 32  # sentences a question may cost; the terms choose (on SQuAD 12 lost nothing)
 
 # Chinese and Japanese put no blanks between words: each character is a term.
@@ -40,6 +42,7 @@ _SUFFIXES = ("ing", "edly", "ed", "es", "s", "ly")
 _QUESTION_MARKS = "?？؟"  # noqa: RUF001 - of three scripts
 _HEADING = re.compile(r"#{1,6}[ \t]+")
 _NO_PROSE = re.compile(r"```|~~~|[\W_]*$")
+_CODE = re.compile(r"[{}\[\]<>=|$\\]")
 _MARKER = re.compile(r"(?:(?:[-*+•‣◦]|\(?\d{1,3}[.)]|>)\s+)+")
 
 
@@ -107,13 +110,19 @@ def _candidates(passages: Sequence[str]) -> Iterator[_Candidate]:
 
 
 def _candidate(passage: int, text: str, start: int, end: int, above: str) -> _Candidate | None:
-    """The sentence without its list marker; None for fences, rules and other punctuation."""
+    """The sentence without its list marker; None for fences, rules, code and other punctuation."""
     if marker := _MARKER.match(text, start, end):
         start = marker.end()
-    if _NO_PROSE.match(text, start, end):
+    if _NO_PROSE.match(text, start, end) or _is_code(text[start:end]):
         return None
     reading = f"{above}\n{text[start:end]}" if above else text[start:end]
     return _Candidate(passage, start, end, reading, _terms(reading))
+
+
+def _is_code(sentence: str) -> bool:
+    """Whether it is a piece of program or data, which answers nobody in the middle of a text."""
+    signs = len(_CODE.findall(sentence))
+    return signs >= _CODE_SIGNS and signs + sentence.count('"') > _CODE_SHARE * len(sentence)
 
 
 def _terms(text: str) -> frozenset[str]:

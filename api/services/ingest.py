@@ -149,7 +149,7 @@ class Ingestor:
             raise InvalidRequest(
                 f"collection {store.settings.name!r} has no embedding model: write points with their vectors"
             )
-        return self._models.embedder(store.settings.model)
+        return self._models.embedder_of(store.settings)
 
     def _admit(self, windows: int) -> None:
         waiting = self._open_windows

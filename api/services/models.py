@@ -7,12 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from api.errors import ModelChanged
 from api.settings import Settings
 from embedd.embedder import Embedder, EmbedderLimits, open_embedder
 from embedd.errors import UnknownModel
 from embedd.extractive import EmbedTexts
 from embedd.generators import ExtractiveGenerator, FakeGenerator, Generator
 from embedd.specs import parse_spec
+from index.rows import CollectionSettings
 
 NO_MODEL = "none"
 
@@ -35,6 +37,21 @@ class Models:
         if wanted is None or wanted not in self.embedders:
             raise UnknownModel(wanted or "(default)", sorted(self.embedders))
         return self.embedders[wanted]
+
+    def embedder_of(self, collection: CollectionSettings) -> Embedder:
+        """The model that ``collection`` was made with; the same weights, not just the same name.
+
+        Raises:
+            UnknownModel: this service does not run it.
+            ModelChanged: it runs other weights under that name; their vectors would not be comparable.
+        """
+        embedder = self.embedder(collection.model)
+        if embedder.card.sha256 != collection.model_sha256:
+            raise ModelChanged(
+                f"collection {collection.name!r} was made with other weights of {collection.model!r}: "
+                f"serve those (sha256 {collection.model_sha256}), or ingest into a new collection"
+            )
+        return embedder
 
     def generator(self, name: str) -> Generator:
         """The generator called ``name``.

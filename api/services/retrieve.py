@@ -78,7 +78,7 @@ class Retriever:
         return search.mode
 
     async def _embed(self, store: Store, text: str) -> npt.NDArray[np.float32]:
-        embedder = self._models.embedder(store.settings.model)
+        embedder = self._models.embedder_of(store.settings)
         embedded = await embedder.embed([text], prompt=embedder.card.prompts.get("query", ""))
         vector: npt.NDArray[np.float32] = embedded.vectors[0]
         return vector

@@ -5,6 +5,9 @@ from typing import Any
 
 import pytest
 
+from api.services.container import Services
+from index.rows import CollectionSettings
+
 Ask = Callable[..., Awaitable[Any]]
 
 
@@ -47,6 +50,7 @@ async def test_a_deleted_collection_can_come_back_empty(ask: Ask) -> None:
 async def test_the_description_can_be_changed(ask: Ask) -> None:
     await ask("PUT", "/v1/collections/a", {"dim": 2}, status=201)
     assert (await ask("PATCH", "/v1/collections/a", {"description": "mine"}))["description"] == "mine"
+    assert (await ask("PUT", "/v1/collections/a", {"dim": 2}))["description"] == "mine"
 
 
 @pytest.mark.parametrize("name", ["UPPER", "-a", "a.b", "a" * 64, "%C3%A4"])
@@ -68,6 +72,19 @@ async def test_a_bad_name_is_a_422(ask: Ask, name: str) -> None:
 async def test_bad_settings_are_a_422_and_create_nothing(ask: Ask, body: object) -> None:
     await ask("PUT", "/v1/collections/a", body, status=422)
     assert (await ask("GET", "/v1/collections"))["collections"] == []
+
+
+async def test_a_collection_is_tied_to_the_weights_it_was_made_with(ask: Ask, services: Services) -> None:
+    card = services.models.embedder().card
+    other = CollectionSettings("old", card.dim, model=card.name, model_revision="1", model_sha256="0" * 64)
+    await services.catalog.create(other)
+    for path, body in [
+        ("documents?wait=true", {"documents": [{"text": "x"}]}),
+        ("search", {"query": "x"}),
+    ]:
+        error = (await ask("POST", f"/v1/collections/old/{path}", body, status=409))["error"]
+        assert error["code"] == "model_changed"
+    assert (await ask("POST", "/v1/collections/old/search", {"query": "x", "mode": "lexical"}))["hits"] == []
 
 
 async def test_an_unknown_model_is_a_404(ask: Ask) -> None:

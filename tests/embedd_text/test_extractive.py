@@ -125,3 +125,10 @@ async def test_quotes_are_always_stretches_of_their_passages_in_order(
     for text in texts_of(quotes, passages):
         assert text
         assert text == text.strip()
+
+
+async def test_code_and_data_are_not_quoted() -> None:
+    prose = "Spring tides come at new moon."
+    passages = [prose, 'tides = client.get({"spring": [1, 2], "tides": "new moon"}, moon="new")']
+    quotes = await extract("When do spring tides come, at new moon?", passages, embed)
+    assert texts_of(quotes, passages) == [prose]

@@ -19,8 +19,12 @@ from index.store import Store
 
 async def put(call: Call[CollectionRequest, NoQuery]) -> Reply:
     """Create; 200 if it exists with these settings."""
-    settings = _settings(call.path["name"], call.body, call.services.models)
-    store, created = await call.services.catalog.create(settings)
+    name, catalog = call.path["name"], call.services.catalog
+    description = call.body.description
+    if description is None:  # not given: not a difference
+        description = catalog.get(name).settings.description if name in catalog.names() else ""
+    settings = _settings(name, call.body, description, call.services.models)
+    store, created = await catalog.create(settings)
     status = HTTPStatus.CREATED if created else HTTPStatus.OK
     return Reply(await _describe(store), status)
 
@@ -52,16 +56,14 @@ async def list_all(call: Call[None, NoQuery]) -> CollectionList:
     return CollectionList(collections=[await _describe(catalog.get(name)) for name in catalog.names()])
 
 
-def _settings(name: str, request: CollectionRequest, models: Models) -> CollectionSettings:
+def _settings(name: str, request: CollectionRequest, description: str, models: Models) -> CollectionSettings:
     """With ``dim`` the clients bring their vectors; else a model embeds, the default one unless named."""
     if request.dim is not None:
         if request.model is not None:
             raise InvalidRequest(
                 "send `model` or `dim`, not both: a model has its own dimension", param="dim"
             )
-        return CollectionSettings(
-            name=name, dim=request.dim, metric=request.metric, description=request.description
-        )
+        return CollectionSettings(name=name, dim=request.dim, metric=request.metric, description=description)
     if request.model is None and models.default is None:
         raise InvalidRequest(
             "this service runs without an embedding model: send `dim` and bring your own vectors", param="dim"
@@ -74,7 +76,7 @@ def _settings(name: str, request: CollectionRequest, models: Models) -> Collecti
         model=card.name,
         model_revision=card.revision,
         model_sha256=card.sha256,
-        description=request.description,
+        description=description,
     )
 
 

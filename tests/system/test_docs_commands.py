@@ -1,0 +1,119 @@
+"""What the documents tell people to type works: every command, the Python block, every JSON example."""
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from real_service import Launcher, Service
+
+ROOT = Path(__file__).parents[2]
+PAGES = ("README.md", "docs/operations.md", "bench/README.md", "CONTRIBUTING.md")
+EMBEDD = str(Path(sys.executable).with_name("embedd"))
+
+# Commands that other tests run, or that cannot run here, each with its reason.
+NOT_RUN_HERE = {
+    "make": "these are what runs the tests; tests/packaging holds the Makefile's targets",
+    ".venv/bin/embedd serve": "every system test starts a service, and this one is talking to it",
+    ".venv/bin/python bench/": "benchmarks take minutes; tests/bench holds what they compute",
+}
+
+
+def blocks(page: str, language: str) -> list[str]:
+    text = (ROOT / page).read_text("utf-8")
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+
+
+def commands(page: str) -> list[str]:
+    """Every command of the page's shell blocks; a quoted body may span lines."""
+    found: list[str] = []
+    for block in blocks(page, "sh"):
+        lines = re.sub(r"\\\n\s*", "", block).splitlines()
+        while lines:
+            command = lines.pop(0)
+            while lines and not _is_complete(command):
+                command += "\n" + lines.pop(0)
+            if words := shlex.split(command, comments=True):
+                found.append(shlex.join(words))
+    return found
+
+
+def _is_complete(command: str) -> bool:
+    try:
+        shlex.split(command, comments=True)
+    except ValueError:
+        return False
+    return True
+
+
+COMMANDS = [(page, command) for page in PAGES for command in commands(page)]
+RUN_HERE = [
+    command for _, command in COMMANDS if not any(command.startswith(start) for start in NOT_RUN_HERE)
+]
+
+
+@pytest.fixture(scope="module")
+def real_model(shared_services: Launcher) -> Service:
+    """A service with the default model, as the documents assume."""
+    return shared_services.start(model="all-MiniLM-L6-v2")
+
+
+def run(words: list[str], service: Service) -> "subprocess.CompletedProcess[str]":
+    environment = os.environ | {"EMBEDD_URL": service.url}
+    return subprocess.run(
+        words, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=50, check=False
+    )
+
+
+def test_the_documents_have_commands_to_run() -> None:
+    assert len(RUN_HERE) >= 7
+
+
+def test_every_exception_is_still_in_the_documents() -> None:
+    for start in NOT_RUN_HERE:
+        assert any(command.startswith(start) for _, command in COMMANDS), start
+
+
+@pytest.mark.slow
+def test_every_command_and_the_python_block_do_what_they_say(real_model: Service) -> None:
+    for command in RUN_HERE:
+        here = command.replace("http://127.0.0.1:8080", real_model.url)
+        words = [EMBEDD if word == ".venv/bin/embedd" else word for word in shlex.split(here)]
+        if words[0] == "curl":
+            words.insert(1, "--fail-with-body")
+        done = run(words, real_model)
+        assert done.returncode == 0, (command, done.stdout, done.stderr)
+    (block,) = blocks("README.md", "python")
+    done = run([sys.executable, "-c", block.replace("http://127.0.0.1:8080", real_model.url)], real_model)
+    assert done.returncode == 0, done.stderr
+    dimension, answer, *sources = done.stdout.splitlines()
+    assert dimension == "384"
+    assert answer == "Spring tides come at new and full moon. [1]"
+    assert sources == ["1 tides Spring tides come at new and full moon."]
+
+
+@pytest.mark.parametrize("example", blocks("docs/api.md", "json"))
+def test_the_json_examples_parse(example: str) -> None:
+    assert isinstance(json.loads(example), dict)
+
+
+def test_the_source_in_the_documents_has_true_offsets() -> None:
+    example = next(block for block in blocks("docs/api.md", "json") if "quote" in block)
+    source = json.loads(example)
+    text = "The moon pulls the sea. Spring tides come at new and full moon."
+    assert text in (ROOT / "README.md").read_text("utf-8")
+    assert text[source["start"] : source["end"]] == source["quote"]
+
+
+@pytest.mark.slow
+def test_the_demo_answers_a_question_about_the_project_with_citations(tmp_path: Path) -> None:
+    words = [EMBEDD, "demo", "--once", "--port", "0", "--data", str(tmp_path / "data")]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=55, check=False)
+    assert done.returncode == 0, done.stderr
+    answer, _, sources = done.stdout.partition("Sources")
+    assert re.search(r"\[\d+\]", answer)
+    assert "docs/" in sources or "README.md" in sources
