@@ -15,9 +15,8 @@ from contextlib import asynccontextmanager
 import structlog
 import uvloop
 from aiohttp import web
-from index.catalog import open_catalog
-from index.errors import StoreError
 
+from api.http.draining import Drain
 from api.http.middleware import answer_errors, identify, stamp
 from api.http.routes import ROUTES
 from api.http.routing import serve_route
@@ -33,8 +32,13 @@ from api.services.retrieve import Retriever
 from api.settings import Settings
 from api.telemetry import configure_logging
 from embedd.errors import ModelLoadError
+from index.catalog import open_catalog
+from index.errors import StoreError
 
 log = structlog.get_logger()
+
+_CANCEL_TIMEOUT_S = 1.0
+"""For requests that outlast the drain: to be cancelled and clean up."""
 
 
 def run(settings: Settings) -> int:
@@ -103,19 +107,21 @@ async def _serve(settings: Settings) -> None:
     stop = asyncio.Event()
     _on_signals(stop)
     async with open_services(settings) as services:
+        app, drain = build_app(services), Drain()
+        app.middlewares.insert(0, drain.follow)
         runner = web.AppRunner(
-            build_app(services),
-            access_log=None,
-            handler_cancellation=True,
-            shutdown_timeout=settings.drain_timeout_s,
+            app, access_log=None, handler_cancellation=True, shutdown_timeout=_CANCEL_TIMEOUT_S
         )
         await runner.setup()
         try:
-            await web.TCPSite(runner, settings.host, settings.port).start()
+            site = web.TCPSite(runner, settings.host, settings.port)
+            await site.start()
             log.info("service_started", url=_url(runner), pid=os.getpid(), data=str(settings.data))
             await stop.wait()
             services.readiness.close()
             log.info("service_stopping", drain_timeout_s=settings.drain_timeout_s)
+            await site.stop()
+            await drain.finish(settings.drain_timeout_s)
         finally:
             await runner.cleanup()
     log.info("service_stopped")
