@@ -279,7 +279,7 @@ class PointsDelete(Request):
 
 class PointsScroll(Request):
     limit: PageSize = 100
-    after: int | None = None
+    after: Annotated[int, Meta(ge=0, le=2**63 - 1)] | None = None
     filter: Filter | None = None
     include: tuple[Include, ...] = ("text", "metadata")
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 from aiohttp import BodyPartReader, web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from api.errors import InvalidRequest, MalformedRequest, PayloadTooLarge
 from api.services.ingest import Incoming
@@ -64,6 +65,8 @@ async def _read_form(request: web.Request, folder: Path, settings: Settings) -> 
             await _read_part(part, form, folder, settings)
     except (ValueError, AssertionError) as error:
         raise MalformedRequest(f"the form cannot be read: {error}", code="malformed_body") from error
+    except HttpProcessingError as error:
+        raise MalformedRequest(f"the form cannot be read: {error.message}", code="malformed_body") from error
     return form
 
 
