@@ -4,6 +4,7 @@ import os
 import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
+from threading import Event
 from typing import Any
 
 import httpx
@@ -82,3 +83,47 @@ def test_a_request_in_flight_is_answered_after_a_retry(loaded: Service) -> None:
         answer = pending.result(timeout=AGAIN_WITHIN_S)
     assert answer.status_code == 200, answer.text
     assert len(answer.json()["data"][0]["embedding"]) == 64
+
+
+def test_nobody_is_left_without_an_answer_while_workers_die(loaded: Service) -> None:
+    over = Event()
+
+    def embed(number: int) -> list[httpx.Response]:
+        answers = []
+        with loaded.client() as client:
+            while not over.is_set():
+                answers.append(client.post("/v1/embeddings", json={"input": f"text {number}"}))
+        return answers
+
+    with ThreadPoolExecutor(4) as threads, loaded.client() as client:
+        crowd = [threads.submit(embed, number) for number in range(4)]
+        for _ in range(3):
+            (worker,) = worker_pids(loaded)
+            os.kill(worker, signal.SIGKILL)
+            wait_for(client, ready=False)
+            wait_for(client, ready=True)
+        over.set()
+        answers = [answer for asked in crowd for answer in asked.result()]
+    refused = [answer for answer in answers if answer.status_code != 200]
+    assert len(refused) < len(answers)
+    for answer in refused:
+        assert answer.status_code == 503, answer.text
+        assert int(answer.headers["retry-after"]) >= 1
+        assert answer.json()["error"]["code"] == "model_unavailable"
+
+
+def test_a_job_finishes_whatever_happens_to_the_worker(loaded: Service) -> None:
+    documents = [{"id": f"j{n}", "text": f"Number {n}. " + "The tide comes in. " * 300} for n in range(300)]
+    with loaded.client() as client:
+        accepted = client.post("/v1/collections/docs/documents", json={"documents": documents})
+        job = f"/v1/jobs/{accepted.json()['job']['id']}"
+        for _ in range(2):
+            (worker,) = worker_pids(loaded)
+            os.kill(worker, signal.SIGKILL)
+            wait_for(client, ready=False)
+            wait_for(client, ready=True)
+        until = time.monotonic() + AGAIN_WITHIN_S
+        while (state := client.get(job).json())["status"] != "finished":
+            assert time.monotonic() < until, state
+            time.sleep(0.02)
+    assert (state["done"], state["failed"]) == (300, 0)
