@@ -61,12 +61,14 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         StoreError: the data folder is in use, too new, or cannot be read.
         ModelLoadError: a configured model cannot be found.
     """
-    open_spool(settings.data)
     async with (
         open_models(settings) as models,
         open_catalog(settings.data) as catalog,
         open_parser(_parser_limits(settings)) as parser,
     ):
+        await asyncio.to_thread(
+            open_spool, settings.data
+        )  # of this service alone, now that it has the folder
         ingestor = Ingestor(models, parser)
         retriever = Retriever(models)
         async with open_jobs(catalog, ingestor) as jobs:

@@ -1,9 +1,11 @@
-"""Tasks that live exactly as long as the block that owns them."""
+"""Tasks that live exactly as long as the block, or the call, that owns them."""
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 
 @asynccontextmanager
@@ -22,4 +24,15 @@ async def beside(*loops: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
     except BaseExceptionGroup as errors:
         if len(errors.exceptions) == 1:
             raise errors.exceptions[0] from None
+        raise
+
+
+async def to_its_end(work: Coroutine[Any, Any, T]) -> T:
+    """The result of ``work``, which is not stopped half way: a caller that is cancelled waits for its end."""
+    task = asyncio.create_task(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        task.cancelled() or task.exception()  # nobody else will hear of it
         raise

@@ -18,7 +18,7 @@ from aiohttp import BodyPartReader, web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from api.errors import InvalidRequest, MalformedRequest, PayloadTooLarge
-from api.services.ingest import Incoming
+from api.services.incoming import Incoming
 from api.settings import Settings
 
 _SPOOL = "spool"

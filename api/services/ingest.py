@@ -6,12 +6,10 @@ what was answered is committed. Ids that come twice in one request are one docum
 """
 
 import asyncio
-import hashlib
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
 
 import msgspec
 import numpy as np
@@ -19,17 +17,15 @@ import numpy.typing as npt
 
 from api.errors import InvalidRequest
 from api.services.chunk import Chunk, chunk
+from api.services.incoming import Incoming, Outcome, fingerprint, windows
 from api.services.models import Models
 from api.services.parse import Parsed, ParseFailed, Parser
-from embedd.embedder import Embedder, Lane
-from embedd.errors import Overloaded
+from embedd.embedder import Embedder, Embeddings, Lane
+from embedd.errors import InvalidInput, Overloaded
 from index.codec import check_document, encode_metadata
 from index.errors import InvalidDocument, InvalidId, InvalidVector
 from index.rows import Document, Passage, Receipt
 from index.store import Store
-
-WINDOW_DOCUMENTS = 32
-"""Documents parsed, embedded and written together: enough to fill batches, few enough for memory."""
 
 WINDOWS_AT_ONCE = 4
 """Windows in work over all requests: one is embedded while others are parsed, written and waiting."""
@@ -37,40 +33,11 @@ WINDOWS_AT_ONCE = 4
 SLICE_PASSAGES = 64
 """Passages handed to the model at once, so that no document is too large for its admission."""
 
+LONGEST_TITLE = 1000
+"""Characters of a title that a file brings; every passage is indexed under its document's title."""
+
 MAX_WINDOWS = 512
 """Windows that may wait over all requests; a request that would exceed it is refused as a whole."""
-
-_LAYOUT = b"1"
-"""Changes with the chunking: documents that were cut in another way count as changed."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Incoming:
-    """A document as it arrives: ``text``, or the ``data`` of a file, or an ``upload``ed one."""
-
-    id: str
-    text: str | None = None
-    data: bytes | None = None
-    upload: Path | None = None
-    media_type: str | None = None
-    filename: str | None = None
-    title: str | None = None
-    metadata: Mapping[str, Any] = field(default_factory=dict)
-    password: str | None = None
-    slot: tuple[str, int] | None = None
-    """The job and the position in it whose receipt is committed with the document."""
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of one document."""
-
-    id: str
-    status: Literal["ready", "unchanged", "failed"]
-    passages: int = 0
-    tokens: int = 0
-    error: str | None = None
-
 
 _Slots = dict[str, list[tuple[str, int]]]
 """The job slots that wait for the outcome of each document id."""
@@ -122,25 +89,21 @@ class Ingestor:
         Raises:
             InvalidRequest: the collection has no embedding model.
             Overloaded: too much waits already; nothing was started.
-            EmbeddError: the model could not embed; documents of other windows may have been written.
+            EmbeddError: the model is away; documents of other windows may have been written.
             StoreError: the collection could not write.
         """
         embedder = self._embedder(store)
-        distinct = list({document.id: document for document in documents}.values())
+        distinct = {document.id: document for document in documents}
         slots = _slots(documents)
-        windows = [
-            distinct[first : first + WINDOW_DOCUMENTS] for first in range(0, len(distinct), WINDOW_DOCUMENTS)
-        ]
-        self._admit(len(windows))
+        groups = await asyncio.to_thread(lambda: list(windows(distinct.values())))
+        self._admit(len(groups))
         try:
             async with asyncio.TaskGroup() as group:
-                tasks = [
-                    group.create_task(self._window(store, embedder, window, slots)) for window in windows
-                ]
+                tasks = [group.create_task(self._window(store, embedder, window, slots)) for window in groups]
         except BaseExceptionGroup as failures:
             raise failures.exceptions[0] from failures
         finally:
-            self._open_windows -= len(windows)
+            self._open_windows -= len(groups)
         outcomes = {outcome.id: outcome for task in tasks for outcome in task.result()}
         return [outcomes[document.id] for document in documents]
 
@@ -151,14 +114,14 @@ class Ingestor:
             )
         return self._models.embedder_of(store.settings)
 
-    def _admit(self, windows: int) -> None:
+    def _admit(self, count: int) -> None:
         waiting = self._open_windows
-        if waiting and waiting + windows > MAX_WINDOWS:
+        if waiting and waiting + count > MAX_WINDOWS:
             raise Overloaded(
                 f"{waiting} groups of documents wait to be ingested, limit {MAX_WINDOWS}",
                 retry_after_s=waiting * self._seconds_per_window,
             )
-        self._open_windows += windows
+        self._open_windows += count
 
     async def _window(
         self, store: Store, embedder: Embedder, window: Sequence[Incoming], slots: _Slots
@@ -167,10 +130,11 @@ class Ingestor:
             began = time.monotonic()
             known = await store.content_hashes([document.id for document in window])
             results = [await self._prepare(embedder, document, known.get(document.id)) for document in window]
-            prepared = [result for result in results if isinstance(result, _Prepared)]
-            settled = [result for result in results if isinstance(result, Outcome)]
-            vectors, tokens = await _embed(embedder, [text for one in prepared for text in one.texts])
-            ready = _with_vectors(prepared, vectors, tokens)
+            embedded = await _embed_documents(
+                embedder, [one for one in results if isinstance(one, _Prepared)]
+            )
+            ready = [one for one in embedded if isinstance(one, Document)]
+            settled = [one for one in (*results, *embedded) if isinstance(one, Outcome)]
             outcomes = await _commit(store, ready, slots) + await _settle(store, settled, slots)
             self._seconds_per_window = (time.monotonic() - began) / WINDOWS_AT_ONCE
             return outcomes
@@ -178,17 +142,18 @@ class Ingestor:
     async def _prepare(
         self, embedder: Embedder, document: Incoming, known: bytes | None
     ) -> _Prepared | Outcome:
-        content_hash = await asyncio.to_thread(_hash, document, embedder.card.sha256)
-        if content_hash == known:
-            return Outcome(document.id, "unchanged")
         try:
+            content_hash = await asyncio.to_thread(fingerprint, document, embedder.card.sha256)
+            if content_hash == known:
+                return Outcome(document.id, "unchanged")
             parsed = await self._parse(document)
         except ParseFailed as failure:
             return Outcome(document.id, "failed", error=str(failure))
-        title = document.title or parsed.title or _stem(document.filename)
-        chunks = await asyncio.to_thread(
-            chunk, parsed, embedder.tokenizer, max_tokens=embedder.card.max_tokens, title=title
-        )
+        except OSError as error:  # its upload is gone
+            return Outcome(document.id, "failed", error=f"cannot be read: {error.strerror}")
+        title = document.title or (parsed.title or _stem(document.filename))[:LONGEST_TITLE]
+        room = embedder.card.max_tokens - sum(embedder.tokenizer.count([_prompt(embedder)]))
+        chunks = await asyncio.to_thread(chunk, parsed, embedder.tokenizer, max_tokens=room, title=title)
         return _Prepared(document, content_hash, parsed, title, tuple(chunks))
 
     async def _parse(self, document: Incoming) -> Parsed:
@@ -199,6 +164,17 @@ class Ingestor:
             filename=document.filename,
             password=document.password,
         )
+
+
+async def _embed_documents(embedder: Embedder, prepared: Sequence[_Prepared]) -> list[Document | Outcome]:
+    """The documents with their vectors; if the model refuses a text, each alone, and that one fails."""
+    try:
+        vectors, tokens = await _embed(embedder, [text for one in prepared for text in one.texts])
+    except InvalidInput as refusal:
+        if len(prepared) > 1:
+            return [result for one in prepared for result in await _embed_documents(embedder, [one])]
+        return [Outcome(prepared[0].source.id, "failed", error=f"cannot be embedded: {refusal}")]
+    return [*_with_vectors(prepared, vectors, tokens)]
 
 
 async def _embed(embedder: Embedder, texts: Sequence[str]) -> tuple[npt.NDArray[np.float32], list[int]]:
@@ -212,14 +188,18 @@ async def _embed(embedder: Embedder, texts: Sequence[str]) -> tuple[npt.NDArray[
     return np.concatenate(vectors), tokens
 
 
-async def _embed_patiently(embedder: Embedder, texts: Sequence[str]) -> Any:
+async def _embed_patiently(embedder: Embedder, texts: Sequence[str]) -> Embeddings:
     """A document that was taken in waits its turn; only new requests are turned away."""
-    prompt = embedder.card.prompts.get("document", "")
     while True:
         try:
-            return await embedder.embed(texts, lane=Lane.BULK, prompt=prompt)
+            return await embedder.embed(texts, lane=Lane.BULK, prompt=_prompt(embedder))
         except Overloaded as overload:
             await asyncio.sleep(overload.retry_after_s)
+
+
+def _prompt(embedder: Embedder) -> str:
+    """What this model wants in front of every text that is searched for."""
+    return embedder.card.prompts.get("document", "")
 
 
 async def _commit(store: Store, ready: Sequence[Document], slots: _Slots) -> list[Outcome]:
@@ -296,20 +276,6 @@ def _document(one: _Prepared, vectors: npt.NDArray[np.float32], tokens: Sequence
         content_hash=one.content_hash,
         media_type=one.parsed.media_type,
     )
-
-
-def _hash(document: Incoming, model_sha256: str) -> bytes:
-    """Fingerprint of everything that decides what is stored for ``document``."""
-    digest = hashlib.blake2b(_LAYOUT + model_sha256.encode(), digest_size=20)
-    described = [document.media_type, document.filename, document.title, document.metadata]
-    digest.update(msgspec.json.encode(described, order="deterministic"))
-    if document.upload is not None:
-        with document.upload.open("rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-    else:
-        digest.update(document.data or (document.text or "").encode())
-    return digest.digest()
 
 
 def _stem(filename: str | None) -> str:

@@ -3,49 +3,70 @@
 A job is rows in its collection's own database: each item is a document that waits, and its receipt commits
 in the same transaction as the document. So a job that was accepted survives kill -9, and resumes without
 doing anything twice. A job's id names its collection: ``<collection>.<hex>``.
+
+Invariants: the jobs of one collection run one after the other, in the order they came, so the document that
+was sent last is the one that stays; collections take turns, so one whose model is away holds up no other;
+a document that cannot be ingested is settled as failed and stops nothing else.
 """
 
 import asyncio
 import os
 import uuid
+from collections import deque
 from collections.abc import AsyncIterator, Collection, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import structlog
-from index.catalog import Catalog
 
-from api.services.ingest import Incoming, Ingestor
+from api.errors import RequestError
+from api.services.incoming import Incoming, Outcome
+from api.services.ingest import Ingestor
 from embedd.errors import EmbeddError
+from embedd.ownership import beside, to_its_end
+from index.catalog import Catalog
 from index.errors import CollectionNotFound, StoreError
-from index.rows import JobItem
+from index.rows import JobItem, Receipt
 from index.store import Store
 
 log = structlog.get_logger()
 
 ITEMS_AT_ONCE = 128
-JOBS_AT_ONCE = 2
+COLLECTIONS_AT_ONCE = 2
 RETRY_S = 2.0
+
+_FAILED = "the service failed to ingest this document; its log has the reason under the job's id"
 
 
 class JobRunner:
-    """Works off the jobs of every collection, a few at a time."""
+    """Works off the jobs of every collection, a few collections at a time."""
 
     def __init__(self, catalog: Catalog, ingestor: Ingestor) -> None:
         self._catalog = catalog
         self._ingestor = ingestor
-        self._waiting: asyncio.Queue[str] = asyncio.Queue()  # ids alone: the jobs are on disk
+        self._jobs: dict[str, deque[str]] = {}  # per collection, oldest first; ids alone, the rest is on disk
+        self._turns: asyncio.Queue[str] = asyncio.Queue()  # each collection that has jobs, at most once
 
     async def submit(self, store: Store, documents: Sequence[Incoming]) -> str:
-        """Keep ``documents`` as a job and answer its id; once this returns a crash does not lose them."""
+        """Keep ``documents`` as a job and answer its id; once this returns a crash does not lose them.
+
+        A caller that leaves meanwhile leaves a job that runs or none, never one that waits for a restart.
+        """
         job_id = f"{store.settings.name}.{uuid.uuid4().hex}"
-        kept = await asyncio.to_thread(_keep_uploads, store.uploads, job_id, documents)
-        await store.add_job(job_id, [msgspec.msgpack.encode(_item(document)) for document in kept])
-        self._waiting.put_nowait(job_id)
+        await to_its_end(self._keep(store, job_id, documents))
         return job_id
+
+    async def _keep(self, store: Store, job_id: str, documents: Sequence[Incoming]) -> None:
+        try:
+            kept = await asyncio.to_thread(_keep_uploads, store.uploads, job_id, documents)
+            await store.add_job(job_id, [msgspec.msgpack.encode(_item(document)) for document in kept])
+        except BaseException:
+            await asyncio.to_thread(_drop_uploads_of, store.uploads, job_id)
+            raise
+        self._enqueue(job_id)
 
     async def resume(self) -> None:
         """Queue what a former process left unfinished, and drop uploads that no job waits for."""
@@ -54,41 +75,70 @@ class JobRunner:
             jobs = await store.unfinished_jobs()
             for job_id in jobs:
                 log.info("job_resumed", job=job_id)
-                self._waiting.put_nowait(job_id)
+                self._enqueue(job_id)
             await asyncio.to_thread(_drop_uploads, store.uploads, keep=set(jobs))
 
     async def work(self) -> None:
         """Run jobs until cancelled; what is cut short stays pending."""
         async with asyncio.TaskGroup() as group:
-            for _ in range(JOBS_AT_ONCE):
-                group.create_task(self._work_off())
+            for _ in range(COLLECTIONS_AT_ONCE):
+                group.create_task(self._take_turns())
 
-    async def _work_off(self) -> None:
+    def _enqueue(self, job_id: str) -> None:
+        name = collection_of(job_id)
+        if name not in self._jobs:
+            self._jobs[name] = deque()
+            self._turns.put_nowait(name)
+        self._jobs[name].append(job_id)
+
+    async def _take_turns(self) -> None:
         while True:
-            job_id = await self._waiting.get()
+            name = await self._turns.get()
+            job_id = self._jobs[name][0]
+            pause_s = 0.0
             try:
-                await self._run(job_id)
+                finished = await self._turn(job_id)
             except CollectionNotFound:
                 log.info("job_dropped", job=job_id)  # with its collection
-
-    async def _run(self, job_id: str) -> None:
-        store = self._catalog.get(collection_of(job_id))
-        while items := await store.pending_items(job_id, ITEMS_AT_ONCE):
-            try:
-                await self._ingest(store, job_id, items)
-            except CollectionNotFound:
-                raise
-            except (EmbeddError, StoreError) as error:
+                finished = True
+            except (EmbeddError, RequestError, StoreError) as error:
                 log.warning("job_waits", job=job_id, reason=str(error))
-                await asyncio.sleep(RETRY_S)
+                finished, pause_s = False, RETRY_S
+            self._end_turn(name, pause_s, finished=finished)
+
+    def _end_turn(self, name: str, pause_s: float, *, finished: bool) -> None:
+        """The collection goes to the end of the queue, as long as it has jobs."""
+        if finished:
+            self._jobs[name].popleft()
+        if self._jobs[name]:
+            asyncio.get_running_loop().call_later(pause_s, self._turns.put_nowait, name)
+        else:
+            del self._jobs[name]
+
+    async def _turn(self, job_id: str) -> bool:
+        """Ingest the next items of a job; whether it is finished."""
+        store = self._catalog.get(collection_of(job_id))
+        items = await store.pending_items(job_id, ITEMS_AT_ONCE)
+        if items:
+            await self._ingest(store, job_id, items)
+            return False
+        await asyncio.to_thread(_drop_uploads_of, store.uploads, job_id)
         log.info("job_finished", job=job_id)
+        return True
 
     async def _ingest(self, store: Store, job_id: str, items: Sequence[JobItem]) -> None:
-        documents = [_document(store, item, job_id) for item in items]
-        await self._ingestor.ingest(store, documents)
-        for document in documents:
-            if document.upload is not None:
-                await asyncio.to_thread(document.upload.unlink, missing_ok=True)
+        try:
+            await self._ingestor.ingest(store, [_document(store, item, job_id) for item in items])
+        except (EmbeddError, RequestError, StoreError):
+            raise
+        except Exception:
+            # A bug that one of these documents has found: whichever it is, the others are not to blame.
+            if len(items) > 1:
+                for item in items:
+                    await self._ingest(store, job_id, [item])
+                return
+            log.exception("job_item_failed", job=job_id, position=items[0].position)
+            await store.settle([_failure(job_id, items[0])])
 
 
 def collection_of(job_id: str) -> str:
@@ -140,6 +190,13 @@ def _document(store: Store, item: JobItem, job_id: str) -> Incoming:
     )
 
 
+def _failure(job_id: str, item: JobItem) -> Receipt:
+    """The receipt of an item that nothing could be made of."""
+    id_ = msgspec.msgpack.decode(item.payload, type=_Item).id
+    outcome = Outcome(id_, "failed", error=_FAILED)
+    return Receipt(job_id, item.position, msgspec.to_builtins(outcome), failed=True)
+
+
 def _keep_uploads(folder: Path, job_id: str, documents: Sequence[Incoming]) -> list[Incoming]:
     """Move uploads beside the collection, on disk for good before the job that names them is."""
     kept = [
@@ -155,6 +212,11 @@ def _keep_upload(document: Incoming, place: Path) -> Incoming:
     _sync(document.upload)
     document.upload.rename(place)
     return replace(document, upload=place)
+
+
+def _drop_uploads_of(folder: Path, job_id: str) -> None:
+    for upload in folder.glob(f"{job_id}-*"):
+        upload.unlink(missing_ok=True)
 
 
 def _drop_uploads(folder: Path, *, keep: Collection[str]) -> None:
@@ -176,10 +238,5 @@ async def open_jobs(catalog: Catalog, ingestor: Ingestor) -> AsyncIterator[JobRu
     """A runner at work; closing it parks its jobs where they are."""
     runner = JobRunner(catalog, ingestor)
     await runner.resume()
-    task = asyncio.create_task(runner.work(), name="jobs")
-    try:
+    async with beside(runner.work()):
         yield runner
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task

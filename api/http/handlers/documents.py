@@ -23,7 +23,7 @@ from api.schemas import (
     JobAccepted,
     NoQuery,
 )
-from api.services.ingest import Incoming
+from api.services.incoming import Incoming
 from index.filters import parse_filter
 from index.rows import StoredDocument
 from index.store import Store

@@ -5,7 +5,7 @@ from msgspec import UNSET
 from api.errors import NotFound
 from api.http.routing import Call
 from api.schemas import DocumentOutcome, JobAnswer, NoQuery
-from api.services.ingest import Outcome
+from api.services.incoming import Outcome
 from api.services.jobs import collection_of
 from index.store import Store
 

@@ -1,0 +1,209 @@
+"""Jobs that meet what nobody foresaw: they come to an end, in order, and hold up nobody else."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from api.app import open_services
+from api.services.container import Services
+from api.services.incoming import Incoming
+from api.services.ingest import Ingestor
+from api.settings import Settings
+from embedd.errors import ModelUnavailable
+from index.errors import DataFolderInUse
+from index.rows import CollectionSettings
+from index.store import Store
+
+Refuse = Callable[[Store, Sequence[Incoming]], Awaitable[None]]
+
+
+@pytest.fixture
+def before_ingest(services: Services, monkeypatch: pytest.MonkeyPatch) -> Callable[[Refuse], None]:
+    """Puts a step in front of every ingestion; what it raises, ingestion raises."""
+    ingest = services.ingestor.ingest
+
+    def install(step: Refuse) -> None:
+        async def ingest_after(_: Ingestor, store: Store, documents: Sequence[Incoming]) -> Any:
+            await step(store, documents)
+            return await ingest(store, documents)
+
+        monkeypatch.setattr(Ingestor, "ingest", ingest_after)
+
+    return install
+
+
+async def collection(services: Services, name: str) -> Store:
+    card = services.models.embedder().card
+    settings = CollectionSettings(
+        name, card.dim, model=card.name, model_revision=card.revision, model_sha256=card.sha256
+    )
+    store, _ = await services.catalog.create(settings)
+    return store
+
+
+async def finished(store: Store, job_id: str) -> Any:
+    while True:
+        job = await store.job(job_id)
+        if job is not None and job.finished_at is not None:
+            return job
+        await asyncio.sleep(0.01)
+
+
+def texts(*ids: str, text: str = "The moon pulls the sea.") -> list[Incoming]:
+    return [Incoming(id=id_, text=text, media_type="text/plain") for id_ in ids]
+
+
+async def test_a_document_that_breaks_ingestion_fails_alone_and_the_runner_goes_on(
+    services: Services, before_ingest: Callable[[Refuse], None]
+) -> None:
+    async def break_on_poison(store: Store, documents: Sequence[Incoming]) -> None:
+        if any(document.id == "poison" for document in documents):
+            raise ZeroDivisionError
+
+    before_ingest(break_on_poison)
+    store = await collection(services, "a")
+    job = await finished(store, await services.jobs.submit(store, texts("one", "poison", "two")))
+    assert (job.done, job.failed) == (3, 1)
+    assert await store.document("two") is not None
+    assert (await finished(store, await services.jobs.submit(store, texts("three")))).failed == 0
+
+
+async def test_an_upload_that_is_gone_fails_its_document_alone(
+    services: Services, before_ingest: Callable[[Refuse], None], tmp_path: Path
+) -> None:
+    async def lose(store: Store, documents: Sequence[Incoming]) -> None:
+        for document in documents:
+            if document.id == "gone" and document.upload is not None:
+                document.upload.unlink(missing_ok=True)
+
+    before_ingest(lose)
+    store = await collection(services, "a")
+    for name in ("kept", "gone"):
+        (tmp_path / name).write_text("Spring tides come at new moon.")
+    files = [Incoming(id=name, upload=tmp_path / name, filename=f"{name}.txt") for name in ("kept", "gone")]
+    job_id = await services.jobs.submit(store, files)
+    assert (await finished(store, job_id)).failed == 1
+    results = [dict(result or {}) for result in await store.job_results(job_id)]
+    assert [result["status"] for result in results] == ["ready", "failed"]
+    assert "No such file" in results[1]["error"]
+
+
+async def test_a_finished_job_leaves_no_uploads_behind(services: Services, tmp_path: Path) -> None:
+    store = await collection(services, "a")
+    (tmp_path / "file").write_text("Spring tides come at new moon.")
+    upload = Incoming(id="file", upload=tmp_path / "file", filename="file.txt")
+    await finished(store, await services.jobs.submit(store, [upload]))
+    await finished(store, await services.jobs.submit(store, texts("behind it")))
+    assert list(store.uploads.iterdir()) == []
+
+
+async def test_jobs_of_one_collection_run_in_the_order_they_came(
+    services: Services, before_ingest: Callable[[Refuse], None]
+) -> None:
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def hold_the_first(store: Store, documents: Sequence[Incoming]) -> None:
+        if documents[0].text == "old words":
+            begun.set()
+            await go_on.wait()
+
+    before_ingest(hold_the_first)
+    store = await collection(services, "a")
+    older = await services.jobs.submit(store, texts("x", text="old words"))
+    await begun.wait()
+    newer = await services.jobs.submit(store, texts("x", text="new words"))
+    other = await collection(services, "b")
+    await finished(other, await services.jobs.submit(other, texts("y")))
+    go_on.set()
+    await finished(store, older)
+    await finished(store, newer)
+    document = await store.document("x", with_text=True)
+    assert document is not None
+    assert document.text == "new words"
+
+
+async def test_collections_whose_model_is_away_hold_up_no_other(
+    services: Services, before_ingest: Callable[[Refuse], None]
+) -> None:
+    refused = asyncio.Semaphore(0)
+
+    async def refuse_all_but_one(store: Store, documents: Sequence[Incoming]) -> None:
+        if store.settings.name != "well":
+            refused.release()
+            raise ModelUnavailable("away", retry_after_s=1.0)
+
+    before_ingest(refuse_all_but_one)
+    for name in ("a", "b", "c"):
+        await services.jobs.submit(await collection(services, name), texts("x"))
+        await refused.acquire()
+    well = await collection(services, "well")
+    assert (await finished(well, await services.jobs.submit(well, texts("x")))).done == 1
+
+
+async def test_a_client_that_leaves_during_submission_leaves_a_job_that_runs_now(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = await collection(services, "a")
+    add_job, called, go_on = store.add_job, asyncio.Event(), asyncio.Event()
+
+    async def add_slowly(job_id: str, payloads: Sequence[bytes]) -> None:
+        called.set()
+        await go_on.wait()
+        await add_job(job_id, payloads)
+
+    monkeypatch.setattr(store, "add_job", add_slowly)
+    submission = asyncio.create_task(services.jobs.submit(store, texts("x")))
+    await called.wait()
+    submission.cancel()
+    go_on.set()
+    await asyncio.wait([submission])
+    assert submission.cancelled()
+    await finished(store, await services.jobs.submit(store, texts("behind it")))
+    assert await store.document("x") is not None
+
+
+async def test_a_job_that_cannot_be_kept_leaves_no_uploads_behind(
+    services: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse(job_id: str, payloads: Sequence[bytes]) -> None:
+        raise OverflowError
+
+    store = await collection(services, "a")
+    monkeypatch.setattr(store, "add_job", refuse)
+    (tmp_path / "file").write_text("Spring tides come at new moon.")
+    with pytest.raises(OverflowError):
+        await services.jobs.submit(store, [Incoming(id="file", upload=tmp_path / "file")])
+    assert list(store.uploads.iterdir()) == []
+
+
+async def test_a_job_of_a_dropped_collection_ends_and_the_runner_goes_on(
+    services: Services, before_ingest: Callable[[Refuse], None]
+) -> None:
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def hold(store: Store, documents: Sequence[Incoming]) -> None:
+        if store.settings.name == "a":
+            begun.set()
+            await go_on.wait()
+
+    before_ingest(hold)
+    await services.jobs.submit(await collection(services, "a"), texts("x"))
+    await begun.wait()
+    await services.catalog.drop("a")
+    go_on.set()
+    other = await collection(services, "b")
+    assert (await finished(other, await services.jobs.submit(other, texts("x")))).done == 1
+
+
+async def test_a_second_service_on_the_data_folder_does_not_touch_running_uploads(
+    services: Services, settings: Settings
+) -> None:
+    upload = settings.data / "spool" / "running"
+    upload.write_text("half an upload")
+    with pytest.raises(DataFolderInUse):
+        async with open_services(settings):
+            pass
+    assert upload.exists()
