@@ -42,7 +42,7 @@ class Effort:
     documents: int | None
 
 
-FULL = Effort(rounds=3, repeats=3, searches=400, chats=160, documents=None)
+FULL = Effort(rounds=2, repeats=2, searches=300, chats=48, documents=None)
 QUICK = Effort(rounds=1, repeats=1, searches=150, chats=24, documents=200)
 
 
