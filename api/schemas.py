@@ -26,6 +26,9 @@ Vector = Annotated[
     ),
 ]
 Id = Annotated[str, Meta(min_length=1, description="1 to 512 bytes, no control characters.")]
+Title = Annotated[
+    str, Meta(max_length=1_000, description="Every passage is found by it, so it is kept short.")
+]
 K = Annotated[int, Meta(ge=1, le=10_000, description="How many results at most.")]
 PageSize = Annotated[int, Meta(ge=1, le=1_000)]
 Mode = Literal["hybrid", "dense", "lexical"]
@@ -184,7 +187,7 @@ class DocumentRequest(Request):
     text: str | None = None
     data: bytes | None = None
     format: Literal["text", "markdown", "html", "pdf"] | None = None
-    title: str | None = None
+    title: Title | None = None
     metadata: Metadata = {}
     password: str | None = None
 
@@ -255,7 +258,7 @@ class PointRequest(Request):
     id: Id
     vector: Vector
     text: str | None = None
-    title: str | None = None
+    title: Title | None = None
     metadata: Metadata = {}
 
 
@@ -311,7 +314,7 @@ class Count(Answer):
 
 
 class SearchRequest(Request):
-    """Exactly one of ``query`` (words) and ``vector``; a hybrid search by vector alone is a dense one."""
+    """``query`` (words), ``vector``, or both; a hybrid search by vector alone is a dense one."""
 
     query: str | None = None
     vector: Vector | None = None

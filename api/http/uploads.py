@@ -18,6 +18,7 @@ from aiohttp import BodyPartReader, web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from api.errors import InvalidRequest, MalformedRequest, PayloadTooLarge
+from api.http import wire
 from api.services.incoming import Incoming
 from api.settings import Settings
 
@@ -71,6 +72,7 @@ async def _read_form(request: web.Request, folder: Path, settings: Settings) -> 
 
 
 async def _read_part(part: BodyPartReader, form: _Form, folder: Path, settings: Settings) -> None:
+    _refuse_unreadable(part)
     if part.name == "file":
         if len(form.files) == settings.max_documents_per_request:
             raise PayloadTooLarge(f"more than {len(form.files)} files in one request", param="file")
@@ -86,6 +88,17 @@ async def _read_part(part: BodyPartReader, form: _Form, folder: Path, settings: 
             f"the form has an unknown part {part.name!r}: it takes `file`, `metadata` and `password`",
             param=part.name,
         )
+
+
+def _refuse_unreadable(part: BodyPartReader) -> None:
+    """Aiohttp passes bytes that are not UTF-8 on as surrogates, which nothing behind it can keep or send."""
+    for value in part.headers.values():
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise MalformedRequest(
+                "a part of the form has headers that are not UTF-8", code="malformed_body"
+            ) from None
 
 
 async def _save(part: BodyPartReader, place: Path, limit: int) -> Incoming:
@@ -116,6 +129,8 @@ async def _read_field(part: BodyPartReader) -> bytes:
 
 def _metadata(body: bytes) -> dict[str, Any]:
     try:
-        return msgspec.json.decode(body, type=dict[str, Any])
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        metadata = msgspec.json.decode(body, type=dict[str, Any])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidRequest(f"`metadata` must be a JSON object: {error}", param="metadata") from error
+    wire.check_metadata(metadata, "metadata")
+    return metadata

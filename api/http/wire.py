@@ -7,7 +7,7 @@ float32 arrays in `vector_of`; they leave as lists in JSON and as raw bytes in m
 import base64
 import binascii
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, get_type_hints
 
 import msgspec
@@ -92,8 +92,24 @@ def vector_of(value: object, param: str) -> npt.NDArray[np.float32]:
         return np.frombuffer(value, dtype="<f4").astype(np.float32)
     if not isinstance(value, list) or not all(type(number) in (int, float) for number in value):
         raise InvalidRequest(f"{param} must be numbers, base64 or raw float32", param=param)
-    with np.errstate(over="ignore"):
-        return np.array(value, dtype=np.float64).astype(np.float32)
+    try:
+        with np.errstate(over="ignore"):
+            return np.array(value, dtype=np.float64).astype(np.float32)
+    except OverflowError as error:
+        raise InvalidRequest(f"{param} has a number that is too large", param=param) from error
+
+
+def check_metadata(metadata: Mapping[str, Any], param: str) -> None:
+    """Refuse what could be kept and then not be sent back in both encodings.
+
+    Raises:
+        InvalidRequest: an integer beyond 64 bits, a key that is no text, or a value that is no JSON.
+    """
+    try:
+        msgspec.json.encode(metadata)
+        msgspec.msgpack.encode(metadata)
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise InvalidRequest(f"{param} cannot be kept: {error}", param=param) from error
 
 
 def base64_of(vector: npt.NDArray[np.float32]) -> str:

@@ -20,6 +20,7 @@ _KEPT_WHOLE = frozenset({"fence", "code_block", "table_open"})
 _LINK = re.compile(r"!?\[([^\[\]]*)\]\([^()]*\)")
 _EMPHASIS = re.compile(r"[*`]+|(?<!\w)_+|_+(?!\w)")
 _TITLE_WITHIN = 20_000
+_LONGEST_NAME = 200  # characters of a heading that are repeated with everything below it
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,5 +91,5 @@ def _marked_blocks(text: str, start: int) -> Iterator[Block]:
 
 
 def _plain(heading: str) -> str:
-    """A heading's words without links and emphasis."""
-    return " ".join(_EMPHASIS.sub("", _LINK.sub(r"\1", heading)).split())
+    """A heading's words without links and emphasis; their beginning, if it is no heading but a paragraph."""
+    return " ".join(_EMPHASIS.sub("", _LINK.sub(r"\1", heading)).split())[:_LONGEST_NAME]

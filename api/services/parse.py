@@ -162,7 +162,7 @@ def _payload(source: str | bytes | Path, charset: str | None) -> dict[str, Any]:
 def _decode(detected: FileType, source: str | bytes | Path, max_characters: int) -> Parsed:
     data = source.read_bytes() if isinstance(source, Path) else source
     text = data if isinstance(data, str) else decode_text(data, detected.charset)
-    if not text.strip():
+    if not text or text.isspace():
         raise ParseFailed("is empty")
     if len(text) > max_characters:
         raise ParseFailed(f"holds more than {max_characters:,} characters of text: split it")

@@ -3,6 +3,7 @@
 The text is tokenized once. Tokens are counted where they begin, so the counts of neighbours add up.
 """
 
+from array import array
 from bisect import bisect_left
 from typing import Protocol
 
@@ -31,7 +32,8 @@ class Ruler:
     def __init__(self, text: str, tokenizer: TokenSpans) -> None:
         self.text = text
         self._tokenizer = tokenizer
-        self._starts: list[int] = tokenizer.spans(text)[:, 0].tolist()
+        # One number a token, and not an object each: a document may have millions.
+        self._starts = array("i", tokenizer.spans(text)[:, 0].astype(np.intc).tobytes())
 
     def tokens(self, start: int, end: int) -> int:
         """How many tokens begin in ``[start, end)``."""

@@ -3,12 +3,19 @@
 import asyncio
 import base64
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import aiohttp
+import msgspec
 import pytest
 from aiohttp.test_utils import TestClient
+
+from api.services.container import Services
+from api.services.incoming import WINDOW_BYTES, WINDOW_DOCUMENTS, Incoming, windows
+from embedd.embedder import Embedder, Embeddings, Truncated
+from embedd.errors import InvalidInput
 
 Ask = Callable[..., Awaitable[Any]]
 PATH = "/v1/collections/docs/documents"
@@ -238,3 +245,75 @@ async def finished(ask: Ask, job_id: str) -> Any:
             if job["status"] == "finished":
                 return job
             await asyncio.sleep(0.01)
+
+
+async def test_metadata_that_msgpack_alone_could_bring_is_a_422(
+    client: TestClient[Any, Any], docs: str
+) -> None:
+    document = {"id": "x", "text": "words", "metadata": {"tags": {None: 1}}}
+    body = msgspec.msgpack.encode({"documents": [document]})
+    response = await client.post(WAIT, data=body, headers={"Content-Type": "application/msgpack"})
+    assert response.status == 422
+    assert (await response.json())["error"]["param"] == "documents.0.metadata"
+
+
+@pytest.mark.parametrize("path", [PATH, WAIT])
+@pytest.mark.parametrize(
+    "header",
+    [
+        b'Content-Disposition: form-data; name="f\xff"',
+        b'Content-Disposition: form-data; name="file"; filename="f"\r\nContent-Type: x/\xff',
+    ],
+    ids=["name", "type"],
+)
+async def test_headers_of_a_part_that_are_no_text_are_a_400(
+    client: TestClient[Any, Any], docs: str, path: str, header: bytes
+) -> None:
+    body = b"--b\r\n" + header + b"\r\n\r\nwords\r\n--b--\r\n"
+    response = await client.post(path, data=body, headers={"Content-Type": "multipart/form-data; boundary=b"})
+    assert response.status == 400
+    assert (await response.json())["error"]["code"] == "malformed_body"
+
+
+async def test_a_text_that_the_model_refuses_fails_alone(
+    ask: Ask, docs: str, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    embed = Embedder.embed
+
+    async def refuse_one(self: Embedder, texts: Sequence[str], **more: Any) -> Embeddings:
+        if any("unbearable" in text for text in texts):
+            raise InvalidInput("input 0 has no finite embedding")
+        return await embed(self, texts, **more)
+
+    monkeypatch.setattr(Embedder, "embed", refuse_one)
+    documents = [{"id": "good", "text": "bearable"}, {"id": "bad", "text": "unbearable"}]
+    outcomes = (await ask("POST", WAIT, {"documents": documents}))["documents"]
+    assert [outcome["status"] for outcome in outcomes] == ["ready", "failed"]
+    assert "no finite embedding" in outcomes[1]["error"]
+
+
+async def test_passages_leave_room_for_the_prompt_of_their_model(
+    ask: Ask, docs: str, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    embedder = services.models.embedder()
+    prompts = {"document": "this is a passage of a document with some more words : "}
+    monkeypatch.setattr(embedder, "card", replace(embedder.card, prompts=prompts))
+    cut: list[Truncated] = []
+    embed = Embedder.embed
+
+    async def note_cuts(self: Embedder, texts: Sequence[str], **more: Any) -> Embeddings:
+        embedded = await embed(self, texts, **more)
+        cut.extend(embedded.truncated)
+        return embedded
+
+    monkeypatch.setattr(Embedder, "embed", note_cuts)
+    document = {"id": "long", "text": "One two three four five six seven. " * 300}
+    assert (await ask("POST", WAIT, {"documents": [document]}))["documents"][0]["passages"] > 1
+    assert cut == []
+
+
+def test_a_window_of_documents_ends_when_it_is_large_enough() -> None:
+    small = [Incoming(id=str(number), text="x") for number in range(WINDOW_DOCUMENTS + 1)]
+    assert [len(window) for window in windows(small)] == [WINDOW_DOCUMENTS, 1]
+    large = [Incoming(id=str(number), data=bytes(WINDOW_BYTES)) for number in range(2)]
+    assert [len(window) for window in windows([*large, *small])] == [1, 1, WINDOW_DOCUMENTS, 1]

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+from aiohttp.test_utils import TestClient
 
 Ask = Callable[..., Awaitable[Any]]
 PATH = "/v1/collections/mine/points"
@@ -86,3 +87,21 @@ async def test_one_bad_point_refuses_all_and_changes_nothing(ask: Ask, mine: str
     good = {"id": "good", "vector": [1, 1, 1]}
     await ask("POST", PATH, {"points": [good, point]}, status=422)
     assert await ask("GET", f"{PATH}/count") == {"count": 3}
+
+
+@pytest.mark.parametrize(
+    ("point", "field"),
+    [
+        (b'"vector": [1, 1' + b"0" * 400 + b"]", "vector"),
+        (b'"vector": [1, 2], "metadata": {"n": 1' + b"0" * 30 + b"}", "metadata"),
+    ],
+    ids=["vector", "metadata"],
+)
+async def test_numbers_beyond_all_measure_are_a_422_that_names_the_field(
+    client: TestClient[Any, Any], mine: str, point: bytes, field: str
+) -> None:
+    body = b'{"points": [{"id": "huge", ' + point + b"}]}"
+    headers = {"Content-Type": "application/json"}
+    response = await client.post("/v1/collections/mine/points", data=body, headers=headers)
+    assert response.status == 422
+    assert (await response.json())["error"]["param"] == f"points.0.{field}"

@@ -244,3 +244,9 @@ def test_chunks_hold_everything_once_in_order_and_fit(
         last_end = piece.end
         assert len(tokenizer.spans(piece.embedded_text(text))) + tokenizer.special_tokens <= max_tokens
     assert not text[last_end:].strip()
+
+
+def test_a_heading_as_long_as_a_book_is_not_repeated_with_every_chunk() -> None:
+    parsed = markdown("# " + "word " * 5_000 + "\n\n" + "A sentence stands here. " * 200)
+    chunks = chunk(parsed, TOKENIZER, max_tokens=64)
+    assert max(len(piece.heading) for piece in chunks) <= 200

@@ -13,7 +13,7 @@ from embedd.errors import InvalidInput, ModelLoadError
 from embedd.fake import FakeTokenizer, fake_vectors
 from embedd.sources import resolve
 from embedd.specs import parse_spec
-from embedd.tokenizer import TextTokenizer, Tokenizer, read_tokenizer
+from embedd.tokenizer import TextTokenizer, Tokenizer, Truncate, read_tokenizer
 
 TEXT = "Der Fluß steht höher: 12.5 m, sagt Émile (heute) 🚀."
 
@@ -129,3 +129,30 @@ def test_no_sequences_are_no_vectors() -> None:
 
 
 PINNED = [0.13235985, 0.19198477, 0.1014947, 0.09019689]
+
+
+@pytest.mark.parametrize("blank", [" ", "\n"])
+def test_a_long_text_has_the_tokens_of_its_words_at_their_places(blank: str) -> None:
+    tokenizer = bundled()
+    word = f"flußaufwärts{blank}"
+    text = word * 12_000
+    one = tokenizer.spans(word)
+    repeated = [one + number * len(word) for number in range(12_000)]
+    np.testing.assert_array_equal(tokenizer.spans(text), np.concatenate(repeated))
+    assert tokenizer.count([text, word]) == [12_000 * len(one), len(one)]
+
+
+@pytest.mark.parametrize("truncate", ["end", "start"])
+def test_a_long_text_is_cut_as_a_short_one_and_its_true_length_known(truncate: Truncate) -> None:
+    tokenizer = bundled()
+    short, long = "sea moon tide " * 200, "sea moon tide " * 30_000
+    one, other = tokenizer.encode([short, long], 64, truncate)
+    np.testing.assert_array_equal(one.ids, other.ids)
+    assert other.total == 3 * 30_000 + tokenizer.special_tokens
+
+
+def test_a_long_text_without_a_blank_keeps_its_places() -> None:
+    text = "x" * 150_000
+    spans = bundled().spans(text)
+    assert (spans[0][0], spans[-1][1]) == (0, len(text))
+    assert (spans[1:, 0] >= spans[:-1, 1]).all()

@@ -6,6 +6,7 @@ from http import HTTPStatus
 from msgspec import UNSET
 
 from api.errors import InvalidRequest, NotFound, PayloadTooLarge
+from api.http import wire
 from api.http.handlers.jobs import describe_job, outcome_answer
 from api.http.routing import Call, Reply
 from api.http.uploads import receive_files
@@ -112,6 +113,7 @@ def _incoming(number: int, document: DocumentRequest) -> Incoming:
         raise InvalidRequest(f"{where}: `text` is empty", param=f"{where}.text")
     if document.data is not None and document.format is None:
         raise InvalidRequest(f"{where}: `data` needs its `format`", param=f"{where}.format")
+    wire.check_metadata(document.metadata, f"{where}.metadata")
     return Incoming(
         id=document.id or uuid.uuid4().hex,
         text=document.text,

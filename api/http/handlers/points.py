@@ -68,6 +68,7 @@ async def count(call: Call[None, NoQuery]) -> Count:
 
 def _document(number: int, point: PointRequest) -> Document:
     text = point.text
+    wire.check_metadata(point.metadata, f"points.{number}.metadata")
     passage = Passage(
         text=text,
         start=0,
