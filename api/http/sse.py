@@ -4,7 +4,7 @@ A client that leaves cancels the handler, which closes the generator behind the 
 """
 
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Any
 
 import structlog
@@ -30,23 +30,42 @@ async def stream_events(
     The first event is awaited before the headers go out, so that what fails at once still gets its status;
     what fails later ends the stream with the error envelope as its last event.
     """
-    async with aclosing(events) as source:
-        first = await anext(source)
+    async with aclosing(_frames(events, request.path, end)) as frames:
+        first = await anext(frames)
         response = web.StreamResponse(headers=_HEADERS)
-        await response.prepare(request)
-        await response.write(_frame(encode_json(first)))
+        with suppress(ConnectionError):  # the client left: nobody is there to hear of it
+            await response.prepare(request)
+            await response.write(_frame(encode_json(first)))
+            await response.write(_frame(await _send_rest(source, response) or end))
+            await response.write_eof()
+    return response
+
+
+async def _send_rest(events: AsyncGenerator[Any, None], response: web.StreamResponse) -> bytes | None:
+    """Send all ``events``; the error envelope if they end with an error."""
+    try:
+        async for event in events:
+            await response.write(_frame(encode_json(event)))
+    except ConnectionError:
+        raise
+    except Exception as error:
+        refusal = refuse(error)
+        log.warning("stream_failed", reason=refusal.message, exc_info=not refusal.expected)
+        return encode_json(refusal.body())
+    return None
+
+
+def _frames(events: AsyncGenerator[Any, None], path: str, end: bytes) -> AsyncGenerator[bytes, None]:
+    async with aclosing(events) as source:
+        yield _frame(encode_json(await anext(source)))
         last = end
         try:
             async for event in source:
-                await response.write(_frame(encode_json(event)))
-        except ConnectionError:
-            raise
+                yield _frame(encode_json(event))
         except Exception as error:
-            log.exception("stream_failed", path=request.path)
+            log.exception("stream_failed", path=path)
             last = encode_json(refuse(error).body())
-        await response.write(_frame(last))
-        await response.write_eof()
-    return response
+        yield _frame(last)
 
 
 def _frame(data: bytes) -> bytes:

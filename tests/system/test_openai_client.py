@@ -1,14 +1,14 @@
 """The openai package, as it comes, against a real service: embeddings, models, chat, streams, errors."""
 
 import base64
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import numpy as np
 import openai
 import pytest
-from real_service import Service
+from real_service import Launcher, Service
 
 TIDES = "The moon pulls the sea. Spring tides come at new and full moon."
 QUESTION = [{"role": "user", "content": "When do spring tides come?"}]
@@ -38,13 +38,18 @@ def client(notes: Service) -> Iterator[openai.OpenAI]:
         yield client
 
 
-@pytest.fixture
-async def async_client(notes: Service) -> AsyncIterator[openai.AsyncOpenAI]:
+def open_async_client(service: Service) -> openai.AsyncOpenAI:
     http = httpx.AsyncClient(trust_env=False)
-    async with openai.AsyncOpenAI(
-        base_url=f"{notes.url}/v1", api_key="unused", max_retries=0, http_client=http
-    ) as client:
-        yield client
+    return openai.AsyncOpenAI(base_url=f"{service.url}/v1", api_key="unused", max_retries=0, http_client=http)
+
+
+async def test_the_async_client_streams(notes: Service) -> None:
+    async with open_async_client(notes) as client:
+        stream = await client.chat.completions.create(
+            model="extractive@notes", messages=QUESTION, stream=True
+        )
+        words = [chunk.choices[0].delta.content or "" async for chunk in stream]
+    assert "[1]" in "".join(words)
 
 
 def test_embeddings_are_the_same_in_the_clients_own_encoding_and_as_numbers(client: openai.OpenAI) -> None:
@@ -176,18 +181,23 @@ def test_quoting_without_a_collection_is_a_bad_request_that_says_so(client: open
         client.chat.completions.create(model="extractive", messages=QUESTION)
 
 
-async def test_leaving_streams_early_leaves_the_service_healthy(
-    async_client: openai.AsyncOpenAI, notes: Service
-) -> None:
-    for _ in range(20):
-        stream = await async_client.chat.completions.create(
-            model="extractive@notes", messages=QUESTION, stream=True
-        )
-        await anext(stream.__aiter__())
-        await stream.close()
-    answer = await async_client.chat.completions.create(model="extractive@notes", messages=QUESTION)
-    assert "[1]" in (answer.choices[0].message.content or "")
-    with notes.client() as client:
+@pytest.fixture(scope="module")
+def talkative(shared_services: Launcher) -> Service:
+    """A service whose generator repeats the question, word by word."""
+    return shared_services.start("--generator", "fake")
+
+
+async def test_leaving_streams_early_leaves_the_service_healthy(talkative: Service) -> None:
+    long = [{"role": "user", "content": "tide " * 50_000}]
+    short = [{"role": "user", "content": "tide"}]
+    async with open_async_client(talkative) as client:
+        for _ in range(5):
+            stream = await client.chat.completions.create(model="fake", messages=long, stream=True)
+            await anext(stream.__aiter__())
+            await stream.close()
+        answer = await client.chat.completions.create(model="fake", messages=short)
+    assert answer.choices[0].message.content == "fake: tide"
+    with talkative.client() as client:
         assert client.get("/readyz").json()["ready"] is True
-    assert not notes.events("request_failed")
-    assert not notes.events("stream_failed")
+    assert not talkative.events("request_failed"), "who leaves is no failure of the service"
+    assert not talkative.events("stream_failed")
