@@ -30,32 +30,19 @@ async def stream_events(
     The first event is awaited before the headers go out, so that what fails at once still gets its status;
     what fails later ends the stream with the error envelope as its last event.
     """
-    async with aclosing(_frames(events, request.path, end)) as frames:
+    async with aclosing(_frames(events, end)) as frames:
         first = await anext(frames)
         response = web.StreamResponse(headers=_HEADERS)
         with suppress(ConnectionError):  # the client left: nobody is there to hear of it
             await response.prepare(request)
-            await response.write(_frame(encode_json(first)))
-            await response.write(_frame(await _send_rest(source, response) or end))
+            await response.write(first)
+            async for frame in frames:
+                await response.write(frame)
             await response.write_eof()
     return response
 
 
-async def _send_rest(events: AsyncGenerator[Any, None], response: web.StreamResponse) -> bytes | None:
-    """Send all ``events``; the error envelope if they end with an error."""
-    try:
-        async for event in events:
-            await response.write(_frame(encode_json(event)))
-    except ConnectionError:
-        raise
-    except Exception as error:
-        refusal = refuse(error)
-        log.warning("stream_failed", reason=refusal.message, exc_info=not refusal.expected)
-        return encode_json(refusal.body())
-    return None
-
-
-def _frames(events: AsyncGenerator[Any, None], path: str, end: bytes) -> AsyncGenerator[bytes, None]:
+async def _frames(events: AsyncGenerator[Any, None], end: bytes) -> AsyncGenerator[bytes, None]:
     async with aclosing(events) as source:
         yield _frame(encode_json(await anext(source)))
         last = end
@@ -63,8 +50,9 @@ def _frames(events: AsyncGenerator[Any, None], path: str, end: bytes) -> AsyncGe
             async for event in source:
                 yield _frame(encode_json(event))
         except Exception as error:
-            log.exception("stream_failed", path=path)
-            last = encode_json(refuse(error).body())
+            refusal = refuse(error)
+            log.warning("stream_failed", reason=refusal.message, exc_info=not refusal.expected)
+            last = encode_json(refusal.body())
         yield _frame(last)
 
 
