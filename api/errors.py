@@ -9,8 +9,7 @@ the class hierarchy, and a test holds every domain error to a row.
     ├── NotFound             no such route, document, point or job                                  404
     ├── PayloadTooLarge      a body, a file or a list over its limit                                413
     ├── UnsupportedMedia     a Content-Type that this route does not take                           415
-    ├── ModelChanged         a collection was made with other weights than this service runs        409
-    └── ServiceClosing       the service is shutting down                                           503
+    └── ModelChanged         a collection was made with other weights than this service runs        409
 """
 
 from dataclasses import dataclass
@@ -55,10 +54,6 @@ class ModelChanged(RequestError):
     """A collection was made with other weights than the service runs under that name."""
 
 
-class ServiceClosing(RequestError):
-    """The service is shutting down and takes no new work."""
-
-
 @dataclass(frozen=True, slots=True)
 class Row:
     """How one kind of error is answered."""
@@ -81,7 +76,6 @@ ROWS: dict[type[Exception], Row] = {
     PayloadTooLarge: Row(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, _INVALID, "payload_too_large"),
     UnsupportedMedia: Row(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, _INVALID, "unsupported_media_type"),
     ModelChanged: Row(HTTPStatus.CONFLICT, _CONFLICT, "model_changed"),
-    ServiceClosing: Row(HTTPStatus.SERVICE_UNAVAILABLE, _DOWN, "shutting_down"),
     ParseFailed: Row(HTTPStatus.UNPROCESSABLE_ENTITY, _INVALID, "unreadable_document"),
     models.InvalidInput: Row(HTTPStatus.UNPROCESSABLE_ENTITY, _INVALID, "invalid_input"),
     models.UnknownModel: Row(HTTPStatus.NOT_FOUND, _MISSING, "model_not_found"),
@@ -105,6 +99,10 @@ ROWS: dict[type[Exception], Row] = {
     stores.StorageFull: Row(HTTPStatus.INSUFFICIENT_STORAGE, _DOWN, "storage_full"),
     stores.StorageFailed: Row(HTTPStatus.SERVICE_UNAVAILABLE, _DOWN, "storage_failed"),
 }
+
+_PASSING = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
+_RETRY_AFTER_S = 5.0
+"""For what may pass and does not say when: about as long as a new worker takes."""
 
 _UNEXPECTED = Row(HTTPStatus.INTERNAL_SERVER_ERROR, "server_error", "internal_error")
 _UNEXPECTED_MESSAGE = "the service failed to answer this request; its log has the reason under the request id"
@@ -153,7 +151,7 @@ def refuse(error: Exception, *, openai: bool = False) -> Refusal:
         type=row.type,
         param=_param(error),
         code=getattr(error, "code", None) or row.code,
-        retry_after_s=getattr(error, "retry_after_s", None),
+        retry_after_s=getattr(error, "retry_after_s", _RETRY_AFTER_S if status in _PASSING else None),
     )
 
 

@@ -29,7 +29,8 @@ Id = Annotated[str, Meta(min_length=1, description="1 to 512 bytes, no control c
 Title = Annotated[
     str, Meta(max_length=1_000, description="Every passage is found by it, so it is kept short.")
 ]
-K = Annotated[int, Meta(ge=1, le=10_000, description="How many results at most.")]
+MOST_RESULTS = 10_000
+K = Annotated[int, Meta(ge=1, le=MOST_RESULTS, description="How many results at most.")]
 PageSize = Annotated[int, Meta(ge=1, le=1_000)]
 Mode = Literal["hybrid", "dense", "lexical"]
 Include = Literal["text", "metadata", "vector"]

@@ -12,6 +12,7 @@ The constants were set with all-MiniLM-L6-v2 on SQuAD (the five nearest passages
 of the same passages. Models whose cosines are bunched near 1 need another threshold.
 """
 
+import asyncio
 import math
 import re
 from collections import Counter
@@ -76,10 +77,11 @@ async def extract(
     """At most ``limit`` sentences of ``passages`` (best first) that answer ``question``, in reading order:
     passages by rank, sentences as they stand there. Empty when none is as close as ``threshold`` (0 to 1).
     """
-    candidates = list(_candidates(passages))
+    # In a thread: passages are as long as whoever wrote them wished.
+    candidates = await asyncio.to_thread(lambda: list(_candidates(passages)))
     if not candidates:
         return []
-    overlap = _term_overlap(question, candidates)
+    overlap = await asyncio.to_thread(_term_overlap, question, candidates)
     prior = np.array([_PRIOR / (1 + candidate.passage) for candidate in candidates])
     chosen = np.argsort(-(overlap + prior), kind="stable")[:_MOST_EMBEDDED]
     vectors = await embed([question, *(candidates[at].reading for at in chosen)])

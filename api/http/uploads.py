@@ -5,6 +5,7 @@ request) and ``password``. What is not kept by a job is removed when the request
 """
 
 import asyncio
+import errno
 import shutil
 import tempfile
 from collections.abc import AsyncIterator
@@ -21,6 +22,7 @@ from api.errors import InvalidRequest, MalformedRequest, PayloadTooLarge
 from api.http import wire
 from api.services.incoming import Incoming
 from api.settings import Settings
+from index.errors import StorageFailed, StorageFull, StoreError
 
 _SPOOL = "spool"
 _FIELD_BYTES = 1 << 20
@@ -48,12 +50,16 @@ async def receive_files(request: web.Request, settings: Settings) -> AsyncIterat
         MalformedRequest: the body is not well-formed multipart.
         InvalidRequest: no file, a file without a name, or a part that nobody knows.
         PayloadTooLarge: a file or the number of files over its limit.
+        StorageFull, StorageFailed: the disk does not take them.
     """
-    with tempfile.TemporaryDirectory(dir=settings.data / _SPOOL) as folder:
-        form = await _read_form(request, Path(folder), settings)
+    folder = Path(await asyncio.to_thread(tempfile.mkdtemp, dir=settings.data / _SPOOL))
+    try:
+        form = await _read_form(request, folder, settings)
         if not form.files:
             raise InvalidRequest("the form has no part named `file`", param="file")
         yield [replace(file, metadata=form.metadata, password=form.password) for file in form.files]
+    finally:
+        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
 
 async def _read_form(request: web.Request, folder: Path, settings: Settings) -> _Form:
@@ -105,15 +111,24 @@ async def _save(part: BodyPartReader, place: Path, limit: int) -> Incoming:
     if not part.filename:
         raise InvalidRequest("a part named `file` needs a filename: it is the document's id", param="file")
     size = 0
-    with await asyncio.to_thread(place.open, "wb") as file:
+    with await asyncio.to_thread(place.open, "wb", buffering=0) as file:
         while chunk := await part.read_chunk(_CHUNK_BYTES):
             size += len(chunk)
             if size > limit:
                 raise PayloadTooLarge(f"{part.filename!r} is larger than {limit} bytes", param="file")
-            await asyncio.to_thread(file.write, chunk)
+            try:
+                await asyncio.to_thread(file.write, chunk)
+            except OSError as error:
+                raise _disk_error(error) from error
     return Incoming(
         id=part.filename, upload=place, filename=part.filename, media_type=part.headers.get("Content-Type")
     )
+
+
+def _disk_error(error: OSError) -> StoreError:
+    if error.errno == errno.ENOSPC:
+        return StorageFull("no space is left on the disk for this upload; free some and try again")
+    return StorageFailed(f"the upload could not be kept: {error.strerror}")
 
 
 async def _read_field(part: BodyPartReader) -> bytes:

@@ -5,6 +5,7 @@ end what it did rest on. A quote is cut from the stored text itself, so ``quote 
 holds.
 """
 
+import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
@@ -97,7 +98,8 @@ class Answerer:
                 cited += [_source(quote, (hits or [])[quote.passage]) for quote in delta.quotes]
                 written.append(delta.text)
                 yield Piece(delta.text)
-        yield Finished(tuple(cited), self._count(_read(prompt)), self._count(["".join(written)]))
+        tokens_read = await asyncio.to_thread(self._count, _read(prompt))
+        yield Finished(tuple(cited), tokens_read, self._count(["".join(written)]))
 
     async def _retrieve(self, question: Question, text: str) -> list[Hit] | None:
         if question.store is None or question.scope is None:

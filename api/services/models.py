@@ -21,11 +21,15 @@ NO_MODEL = "none"
 
 @dataclass(frozen=True, slots=True)
 class Models:
-    """Embedding models by name and the generator's name; ``default`` is None in a service without a model."""
+    """Embedding models by name and the generator's name; ``default`` is None in a service without a model.
+
+    ``deadline_s`` is what a model may take for one request of a person who waits.
+    """
 
     default: str | None
     embedders: Mapping[str, Embedder]
     generator_name: str
+    deadline_s: float | None = None
 
     def embedder(self, name: str | None = None) -> Embedder:
         """The embedding model called ``name``, or the default one.
@@ -63,7 +67,9 @@ class Models:
             raise UnknownModel(name, [self.generator_name])
         if name == "fake":
             return FakeGenerator()
-        return ExtractiveGenerator(embed_with(self.embedder()) if self.default else _no_similarity)
+        if self.default is None:
+            return ExtractiveGenerator(_no_similarity)
+        return ExtractiveGenerator(embed_with(self.embedder(), self.deadline_s))
 
     def unready(self) -> list[str]:
         """Why the default embedding model cannot answer now; empty when it can, or when there is none."""
@@ -76,11 +82,11 @@ class Models:
         return [f"embedding model {self.default!r} is {status.state}{reason}"]
 
 
-def embed_with(embedder: Embedder) -> EmbedTexts:
+def embed_with(embedder: Embedder, deadline_s: float | None) -> EmbedTexts:
     """``embedder`` as a plain function from texts to vectors (n, dim)."""
 
     async def embed(texts: Sequence[str]) -> npt.NDArray[np.float32]:
-        return (await embedder.embed(texts)).vectors
+        return (await embedder.embed(texts, deadline_s=deadline_s)).vectors
 
     return embed
 
@@ -99,7 +105,7 @@ async def open_models(settings: Settings) -> AsyncIterator[Models]:
             spec = parse_spec(name, device=settings.device, replicas=settings.replicas)
             embedders[name] = await stack.enter_async_context(open_embedder(spec, _limits(settings)))
         default = None if settings.model == NO_MODEL else settings.model
-        yield Models(default, embedders, settings.generator)
+        yield Models(default, embedders, settings.generator, settings.request_timeout_s)
 
 
 def _limits(settings: Settings) -> EmbedderLimits:

@@ -79,6 +79,7 @@ class Retriever:
 
     async def _embed(self, store: Store, text: str) -> npt.NDArray[np.float32]:
         embedder = self._models.embedder_of(store.settings)
-        embedded = await embedder.embed([text], prompt=embedder.card.prompts.get("query", ""))
+        prompt = embedder.card.prompts.get("query", "")
+        embedded = await embedder.embed([text], prompt=prompt, deadline_s=self._models.deadline_s)
         vector: npt.NDArray[np.float32] = embedded.vectors[0]
         return vector

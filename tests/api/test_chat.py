@@ -1,13 +1,16 @@
 """POST /v1/chat/completions: answers, streams and sources."""
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any
 
 import pytest
 from aiohttp.test_utils import TestClient
 
-from embedd.generators import NOTHING_FOUND
+from api.http.handlers.chat import _chunks, _Heading
+from api.services.answer import Answerer, AnswerEvent, Piece, Question
+from api.services.container import Services
+from embedd.generators import NOTHING_FOUND, Turn
 
 Ask = Callable[..., Awaitable[Any]]
 PATH = "/v1/chat/completions"
@@ -127,3 +130,23 @@ async def test_an_unknown_model_or_collection_is_a_404_also_for_streams(
 ) -> None:
     for streamed in (False, True):
         await ask("POST", PATH, asking("x", stream=streamed) | {"model": model}, status=404)
+
+
+async def test_a_client_that_leaves_stops_the_answer_before_the_handler_ends(
+    services: Services, docs: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stopped: list[bool] = []
+
+    async def answer(self: Answerer, question: Question) -> AsyncGenerator[AnswerEvent, None]:
+        try:
+            while True:
+                yield Piece("word ")
+        finally:
+            stopped.append(True)
+
+    monkeypatch.setattr(Answerer, "answer", answer)
+    question = Question((Turn("user", "anything"),), "extractive")
+    chunks = _chunks(services, question, _Heading("extractive"), with_usage=False)
+    await anext(chunks)
+    await chunks.aclose()
+    assert stopped

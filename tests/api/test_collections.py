@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from api.services.container import Services
-from index.rows import CollectionSettings
+from index.rows import CollectionSettings, CollectionStatistics
 
 Ask = Callable[..., Awaitable[Any]]
 
@@ -103,3 +103,20 @@ async def test_an_unknown_collection_is_a_404_on_every_route(ask: Ask) -> None:
     ]:
         error = (await ask(method, f"/v1/collections/missing{path}", body, status=404))["error"]
         assert error["code"] == "collection_not_found"
+
+
+async def test_a_collection_that_is_dropped_while_they_are_listed_is_left_out(
+    ask: Ask, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("gone", "kept"):
+        await ask("PUT", f"/v1/collections/{name}", {}, status=201)
+    gone = services.catalog.get("gone")
+    statistics = gone.statistics
+
+    async def drop_first() -> CollectionStatistics:
+        await services.catalog.drop("gone")
+        return await statistics()
+
+    monkeypatch.setattr(gone, "statistics", drop_first)
+    listed = (await ask("GET", "/v1/collections"))["collections"]
+    assert [one["name"] for one in listed] == ["kept"]

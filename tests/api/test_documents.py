@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import errno
 import json
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
@@ -317,3 +318,17 @@ def test_a_window_of_documents_ends_when_it_is_large_enough() -> None:
     assert [len(window) for window in windows(small)] == [WINDOW_DOCUMENTS, 1]
     large = [Incoming(id=str(number), data=bytes(WINDOW_BYTES)) for number in range(2)]
     assert [len(window) for window in windows([*large, *small])] == [1, 1, WINDOW_DOCUMENTS, 1]
+
+
+async def test_a_full_disk_is_a_507_and_leaves_nothing_in_the_spool(
+    client: TestClient[Any, Any], docs: str, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        if getattr(function, "__name__", "") == "write":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return function(*args, **kwargs)
+
+    monkeypatch.setattr("api.http.uploads.asyncio.to_thread", refuse)
+    response = await client.post(WAIT, data=form(("a.txt", b"words", "text/plain")))
+    assert response.status == 507
+    assert list((services.settings.data / "spool").iterdir()) == []

@@ -68,3 +68,12 @@ async def test_every_response_carries_the_clients_request_id(client: TestClient)
 async def test_an_unsafe_request_id_is_replaced(client: TestClient) -> None:
     response = await client.get("/v1/nothing", headers={"x-request-id": 'a" b'})
     assert response.headers["x-request-id"].isalnum()
+
+
+@pytest.mark.parametrize(
+    "error", [index.errors.StorageFailed("disk"), embedd.errors.DeadlineExceeded("late")]
+)
+def test_every_503_says_when_to_come_back(error: Exception) -> None:
+    refusal = refuse(error)
+    assert refusal.status == 503
+    assert refusal.retry_after_s is not None

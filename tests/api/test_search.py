@@ -1,11 +1,14 @@
 """Search over HTTP: by words, by vector, filtered, in batches."""
 
 import base64
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import numpy as np
 import pytest
+
+from api.services.container import Services
+from embedd.embedder import Embedder, Embeddings
 
 Ask = Callable[..., Awaitable[Any]]
 PATH = "/v1/collections/docs/search"
@@ -108,3 +111,26 @@ async def test_a_bad_operator_is_named(ask: Ask, docs: str) -> None:
 async def test_one_bad_search_refuses_the_whole_batch(ask: Ask, docs: str) -> None:
     searches = [{"query": "port"}, {"query": "x", "filter": {"$xor": []}}]
     await ask("POST", f"{PATH}/batch", {"searches": searches}, status=422)
+
+
+async def test_a_batch_may_ask_for_as_much_as_one_search(ask: Ask, docs: str) -> None:
+    searches = {"searches": [{"query": "port", "k": 10_000}, {"query": "port", "k": 1}]}
+    error = (await ask("POST", "/v1/collections/docs/search/batch", searches, status=422))["error"]
+    assert error["param"] == "searches"
+
+
+async def test_a_model_that_hangs_does_not_keep_a_person_waiting_for_ever(
+    ask: Ask, docs: str, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[float | None] = []
+    embed = Embedder.embed
+
+    async def note_deadline(self: Embedder, texts: Sequence[str], **more: Any) -> Embeddings:
+        given.append(more.get("deadline_s"))
+        return await embed(self, texts, **more)
+
+    monkeypatch.setattr(Embedder, "embed", note_deadline)
+    await ask("POST", "/v1/collections/docs/search", {"query": "port"})
+    question = {"role": "user", "content": "Which port does the service listen on?"}
+    await ask("POST", "/v1/chat/completions", {"model": "extractive@docs", "messages": [question]})
+    assert given == [services.settings.request_timeout_s] * 3

@@ -3,10 +3,12 @@
 import time
 import uuid
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
 
 from aiohttp import web
 from msgspec import UNSET
+from msgspec.structs import replace
 
 from api.errors import InvalidRequest
 from api.http.routing import Call
@@ -58,9 +60,10 @@ async def complete(call: Call[ChatRequest, NoQuery]) -> ChatAnswer | web.StreamR
 
 async def _whole(services: Services, question: Question, heading: _Heading) -> ChatAnswer:
     pieces: list[str] = []
-    async for event in services.answerer.answer(question):
-        if isinstance(event, Piece):
-            pieces.append(event.text)
+    async with aclosing(services.answerer.answer(question)) as events:
+        async for event in events:
+            if isinstance(event, Piece):
+                pieces.append(event.text)
     assert isinstance(event, Finished), "an answer ends with Finished"
     return ChatAnswer(
         id=heading.id,
@@ -88,24 +91,19 @@ async def _chunks(
         )
 
     opening = [ChunkChoice(delta=MessageDelta(role="assistant", content=""))]
+    closing = [ChunkChoice(delta=MessageDelta(), finish_reason="stop")]
     opened = False
-    async for event in services.answerer.answer(question):
-        if not opened:
-            opened = True
-            yield chunk(opening, event.sources if isinstance(event, Candidates) else None)
-        if isinstance(event, Piece):
-            yield chunk([ChunkChoice(delta=MessageDelta(content=event.text))])
-        elif isinstance(event, Finished):
-            closing = [ChunkChoice(delta=MessageDelta(), finish_reason="stop")]
-            yield chunk(closing, None if question.store is None else event.cited)
-            if with_usage:
-                yield ChatChunk(
-                    id=heading.id,
-                    created=heading.created,
-                    model=heading.model,
-                    choices=[],
-                    usage=_usage(event),
-                )
+    async with aclosing(services.answerer.answer(question)) as events:  # whoever leaves stops it at once
+        async for event in events:
+            if not opened:
+                opened = True
+                yield chunk(opening, event.sources if isinstance(event, Candidates) else None)
+            if isinstance(event, Piece):
+                yield chunk([ChunkChoice(delta=MessageDelta(content=event.text))])
+            elif isinstance(event, Finished):
+                yield chunk(closing, None if question.store is None else event.cited)
+                if with_usage:
+                    yield replace(chunk([]), usage=_usage(event))
 
 
 def _question(request: ChatRequest, services: Services) -> Question:

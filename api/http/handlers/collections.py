@@ -1,5 +1,6 @@
 """Collections: create, list, describe, delete."""
 
+from contextlib import suppress
 from http import HTTPStatus
 
 from api.errors import InvalidRequest
@@ -13,6 +14,7 @@ from api.schemas import (
     NoQuery,
 )
 from api.services.models import Models
+from index.errors import CollectionNotFound
 from index.rows import CollectionSettings
 from index.store import Store
 
@@ -43,17 +45,21 @@ async def patch(call: Call[CollectionPatch, NoQuery]) -> CollectionAnswer:
 
 async def delete(call: Call[None, NoQuery]) -> Deleted:
     """Delete a collection and all that is in it."""
-    name = call.path["name"]
-    if name not in call.services.catalog.names():
+    try:
+        await call.services.catalog.drop(call.path["name"])
+    except CollectionNotFound:
         return Deleted(deleted=0)
-    await call.services.catalog.drop(name)
     return Deleted(deleted=1)
 
 
 async def list_all(call: Call[None, NoQuery]) -> CollectionList:
     """All collections."""
     catalog = call.services.catalog
-    return CollectionList(collections=[await _describe(catalog.get(name)) for name in catalog.names()])
+    described = []
+    for store in [catalog.get(name) for name in catalog.names()]:
+        with suppress(CollectionNotFound):  # dropped meanwhile
+            described.append(await _describe(store))
+    return CollectionList(collections=described)
 
 
 def _settings(name: str, request: CollectionRequest, description: str, models: Models) -> CollectionSettings:

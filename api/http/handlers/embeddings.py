@@ -34,7 +34,7 @@ async def embed(call: Call[EmbeddingsRequest, NoQuery]) -> Reply:
         lane=Lane.INTERACTIVE if len(texts) <= _INTERACTIVE_TEXTS else Lane.BULK,
         prompt=_prompt(request, embedder),
         truncate=request.truncate,
-        deadline_s=call.services.settings.request_timeout_s,
+        deadline_s=call.services.models.deadline_s,
     )
     cut = ",".join(str(one.index) for one in embedded.truncated)
     headers = {"x-truncated-inputs": cut} if cut else {}

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 
 from msgspec import UNSET
 
+from api.errors import InvalidRequest
 from api.http import wire
 from api.http.routing import Call
 from api.schemas import (
+    MOST_RESULTS,
     Include,
     NoQuery,
     SearchAnswer,
@@ -35,11 +37,27 @@ async def search_batch(call: Call[SearchBatchRequest, NoQuery]) -> SearchBatchAn
     All searches are checked before the first one runs.
     """
     store = call.services.catalog.get(call.path["name"])
+    _refuse_too_many(call.body.searches)
     searches = [(request, _read(request)) for request in call.body.searches]
-    answers = await asyncio.gather(
-        *(_search(call.services.retriever, store, request, wanted) for request, wanted in searches)
-    )
-    return SearchBatchAnswer(results=list(answers))
+    try:
+        async with asyncio.TaskGroup() as group:
+            answers = [
+                group.create_task(_search(call.services.retriever, store, request, wanted))
+                for request, wanted in searches
+            ]
+    except BaseExceptionGroup as failures:
+        raise failures.exceptions[0] from failures
+    return SearchBatchAnswer(results=[answer.result() for answer in answers])
+
+
+def _refuse_too_many(searches: Sequence[SearchRequest]) -> None:
+    """A batch is answered as one body, so it may ask for as much as one search may."""
+    wanted = sum(search.k for search in searches)
+    if wanted > MOST_RESULTS:
+        raise InvalidRequest(
+            f"the searches ask for {wanted} results together, the limit is {MOST_RESULTS}: send fewer",
+            param="searches",
+        )
 
 
 async def _search(retriever: Retriever, store: Store, request: SearchRequest, wanted: Search) -> SearchAnswer:
