@@ -18,6 +18,8 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, Final
 
+import structlog
+
 from index import truth
 from index.collection import UPLOADS, Collection, open_collection
 from index.errors import (
@@ -108,8 +110,11 @@ class Catalog:
     async def close(self) -> None:
         """Close every collection."""
         while self._collections:
-            _, collection = self._collections.popitem()
-            await collection.close()
+            name, collection = self._collections.popitem()
+            try:
+                await collection.close()
+            except Exception:  # noqa: BLE001 - the others must be closed all the same
+                structlog.get_logger().exception("collection_not_closed", collection=name)
 
 
 @asynccontextmanager

@@ -42,6 +42,7 @@ T = TypeVar("T")
 UPLOADS: Final = "uploads"
 # So much is encoded in passing, more of it in a thread.
 _INLINE_PASSAGES: Final = 16
+_BYTES_PER_ROW: Final = 4096
 _INLINE_CHARACTERS: Final = 100_000
 
 
@@ -87,7 +88,8 @@ class Collection:
             jobs.settle(connection, receipts)
             return change
 
-        await self._write(write, max(rows, 1))
+        size_bytes = sum(len(document.text or "") for document in new)
+        await self._write(write, _weight(rows, size_bytes))
 
     async def settle(self, receipts: Sequence[Receipt]) -> None:
         await self._write(lambda connection: jobs.settle(connection, receipts))
@@ -139,7 +141,10 @@ class Collection:
         )
 
     async def add_job(self, job_id: str, payloads: Sequence[bytes]) -> None:
-        await self._write(lambda connection: jobs.add(connection, job_id, payloads))
+        size_bytes = sum(map(len, payloads))
+        await self._write(
+            lambda connection: jobs.add(connection, job_id, payloads), _weight(len(payloads), size_bytes)
+        )
 
     async def pending_items(self, job_id: str, limit: int) -> list[JobItem]:
         return await jobs.pending_items(self._readers, job_id, limit)
@@ -203,6 +208,11 @@ def _is_small(new: Sequence[Document]) -> bool:
         sum(len(document.passages) for document in new) <= _INLINE_PASSAGES
         and sum(len(document.text or "") for document in new) <= _INLINE_CHARACTERS
     )
+
+
+def _weight(rows: int, size_bytes: int) -> int:
+    """How many rows a write counts for in the writer's queue, whose bound is also one of memory."""
+    return max(1, rows, size_bytes // _BYTES_PER_ROW)
 
 
 def _size_bytes(folder: Path) -> int:

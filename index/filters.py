@@ -164,7 +164,8 @@ def _all_of(parts: list[Filter]) -> Filter:
 
 
 def _count_conditions(tree: Filter) -> int:
-    return sum(map(_count_conditions, tree.parts)) if isinstance(tree, AllOf) else 1
+    """Empty parts count too: each of them costs SQLite something."""
+    return max(1, sum(map(_count_conditions, tree.parts))) if isinstance(tree, AllOf) else 1
 
 
 def _kind(value: Any) -> str:

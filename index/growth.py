@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import Context
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -55,7 +56,9 @@ class GraphGrowth:
         self._wake = asyncio.Event()
         self._settled = asyncio.Event()
         self._closing = False
-        self._task = asyncio.create_task(self._run(), name="index-graph")
+        self._task = asyncio.create_task(
+            self._run(), name="index-graph", context=Context()
+        )  # not the logging context of the request that made it
 
     def follow(self, removed: Keys | None) -> None:
         """The table has changed; these rows left it."""
@@ -90,7 +93,7 @@ class GraphGrowth:
     async def _guarded(self, work: Coroutine[Any, Any, None]) -> None:
         try:
             await work
-        except (OSError, RuntimeError, MemoryError):
+        except Exception:  # noqa: BLE001 - whatever goes wrong with a graph, the table answers alone
             structlog.get_logger().exception("graph_failed", folder=str(self._folder))
             self.graph = None
 

@@ -9,6 +9,8 @@ import re
 from typing import Final
 
 MAX_TERMS: Final = 32
+# Of a question longer than this only the beginning is read: its terms are capped anyway.
+MAX_CHARACTERS: Final = 20_000
 # Words of letters and digits, as the tokenizer unicode61 cuts them.
 _TERM: Final = re.compile(r"[^\W_]+")
 _STOP_WORDS: Final = frozenset(
@@ -25,6 +27,6 @@ _STOP_WORDS: Final = frozenset(
 
 def match_expression(text: str) -> str | None:
     """The FTS5 expression for a user's words, or None if there are none."""
-    terms = list(dict.fromkeys(_TERM.findall(text.casefold())))
+    terms = list(dict.fromkeys(_TERM.findall(text[:MAX_CHARACTERS].casefold())))
     telling = [term for term in terms if term not in _STOP_WORDS]
     return " OR ".join(f'"{term}"' for term in (telling or terms)[:MAX_TERMS]) or None

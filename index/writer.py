@@ -16,6 +16,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import Context
 from dataclasses import dataclass, field
 from typing import Any, Final, Generic, TypeVar
 
@@ -77,7 +78,9 @@ class Writer:
         self._closing = False
         self._rows_per_s = 1000.0
         self.commits = 0
-        self._task = asyncio.create_task(self._run(), name="index-writer")
+        self._task = asyncio.create_task(
+            self._run(), name="index-writer", context=Context()
+        )  # not the logging context of the request that made it
 
     async def submit(self, write: Write[T], rows: int = 1) -> T:
         """Run ``write`` in a transaction; what it gives is committed and on disk.

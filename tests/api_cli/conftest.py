@@ -1,159 +1,16 @@
-"""A stub of the service that speaks its public contract, and a way to run the command against it."""
+"""The stub service and a way to run the command against it."""
 
 import asyncio
-import json
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pytest
-from aiohttp import BodyPartReader, web
+from aiohttp import web
+from cli_stub import Embedd, Stub
 from click.testing import CliRunner, Result
 
 from api.cli.root import root
-
-
-@dataclass
-class Received:
-    """One file as it arrived."""
-
-    collection: str
-    content: bytes
-    media_type: str | None
-    metadata: str | None
-    password: str | None
-
-
-@dataclass
-class Stub:
-    """What the service holds, what it is to answer, and what it was asked."""
-
-    url: str = ""
-    collections: set[str] = field(default_factory=set)
-    documents: dict[str, Received] = field(default_factory=dict)
-    requests: list[tuple[str, str]] = field(default_factory=list)
-    bodies: list[Any] = field(default_factory=list)
-    busy: list[tuple[int, str]] = field(default_factory=list)
-    drops: int = 0
-    failing: dict[str, str] = field(default_factory=dict)
-    refused: dict[str, tuple[int, str]] = field(default_factory=dict)
-    hits: list[dict[str, Any]] = field(default_factory=list)
-    chunks: list[str] = field(default_factory=list)
-    endless: bool = False
-    not_ready: list[str] = field(default_factory=list)
-
-    def application(self) -> web.Application:
-        app = web.Application(middlewares=[self._record])
-        app.router.add_get("/readyz", self._readyz)
-        app.router.add_get("/v1/collections/{name}", self._get_collection)
-        app.router.add_put("/v1/collections/{name}", self._put_collection)
-        app.router.add_post("/v1/collections/{name}/documents", self._post_documents)
-        app.router.add_post("/v1/collections/{name}/search", self._search)
-        app.router.add_post("/v1/chat/completions", self._chat)
-        return app
-
-    @web.middleware
-    async def _record(self, request: web.Request, handler: Callable[..., Any]) -> web.StreamResponse:
-        self.requests.append((request.method, request.path_qs))
-        response: web.StreamResponse = await handler(request)
-        return response
-
-    async def _readyz(self, _: web.Request) -> web.Response:
-        status = 503 if self.not_ready else 200
-        return web.json_response({"ready": not self.not_ready, "reasons": self.not_ready}, status=status)
-
-    async def _get_collection(self, request: web.Request) -> web.Response:
-        name = request.match_info["name"]
-        return web.json_response({}) if name in self.collections else refusal(404, f"no collection {name!r}")
-
-    async def _put_collection(self, request: web.Request) -> web.Response:
-        self.bodies.append(await request.json())
-        self.collections.add(request.match_info["name"])
-        return web.json_response({}, status=201)
-
-    async def _post_documents(self, request: web.Request) -> web.Response:
-        form = await self._form(request)
-        if self.busy:
-            status, retry_after = self.busy.pop(0)
-            return refusal(status, "busy", {"Retry-After": retry_after})
-        if self.drops:
-            self.drops -= 1
-            assert request.transport is not None
-            request.transport.abort()
-        for id_ in form:
-            if id_ in self.refused:
-                return refusal(*self.refused[id_])
-        return web.json_response({"documents": [self._write(id_, file) for id_, file in form.items()]})
-
-    async def _form(self, request: web.Request) -> dict[str, Received]:
-        files: dict[str, Received] = {}
-        values: dict[str, str] = {}
-        async for part in await request.multipart():
-            assert isinstance(part, BodyPartReader)
-            if part.name == "file":
-                content, media_type = bytes(await part.read()), part.headers.get("Content-Type")
-                files[part.filename or ""] = Received(
-                    request.match_info["name"], content, media_type, None, None
-                )
-            else:
-                values[part.name or ""] = await part.text()
-        for file in files.values():
-            file.metadata, file.password = values.get("metadata"), values.get("password")
-        return files
-
-    def _write(self, id_: str, file: Received) -> dict[str, Any]:
-        if id_ in self.failing:
-            return {"id": id_, "status": "failed", "passages": 0, "tokens": 0, "error": self.failing[id_]}
-        unchanged = self.documents.get(id_) == file
-        self.documents[id_] = file
-        return {"id": id_, "status": "unchanged" if unchanged else "ready", "passages": 2, "tokens": 9}
-
-    async def _search(self, request: web.Request) -> web.Response:
-        self.bodies.append(await request.json())
-        if request.match_info["name"] not in self.collections:
-            return refusal(404, f"no collection {request.match_info['name']!r}")
-        return web.json_response({"hits": self.hits, "took_ms": 1.5, "plan": "exact"})
-
-    async def _chat(self, request: web.Request) -> web.StreamResponse:
-        self.bodies.append(await request.json())
-        if not self.chunks:
-            return refusal(400, "there is nothing to answer from")
-        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
-        await response.prepare(request)
-        for chunk in self.chunks:
-            await response.write(f"data: {chunk}\n\n".encode())
-        while self.endless and request.transport is not None:
-            await response.write(b": still thinking\n\n")
-            await asyncio.sleep(0.01)
-        return response
-
-    def answer(self, *pieces: str, sources: list[dict[str, Any]]) -> None:
-        """Make this the next answers: the pieces, then the chunk with the sources, then the end."""
-        self.chunks = [chunk(piece) for piece in pieces] + [chunk(None, sources), "[DONE]"]
-
-
-def chunk(content: str | None, sources: list[dict[str, Any]] | None = None) -> str:
-    delta = {} if content is None else {"content": content}
-    body: dict[str, Any] = {"id": "c", "created": 1, "model": "extractive", "object": "chat.completion.chunk"}
-    body["choices"] = [{"index": 0, "delta": delta, "finish_reason": None}]
-    return json.dumps(body if sources is None else body | {"sources": sources})
-
-
-def source(index: int, quote: str, **others: Any) -> dict[str, Any]:
-    place = {"document_id": "ops.md", "passage_id": "ops.md#0", "title": "Operations", "start": 0, "end": 9}
-    return {"index": index, "quote": quote, **place, **others}
-
-
-def hit(text: str, **others: Any) -> dict[str, Any]:
-    place = {"id": "ops.md#0", "document_id": "ops.md", "title": "Operations", "start": 0, "end": 9}
-    return {"text": text, "score": 0.75, "scores": {"dense": 0.75}, "metadata": {}, **place, **others}
-
-
-def refusal(status: int, message: str, headers: dict[str, str] | None = None) -> web.Response:
-    body = {"error": {"message": message, "type": "t", "param": None, "code": "c"}}
-    return web.json_response(body, status=status, headers=headers)
 
 
 @pytest.fixture
@@ -181,9 +38,6 @@ def stub() -> Iterator[Stub]:
     yield state
     ending[0]()
     thread.join(10)
-
-
-Embedd = Callable[..., Result]
 
 
 @pytest.fixture

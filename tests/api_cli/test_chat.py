@@ -7,7 +7,7 @@ import subprocess
 import sys
 from typing import Self
 
-from conftest import Embedd, Stub, chunk, source
+from cli_stub import Embedd, Stub, chunk, source
 
 
 def test_an_answer_is_printed_with_the_places_it_rests_on(embedd: Embedd, stub: Stub) -> None:

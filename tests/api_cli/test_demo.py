@@ -10,8 +10,8 @@ from pathlib import Path
 import click
 import httpx
 import pytest
+from cli_stub import Stub
 from click.testing import CliRunner
-from conftest import Stub
 
 from api.cli.client import Client
 from api.cli.demo import project_documents

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from conftest import Embedd, Stub
+from cli_stub import Embedd, Stub
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from conftest import Embedd, Stub, hit
+from cli_stub import Embedd, Stub, hit
 
 
 @pytest.fixture(autouse=True)

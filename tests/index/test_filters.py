@@ -130,6 +130,7 @@ def test_a_filter_may_not_be_endless() -> None:
     for source in (
         deep,
         {f"k{n}": n for n in range(MAX_CONDITIONS + 1)},
+        {"$and": [{}] * (MAX_CONDITIONS + 1)},
         {"a": {"$in": list(range(MAX_CHOICES + 1))}},
     ):
         with pytest.raises(InvalidFilter):
