@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass
 
-from index.catalog import Catalog
-
 from api.services.answer import Answerer
 from api.services.ingest import Ingestor
 from api.services.jobs import JobRunner
@@ -11,6 +9,7 @@ from api.services.models import Models
 from api.services.readiness import Readiness
 from api.services.retrieve import Retriever
 from api.settings import Settings
+from index.catalog import Catalog
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,7 +82,9 @@ class Encoder:
             "attention_mask": torch.from_numpy(mask).to(self._model.device),
         }
         with torch.inference_mode():
-            vectors = self._model(features)["sentence_embedding"]
+            for module in self._model:  # the model's own call does the same, and 0.3 ms of housekeeping
+                features = module(features)
+        vectors = features["sentence_embedding"]
         return np.asarray(vectors.float().cpu().numpy(), dtype=np.float32)
 
     @property
