@@ -2,6 +2,7 @@
 
 import os
 import pty
+import select
 import signal
 import subprocess
 import sys
@@ -118,8 +119,7 @@ def test_ctrl_c_stops_an_answer_and_asks_again(stub: Stub) -> None:
     with Terminal("chat", "--url", stub.url) as terminal:
         terminal.type("first\n")
         terminal.read_until("An answer that")
-        terminal.interrupt()
-        terminal.read_until("> ")
+        terminal.interrupt_until("> ")
         terminal.type("\x04")
         assert terminal.exit_code() == 0
 
@@ -160,6 +160,16 @@ class Terminal:
 
     def interrupt(self) -> None:
         self._process.send_signal(signal.SIGINT)
+
+    def interrupt_until(self, text: str) -> None:
+        """Press Ctrl-C as a person does: again, if nothing has come of it after some seconds. An interrupt
+        that meets the interpreter in a finaliser is lost, whatever the program does.
+        """
+        while text.encode() not in self._unread:
+            self.interrupt()
+            while text.encode() not in self._unread and select.select([self._ours], [], [], 3.0)[0]:
+                self._unread += os.read(self._ours, 4096)
+        self.read_until(text)
 
     def exit_code(self) -> int:
         return self._process.wait(20)
