@@ -162,8 +162,10 @@ class Terminal:
         self._process.send_signal(signal.SIGINT)
 
     def interrupt_until(self, text: str) -> None:
-        """Press Ctrl-C as a person does: again, if nothing has come of it after some seconds. An interrupt
-        that meets the interpreter in a finaliser is lost, whatever the program does.
+        """Press Ctrl-C, and again if nothing has come of it after some seconds.
+
+        One press was once lost in a whole run with coverage; why is not known. Without coverage 583 single
+        presses of 583 were answered.
         """
         while text.encode() not in self._unread:
             self.interrupt()
