@@ -1,6 +1,6 @@
 """The replicas of one model: worker processes that are started, watched and replaced.
 
-Knows that a worker is a child that answers ``load`` and ``embed``, and nothing of texts or requests.
+Knows that a worker is a child that answers ``load`` and ``run``, and nothing of texts or requests.
 
 Invariants: a replica is leased only while it is loaded and lives; one that dies, hangs or reports an
 unexpected failure is killed and a new one started, after 0.1 s doubling to 30 s while starts fail;
@@ -74,16 +74,19 @@ class Replica:
         payload = {
             "ids": np.concatenate(ids),
             "lengths": np.array([len(one) for one in ids], dtype=np.int32),
+            "seconds": np.full(len(ids), -1, dtype=np.int32),
+            "token_rows": [],
+            "token_dtype": "float32",
         }
         try:
             reply = await self._child.call(
-                "embed", payload, timeout_s=self._command.batch_timeout_s * self._command.in_flight
+                "run", payload, timeout_s=self._command.batch_timeout_s * self._command.in_flight
             )
         except ChildError:
             self.alive = False
             self._child.kill()  # after a CUDA error, for one, only a new process is of use
             raise
-        return reply["vectors"], reply["bad"]
+        return reply["rows"], reply["bad"]
 
 
 class Pool:

@@ -1,6 +1,7 @@
-"""The worker's entry: ``python -m embedd.worker --backend .. --fd N``. Serves ``load`` and ``embed``."""
+"""The worker's entry: ``python -m embedd.worker --backend .. --fd N``. Serves ``load`` and ``run``."""
 
 import argparse
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -8,21 +9,26 @@ import numpy as np
 
 from embedd.frames import Message
 from embedd.serving import serve
-from embedd.worker.backend import Backend
+from embedd.worker.backend import Backend, Batch
 from embedd.worker.fake_backend import FakeBackend, Faults
 
 
 def main() -> None:
     arguments = _parse_arguments()
     backend = _choose_backend(arguments)
-    serve(arguments.fd, {"load": lambda _: backend.load(), "embed": lambda payload: embed(backend, payload)})
+    serve(arguments.fd, {"load": lambda _: backend.load(), "run": lambda payload: run(backend, payload)})
 
 
-def embed(backend: Backend, payload: Message) -> Mapping[str, object]:
-    """``ids`` of all sequences end to end and their ``lengths``, as ``vectors`` and ``bad`` rows."""
+def run(backend: Backend, payload: Message) -> Mapping[str, object]:
+    """A batch as frames carry it, its ``ids`` end to end, and its output, the token vectors end to end."""
     borders = np.cumsum(payload["lengths"])[:-1]
-    vectors, bad = backend.embed(np.split(payload["ids"], borders))
-    return {"vectors": vectors, "bad": bad}
+    batch = Batch(
+        np.split(payload["ids"], borders), payload["seconds"], payload["token_rows"], payload["token_dtype"]
+    )
+    began = time.perf_counter()
+    output = backend.run(batch)
+    reply = {"rows": output.rows, "bad": list(output.bad), "seconds": time.perf_counter() - began}
+    return {**reply, "tokens": np.concatenate(output.tokens)} if output.tokens else reply
 
 
 def _parse_arguments() -> argparse.Namespace:

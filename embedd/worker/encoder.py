@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from embedd.errors import ModelLoadError
 from embedd.sources import check_weights
+from embedd.worker.backend import Batch, Output
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -46,7 +47,7 @@ class Encoder:
             torch.set_num_threads(self._threads)
             self._model = self._read_model()
         return {
-            "dim": self.embed([np.array([0], dtype=np.int32)])[0].shape[1],
+            "dim": self._forward([np.array([0], dtype=np.int32)]).shape[1],
             "device": str(self._model.device),
             "versions": {
                 "torch": torch.__version__,
@@ -54,12 +55,12 @@ class Encoder:
             },
         }
 
-    def embed(self, ids: Sequence[npt.NDArray[np.int32]]) -> tuple[npt.NDArray[np.float32], list[int]]:
-        vectors = self._forward(ids)
+    def run(self, batch: Batch) -> Output:
+        vectors = self._forward(batch.ids)
         bad = [int(row) for row in np.flatnonzero(~np.isfinite(vectors).all(axis=1))]
         for row in bad:  # perhaps a neighbour in the batch is at fault
-            vectors[row] = self._forward([ids[row]])[0]
-        return vectors, [row for row in bad if not np.isfinite(vectors[row]).all()]
+            vectors[row] = self._forward([batch.ids[row]])[0]
+        return Output(vectors, [row for row in bad if not np.isfinite(vectors[row]).all()])
 
     def _read_model(self) -> "SentenceTransformer":
         from sentence_transformers import SentenceTransformer  # noqa: PLC0415

@@ -7,15 +7,13 @@ backend looks into ``DIR`` and does what the files there are named for. Without 
 import os
 import signal
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from embedd.errors import ModelLoadError
 from embedd.fake import FAKE_DIM, fake_vectors
+from embedd.worker.backend import Batch, Output
 
 
 class FakeBackend:
@@ -29,10 +27,10 @@ class FakeBackend:
             self._faults.before_load()
         return {"dim": FAKE_DIM, "device": "cpu", "versions": {}}
 
-    def embed(self, ids: Sequence[npt.NDArray[np.int32]]) -> tuple[npt.NDArray[np.float32], list[int]]:
+    def run(self, batch: Batch) -> Output:
         if self._faults:
-            self._faults.before_batch(sum(len(one) for one in ids))
-        return fake_vectors(ids), self._faults.bad_rows(len(ids)) if self._faults else []
+            self._faults.before_batch(sum(len(one) for one in batch.ids))
+        return Output(fake_vectors(batch.ids), self._faults.bad_rows(len(batch.ids)) if self._faults else [])
 
 
 class Faults:

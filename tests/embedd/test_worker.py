@@ -22,6 +22,7 @@ from embedd.sources import resolve, weights_sha256
 from embedd.specs import ModelFiles, ModelSpec, parse_spec
 from embedd.tokenizer import read_tokenizer
 from embedd.worker import __main__ as worker_main
+from embedd.worker.backend import Batch
 from embedd.worker.encoder import Encoder, pad
 
 WORDS = ["the", "a", "red", "fox", "river", "stands", "high", "over", "snow", "and", "what", "ran", "slept"]
@@ -69,6 +70,11 @@ def open_encoder(folder: Path) -> Encoder:
     return encoder
 
 
+def embed(encoder: Encoder, ids: list[np.ndarray]) -> tuple[np.ndarray, list[int]]:
+    output = encoder.run(Batch(ids, np.full(len(ids), -1, dtype=np.int32)))
+    return output.rows, list(output.bad)
+
+
 def ids_of(folder: Path, texts: list[str]) -> list[np.ndarray]:
     files = ModelFiles.read(folder)
     tokenizer = read_tokenizer(files.tokenizer_folder, lowercase=files.lowercase)
@@ -91,9 +97,9 @@ def test_vectors_are_those_of_sentence_transformers_alone_together_and_in_any_or
     folder = build_model(tmp_path, pooling, **options)
     expected = SentenceTransformer(str(folder), device="cpu").encode(TEXTS, batch_size=1)
     encoder, ids = open_encoder(folder), ids_of(folder, TEXTS)
-    together, bad = encoder.embed(ids)
-    backwards = encoder.embed(ids[::-1])[0][::-1]
-    alone = np.concatenate([encoder.embed([one])[0] for one in ids])
+    together, bad = embed(encoder, ids)
+    backwards = embed(encoder, ids[::-1])[0][::-1]
+    alone = np.concatenate([embed(encoder, [one])[0] for one in ids])
     assert bad == []
     for vectors in (together, backwards, alone):
         np.testing.assert_allclose(vectors, expected, atol=1e-5)
@@ -103,16 +109,16 @@ def test_texts_are_cut_where_sentence_transformers_cuts_them(tmp_path: Path) -> 
     folder = build_model(tmp_path, "mean")
     long = "the red fox ran over snow " * 10
     expected = SentenceTransformer(str(folder), device="cpu").encode([long])
-    np.testing.assert_allclose(open_encoder(folder).embed(ids_of(folder, [long]))[0], expected, atol=1e-5)
+    np.testing.assert_allclose(embed(open_encoder(folder), ids_of(folder, [long]))[0], expected, atol=1e-5)
 
 
 def test_a_row_without_finite_numbers_is_reported_and_spares_its_neighbours(tmp_path: Path) -> None:
     folder = build_model(tmp_path, "mean")
     encoder, ids = open_encoder(folder), ids_of(folder, TEXTS)
-    good, _ = encoder.embed(ids)
+    good, _ = embed(encoder, ids)
     with torch.no_grad():  # the word "what" is poison from now on
         encoder._model[0].model.embeddings.word_embeddings.weight[int(ids[2][1])] = float("nan")
-    vectors, bad = encoder.embed(ids)
+    vectors, bad = embed(encoder, ids)
     assert bad == [2]
     np.testing.assert_allclose(vectors[[0, 1, 3]], good[[0, 1, 3]], atol=1e-6)
 
@@ -148,18 +154,22 @@ def test_the_entry_serves_load_and_embed(
     server.start()
     ids = ids_of(folder, TEXTS)
     lengths = np.array([len(one) for one in ids], dtype=np.int32)
+    payload = {
+        "ids": np.concatenate(ids),
+        "lengths": lengths,
+        "seconds": np.full(len(ids), -1, dtype=np.int32),
+    }
+    payload |= {"token_rows": [], "token_dtype": "float32"}
     with ours:
         send_frame(ours, {"id": 0, "op": "load", "payload": {}})
-        send_frame(
-            ours, {"id": 1, "op": "embed", "payload": {"ids": np.concatenate(ids), "lengths": lengths}}
-        )
+        send_frame(ours, {"id": 1, "op": "run", "payload": payload})
         hello, reply = receive_frame(ours), receive_frame(ours)
     server.join()
     assert exits.wait(timeout=10)
     assert hello is not None
     assert reply is not None
     assert (hello["reply"]["dim"], hello["reply"]["device"]) == (32, "cpu")
-    np.testing.assert_allclose(reply["reply"]["vectors"], open_encoder(folder).embed(ids)[0], atol=1e-5)
+    np.testing.assert_allclose(reply["reply"]["rows"], embed(open_encoder(folder), ids)[0], atol=1e-5)
 
 
 @pytest.mark.slow
