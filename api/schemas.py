@@ -345,10 +345,18 @@ class SearchHit(Answer):
     vector: Vector | UnsetType = UNSET
 
 
+class CutQuery(Answer):
+    """The query had ``tokens`` tokens, of which the model took ``kept``."""
+
+    tokens: int
+    kept: int
+
+
 class SearchAnswer(Answer):
     hits: list[SearchHit]
     took_ms: float
     plan: str
+    truncated_query: CutQuery | UnsetType = UNSET
 
 
 class SearchBatchAnswer(Answer):

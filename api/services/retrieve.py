@@ -7,8 +7,9 @@ import numpy.typing as npt
 
 from api.errors import InvalidRequest
 from api.services.models import Models
+from embedd.embedder import Embeddings, Truncated
 from index.filters import Filter
-from index.rows import Mode, Query, SearchResult
+from index.rows import Hit, Mode, Query
 from index.store import Store
 
 
@@ -26,13 +27,22 @@ class Search:
     with_vectors: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a search found, best first, and how; ``cut`` if the model takes less than the whole question."""
+
+    hits: tuple[Hit, ...]
+    plan: str
+    cut: Truncated | None = None
+
+
 class Retriever:
     """Searches collections."""
 
     def __init__(self, models: Models) -> None:
         self._models = models
 
-    async def retrieve(self, store: Store, search: Search) -> SearchResult:
+    async def retrieve(self, store: Store, search: Search) -> Found:
         """The best ``search.k`` passages, best first.
 
         Raises:
@@ -45,10 +55,11 @@ class Retriever:
         if search.text is not None and not search.text.strip():
             raise InvalidRequest("`query` is empty", param="query")
         mode = self._mode(store, search)
-        vector = search.vector
+        vector, cut = search.vector, None
         if vector is None and mode != "lexical":
-            vector = await self._embed(store, search.text or "")
-        return await store.search(
+            embedded = await self._embed(store, search.text or "")
+            vector, cut = embedded.vectors[0], next(iter(embedded.truncated), None)
+        result = await store.search(
             Query(
                 k=search.k,
                 vector=None if mode == "lexical" else vector,
@@ -60,6 +71,7 @@ class Retriever:
                 with_vectors=search.with_vectors,
             )
         )
+        return Found(result.hits, result.plan, cut)
 
     def _mode(self, store: Store, search: Search) -> Mode:
         """Hybrid falls back to the half that the request and the collection can serve."""
@@ -77,9 +89,7 @@ class Retriever:
             return "lexical"
         return search.mode
 
-    async def _embed(self, store: Store, text: str) -> npt.NDArray[np.float32]:
+    async def _embed(self, store: Store, text: str) -> Embeddings:
         embedder = self._models.embedder_of(store.settings)
         prompt = embedder.card.prompts.get("query", "")
-        embedded = await embedder.embed([text], prompt=prompt, deadline_s=self._models.deadline_s)
-        vector: npt.NDArray[np.float32] = embedded.vectors[0]
-        return vector
+        return await embedder.embed([text], prompt=prompt, deadline_s=self._models.deadline_s)

@@ -119,6 +119,19 @@ async def test_a_batch_may_ask_for_as_much_as_one_search(ask: Ask, docs: str) ->
     assert error["param"] == "searches"
 
 
+@pytest.mark.parametrize("batch", [False, True])
+async def test_a_query_that_the_model_takes_only_in_part_is_reported(
+    ask: Ask, docs: str, *, batch: bool
+) -> None:
+    query = {"query": "port " * 1000}
+    if batch:
+        (answer,) = (await ask("POST", f"{PATH}/batch", {"searches": [query]}))["results"]
+    else:
+        answer = await ask("POST", PATH, query)
+    assert answer["truncated_query"] == {"tokens": 1002, "kept": 256}
+    assert "truncated_query" not in await ask("POST", PATH, {"query": "port"})
+
+
 async def test_a_model_that_hangs_does_not_keep_a_person_waiting_for_ever(
     ask: Ask, docs: str, services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:

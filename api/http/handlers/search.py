@@ -11,6 +11,7 @@ from api.http import wire
 from api.http.routing import Call
 from api.schemas import (
     MOST_RESULTS,
+    CutQuery,
     Include,
     NoQuery,
     SearchAnswer,
@@ -62,11 +63,12 @@ def _refuse_too_many(searches: Sequence[SearchRequest]) -> None:
 
 async def _search(retriever: Retriever, store: Store, request: SearchRequest, wanted: Search) -> SearchAnswer:
     began = time.perf_counter()
-    result = await retriever.retrieve(store, wanted)
+    found = await retriever.retrieve(store, wanted)
     return SearchAnswer(
-        hits=[_describe(hit, request.include) for hit in result.hits],
+        hits=[_describe(hit, request.include) for hit in found.hits],
         took_ms=round((time.perf_counter() - began) * 1000, 3),
-        plan=result.plan,
+        plan=found.plan,
+        truncated_query=UNSET if found.cut is None else CutQuery(found.cut.tokens, found.cut.kept),
     )
 
 
