@@ -18,6 +18,7 @@ from http import HTTPStatus
 import embedd.errors as models
 import index.errors as stores
 from api.schemas import ErrorAnswer, ErrorDetail
+from api.schemas_tei import TeiErrorAnswer
 from api.services.parse import ParseFailed
 
 
@@ -110,7 +111,7 @@ _UNEXPECTED_MESSAGE = "the service failed to answer this request; its log has th
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """An error as the client sees it; ``openai`` routes answer 400 where others say 422."""
+    """An error as the client sees it; a ``flat`` one has TEI's shape and its ``type`` is one of TEI's."""
 
     status: HTTPStatus
     message: str
@@ -118,14 +119,17 @@ class Refusal:
     param: str | None
     code: str
     retry_after_s: float | None
+    flat: bool = False
 
     @property
     def expected(self) -> bool:
         """Whether this error has a row, that is, whether its message is meant for clients."""
         return self.status is not HTTPStatus.INTERNAL_SERVER_ERROR
 
-    def body(self) -> ErrorAnswer:
-        """The envelope that every error travels in."""
+    def body(self) -> ErrorAnswer | TeiErrorAnswer:
+        """What it travels in."""
+        if self.flat:
+            return TeiErrorAnswer(error=self.message, error_type=self.type)
         detail = ErrorDetail(message=self.message, type=self.type, param=self.param, code=self.code)
         return ErrorAnswer(error=detail)
 
@@ -136,7 +140,10 @@ def row_of(kind: type[BaseException]) -> Row | None:
 
 
 def refuse(error: Exception, *, openai: bool = False) -> Refusal:
-    """How ``error`` is answered; an error without a row is a 500 without detail."""
+    """How ``error`` is answered, by ``openai`` routes with 400 where others say 422.
+
+    An error without a row is a 500 without detail.
+    """
     row = row_of(type(error))
     if row is None:
         return Refusal(

@@ -11,8 +11,9 @@ from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler as AiohttpHandler
 
 from api.errors import MalformedRequest, NotFound, PayloadTooLarge, Refusal, refuse
+from api.errors_tei import refuse_as_tei
 from api.http import wire
-from api.http.routing import HEADER_REQUEST_ID, OPENAI_ROUTE, REQUEST_ID
+from api.http.routing import DIALECT, HEADER_REQUEST_ID, REQUEST_ID
 
 log = structlog.get_logger()
 
@@ -46,7 +47,7 @@ async def answer_errors(request: web.Request, handler: AiohttpHandler) -> web.St
             raise
         return _framework_error(error, request)
     except Exception as error:
-        refusal = refuse(error, openai=request.get(OPENAI_ROUTE, False))
+        refusal = _refuse(error, request)
         if not refusal.expected:
             log.exception("request_failed", method=request.method, path=request.path)
         return error_response(refusal, request)
@@ -66,9 +67,15 @@ def error_response(refusal: Refusal, request: web.Request) -> web.Response:
     return response
 
 
+def _refuse(error: Exception, request: web.Request) -> Refusal:
+    """How ``error`` is answered in the dialect of the route; paths that are no route have our own."""
+    dialect = request.get(DIALECT, "own")
+    return refuse_as_tei(error) if dialect == "tei" else refuse(error, openai=dialect == "openai")
+
+
 def _framework_error(error: web.HTTPException, request: web.Request) -> web.Response:
     """What aiohttp itself refuses: no such path, wrong method, a body over its limit, a bad request line."""
-    response = error_response(refuse(_translate(error, request)), request)
+    response = error_response(_refuse(_translate(error, request), request), request)
     response.set_status(error.status)
     if isinstance(error, web.HTTPMethodNotAllowed):
         response.headers[hdrs.ALLOW] = ", ".join(sorted(error.allowed_methods))

@@ -11,6 +11,7 @@ import msgspec
 from api.http.routing import Route
 from api.http.wire import JSON, MSGPACK
 from api.schemas import ErrorAnswer, NoQuery
+from api.schemas_tei import TeiErrorAnswer
 
 _PATH_VALUE = re.compile(r"{(?P<name>\w+)(?::[^}]*)?}")
 _REF = "#/components/schemas/{name}"
@@ -37,11 +38,11 @@ def describe_api(routes: Sequence[Route]) -> dict[str, Any]:
     }
 
 
-def _kinds(routes: Iterable[Route]) -> Iterable[type[msgspec.Struct]]:
-    yield ErrorAnswer
+def _kinds(routes: Iterable[Route]) -> Iterable[type]:
+    yield from (ErrorAnswer, TeiErrorAnswer)
     for route in routes:
         for kind in (route.body, route.answer, route.chunk, route.accepted, route.query):
-            if isinstance(kind, type) and kind is not NoQuery:
+            if kind is not None and not isinstance(kind, str) and kind is not NoQuery:
                 yield kind
 
 
@@ -86,7 +87,8 @@ def _responses(route: Route, reference: dict[type, Any]) -> dict[str, Any]:
     responses = {str(int(route.status)): _response(route, reference)}
     if route.accepted is not None:
         responses["202"] = _described("Accepted as a job", {JSON: {"schema": reference[route.accepted]}})
-    responses["default"] = _described("Refused or failed", {JSON: {"schema": reference[ErrorAnswer]}})
+    error = TeiErrorAnswer if route.dialect == "tei" else ErrorAnswer
+    responses["default"] = _described("Refused or failed", {JSON: {"schema": reference[error]}})
     return responses
 
 

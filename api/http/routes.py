@@ -28,9 +28,14 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/openapi.json", docs.openapi, "application/json"),
     Route("GET", "/docs", docs.page, "text/html"),
     Route("GET", "/v1/info", health.info, s.Info),
-    Route("GET", "/v1/models", models.list_models, s.ModelList, openai=True),
+    Route("GET", "/v1/models", models.list_models, s.ModelList, dialect="openai"),
     Route(
-        "POST", "/v1/embeddings", embeddings.embed, s.EmbeddingsAnswer, body=s.EmbeddingsRequest, openai=True
+        "POST",
+        "/v1/embeddings",
+        embeddings.embed,
+        s.EmbeddingsAnswer,
+        body=s.EmbeddingsRequest,
+        dialect="openai",
     ),
     Route(
         "POST",
@@ -38,7 +43,7 @@ ROUTES: tuple[Route, ...] = (
         chat.complete,
         s.ChatAnswer,
         body=s.ChatRequest,
-        openai=True,
+        dialect="openai",
         chunk=s.ChatChunk,
     ),
     Route("GET", "/v1/collections", collections.list_all, s.CollectionList),

@@ -7,7 +7,7 @@ it may use. It returns a struct, a `Reply` when the status is not 200, or a prep
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 from aiohttp import web
 from msgspec import Struct
@@ -19,8 +19,11 @@ from api.services.container import Services
 BodyT = TypeVar("BodyT")
 QueryT = TypeVar("QueryT")
 
+Dialect = Literal["own", "openai", "tei"]
+"""Whose clients a route serves; they expect errors in that shape and with these statuses."""
+
 REQUEST_ID = web.RequestKey("request_id", str)
-OPENAI_ROUTE = web.RequestKey("openai_route", bool)
+DIALECT = web.RequestKey("dialect", str)
 HEADER_REQUEST_ID = "x-request-id"
 
 
@@ -39,7 +42,7 @@ class Call(Generic[BodyT, QueryT]):
 class Reply:
     """An answer with its status and further headers."""
 
-    answer: Struct
+    answer: object
     status: HTTPStatus = HTTPStatus.OK
     headers: Mapping[str, str] = field(default_factory=dict)
 
@@ -52,18 +55,18 @@ Handler = Callable[[Call[Any, Any]], Awaitable[Handled]]
 class Route:
     """One line of the public contract; router, validation and OpenAPI all come from it.
 
-    ``answer`` is a schema or the media type of what is no struct; ``chunk`` the schema of a stream's events
-    and ``accepted`` that of a 202. ``openai`` routes answer 400 where others say 422.
+    ``answer`` is a schema or the media type of what has none; ``chunk`` the schema of a stream's events and
+    ``accepted`` that of a 202. OpenAI's routes answer 400 where others say 422, TEI's have flat errors.
     """
 
     method: str
     path: str
     handler: Handler
-    answer: type[Struct] | str
+    answer: type | str
     body: type[Struct] | None = None
     query: type[Struct] = NoQuery
     status: HTTPStatus = HTTPStatus.OK
-    openai: bool = False
+    dialect: Dialect = "own"
     multipart: bool = False
     chunk: type[Struct] | None = None
     accepted: type[Struct] | None = None
@@ -83,7 +86,7 @@ def serve_route(route: Route, services: Services) -> Callable[[web.Request], Awa
     """The aiohttp handler of ``route``."""
 
     async def handle(request: web.Request) -> web.StreamResponse:
-        request[OPENAI_ROUTE] = route.openai
+        request[DIALECT] = route.dialect
         call = Call(
             body=await _body(route, request),
             query=wire.read_query(request, route.query),

@@ -63,7 +63,7 @@ def read_query(request: web.Request, kind: type[T]) -> T:
         raise _invalid(error) from error
 
 
-def encode(answer: msgspec.Struct, accept: str) -> tuple[bytes, str]:
+def encode(answer: object, accept: str) -> tuple[bytes, str]:
     """The answer's bytes and their Content-Type: msgpack if asked for, else JSON."""
     if wants_msgpack(accept):
         return msgspec.msgpack.encode(answer, enc_hook=_raw_vector), MSGPACK
