@@ -4,6 +4,8 @@
 
     EmbeddError
     ├── InvalidInput        the texts cannot be embedded as asked
+    │   └── NotFinite       the model's answer to one of them is not a number
+    ├── OutOfMemory         one of them alone does not fit into the device's memory
     ├── UnknownModel        no model of that name is configured
     ├── ModelLoadError      weights missing, checksum wrong, not an embedding model
     ├── ModelUnavailable    no live replica now
@@ -26,6 +28,22 @@ class EmbeddError(Exception):
 
 class InvalidInput(EmbeddError):
     """The caller's texts cannot be embedded as asked; the message names the index of the input."""
+
+
+class NotFinite(InvalidInput):
+    """The model has no finite answer to input ``index`` of the request, not even in full precision."""
+
+    def __init__(self, index: int) -> None:
+        self.index = index
+        super().__init__(f"input {index} has no finite embedding")
+
+
+class OutOfMemory(EmbeddError):
+    """Input ``index`` of the request does not fit into the memory of the model's device, even alone."""
+
+    def __init__(self, index: int) -> None:
+        self.index = index
+        super().__init__(f"input {index} does not fit into the memory of the model's device, even alone")
 
 
 class UnknownModel(EmbeddError):
