@@ -135,10 +135,8 @@ class Embedder:
         self._scheduler.admit(lane, 0)  # a full lane refuses before any work
         encodings = await self._encode(texts, lane, truncate)
         deadline = limit.when()
-        vectors = await self._scheduler.embed(
-            [one.ids for one in encodings], lane, math.inf if deadline is None else deadline
-        )
-        return Embeddings(vectors, tuple(len(one.ids) for one in encodings), _truncated(encodings))
+        outputs = await self._scheduler.run(encodings, lane, math.inf if deadline is None else deadline)
+        return Embeddings(outputs.rows, tuple(len(one.ids) for one in encodings), _truncated(encodings))
 
     async def _encode(self, texts: Sequence[str], lane: Lane, truncate: Truncate) -> list[Encoding]:
         """Encodes a few words here, which costs less than a thread, and more in the lane's own thread, in

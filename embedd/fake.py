@@ -55,6 +55,20 @@ def fake_vectors(encoded: Sequence[npt.NDArray[np.int32]]) -> npt.NDArray[np.flo
     return vectors
 
 
+def fake_token_vectors(ids: npt.NDArray[np.int32]) -> npt.NDArray[np.float32]:
+    """One unit vector (n, 64) per token of a text, specials included; equal tokens have equal vectors."""
+    vectors = _token_vectors(ids)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors.astype(np.float32)
+
+
+def fake_score(ids: npt.NDArray[np.int32], second: int) -> float:
+    """The raw score of a pair, from -4 to 4 as more of the first segment's words are in the second one."""
+    first, other = set(ids[:second].tolist()), set(ids[second:].tolist())
+    words = {word for word in first if word >= _FIRST_WORD}
+    return 8.0 * len(words & other) / max(len(words), 1) - 4.0
+
+
 def _ids(words: Sequence[str]) -> npt.NDArray[np.int32]:
     span = 2**31 - _FIRST_WORD
     checksums = [_FIRST_WORD + zlib.crc32(_utf8(word)) % span for word in words]

@@ -11,11 +11,14 @@ import enum
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from embedd.errors import Overloaded
+from embedd.token_vectors import TokenDtype
+from embedd.tokenizer import Encoding
 
 LOOK_AHEAD = 512
 """Pieces that are looked over for ones of similar length. Sorting them takes 0.1 ms, a batch tens."""
@@ -30,27 +33,36 @@ class Lane(enum.Enum):
 
 @dataclass(eq=False, slots=True)
 class Request:
-    """One call of ``Embedder.embed``: ``vectors`` (n, dim) are filled in, ``done`` is set when all are.
+    """One call of ``Scheduler.run``: ``rows`` (n, dim) are filled in, ``done`` is set when all are.
 
     ``deadline`` is on the loop's clock, infinite where there is none. ``missing`` counts rows to come.
+    ``tokens`` takes the token vectors of each input where a ``token_dtype`` asks for them.
     """
 
     lane: Lane
-    vectors: npt.NDArray[np.float32]
+    rows: npt.NDArray[np.float32]
     done: asyncio.Future[None]
     deadline: float
     missing: int
+    token_dtype: TokenDtype | None = None
+    tokens: dict[int, npt.NDArray[Any]] = field(default_factory=dict)
+    queue_s: float = 0.0
+    forward_s: float = 0.0
 
 
 @dataclass(eq=False, slots=True)
 class Piece:
-    """One text of a request: its token ids (n,) and row; ``retried`` once a worker has died with it."""
+    """One input of a request and its row; ``retried`` once a worker has died with it."""
 
-    ids: npt.NDArray[np.int32]
+    encoding: Encoding
     row: int
     request: Request
     since: float
     retried: bool = False
+
+    @property
+    def length(self) -> int:
+        return len(self.encoding.ids)
 
     @property
     def departed(self) -> bool:
@@ -122,25 +134,27 @@ class Lanes:
         for piece in pieces:
             waiting = self._waiting[piece.request.lane]
             waiting.pieces.append(piece)
-            waiting.tokens += len(piece.ids)
+            waiting.tokens += piece.length
 
     def put_back(self, pieces: Sequence[Piece]) -> None:
         """Returns pieces of a batch that failed to the front of their lanes."""
         for piece in sorted(pieces, key=lambda piece: piece.since, reverse=True):
             waiting = self._waiting[piece.request.lane]
             waiting.pieces.appendleft(piece)
-            waiting.tokens += len(piece.ids)
+            waiting.tokens += piece.length
 
     def next_batch(self, now: float) -> list[Piece]:
         """The pieces to run now, of one lane, and no longer waiting; empty if there are none."""
         for lane in self._lanes_by_turn(now):
-            window = self._take_window(self._waiting[lane])
-            if window:
-                chosen = cut_batch([len(piece.ids) for piece in window], self._max_batch_tokens)
-                self._return(window, leave_out=set(chosen))
+            taken = self._take_window(self._waiting[lane])
+            if taken:
+                window = _alike(taken)
+                chosen = cut_batch([piece.length for piece in window], self._max_batch_tokens)
+                batch = [window[index] for index in chosen]
+                self._return(taken, leave_out=set(batch))
                 if lane is Lane.BULK:
                     self._bulk_served = now
-                return [window[index] for index in chosen]
+                return batch
         return []
 
     def take_all(self) -> list[Piece]:
@@ -160,10 +174,15 @@ class Lanes:
         window: list[Piece] = []
         while waiting.pieces and len(window) < LOOK_AHEAD:
             piece = waiting.pieces.popleft()
-            waiting.tokens -= len(piece.ids)
+            waiting.tokens -= piece.length
             if not piece.departed:
                 window.append(piece)
         return window
 
-    def _return(self, window: Sequence[Piece], leave_out: set[int]) -> None:
-        self.put_back([piece for index, piece in enumerate(window) if index not in leave_out])
+    def _return(self, window: Sequence[Piece], leave_out: set[Piece]) -> None:
+        self.put_back([piece for piece in window if piece not in leave_out])
+
+
+def _alike(window: Sequence[Piece]) -> list[Piece]:
+    """Those that may share a batch with the oldest: a batch has one kind of token vectors, or none."""
+    return [piece for piece in window if piece.request.token_dtype == window[0].request.token_dtype]

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,8 @@ import structlog
 from embedd.child import Child, open_child
 from embedd.errors import ChildError, ModelLoadError, ModelUnavailable, describe_exit
 from embedd.ownership import beside
+from embedd.token_vectors import TokenDtype
+from embedd.tokenizer import Encoding
 
 FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 30.0
@@ -52,6 +54,19 @@ class WorkerCommand:
     in_flight: int
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a worker made of a batch: ``rows`` (n, dim), of which those in ``bad`` are not finite.
+
+    ``tokens``: for each input its token vectors (t, token_dim), if asked for. ``seconds``: the forward.
+    """
+
+    rows: npt.NDArray[np.float32]
+    bad: frozenset[int]
+    tokens: Sequence[npt.NDArray[Any]]
+    seconds: float
+
+
 class Replica:
     """One loaded worker."""
 
@@ -65,18 +80,19 @@ class Replica:
     def pid(self) -> int:
         return self._child.pid
 
-    async def embed(self, ids: Sequence[npt.NDArray[np.int32]]) -> tuple[npt.NDArray[np.float32], list[int]]:
-        """The vectors (n, dim) of n token sequences, and the rows that came out as no numbers.
+    async def run(self, inputs: Sequence[Encoding], token_dtype: TokenDtype | None = None) -> Answer:
+        """The model's answer to n inputs, with the vectors of all their tokens if ``token_dtype`` is given.
 
         Raises:
             ChildError: the worker died, hung, or failed in a way it should not; it is gone in any case.
         """
+        lengths = [len(one.ids) for one in inputs]
         payload = {
-            "ids": np.concatenate(ids),
-            "lengths": np.array([len(one) for one in ids], dtype=np.int32),
-            "seconds": np.full(len(ids), -1, dtype=np.int32),
-            "token_rows": [],
-            "token_dtype": "float32",
+            "ids": np.concatenate([one.ids for one in inputs]),
+            "lengths": np.array(lengths, dtype=np.int32),
+            "seconds": np.array([one.second for one in inputs], dtype=np.int32),
+            "token_rows": list(range(len(inputs))) if token_dtype else [],
+            "token_dtype": token_dtype or "float32",
         }
         try:
             reply = await self._child.call(
@@ -86,7 +102,8 @@ class Replica:
             self.alive = False
             self._child.kill()  # after a CUDA error, for one, only a new process is of use
             raise
-        return reply["rows"], reply["bad"]
+        tokens = np.split(reply["tokens"], np.cumsum(lengths)[:-1]) if token_dtype else []
+        return Answer(reply["rows"], frozenset(reply["bad"]), tokens, reply["seconds"])
 
 
 class Pool:

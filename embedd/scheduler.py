@@ -12,6 +12,8 @@ import asyncio
 import math
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +22,9 @@ import structlog
 from embedd.errors import ChildError, EmbeddError, InvalidInput, ModelUnavailable, WorkerDied
 from embedd.lanes import Lane, Lanes, Piece, Request
 from embedd.ownership import beside
-from embedd.pool import Pool, Replica
+from embedd.pool import Answer, Pool, Replica
+from embedd.token_vectors import TokenDtype
+from embedd.tokenizer import Encoding
 
 RESTART_S = 5.0
 """What a new worker is expected to take; a request with less time left is not put back to wait for it."""
@@ -29,6 +33,20 @@ _FIRST_RATE = 1000.0
 _RATE_MEMORY = 0.8
 
 _log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """``rows`` (n, dim) in the order of the inputs; ``tokens``: their token vectors (t_i, token_dim).
+
+    ``queue_s``: the longest wait of an input for a worker; ``forward_s``: the longest forward of a batch
+    that held one.
+    """
+
+    rows: npt.NDArray[np.float32]
+    tokens: list[npt.NDArray[Any]] | None
+    queue_s: float
+    forward_s: float
 
 
 class Scheduler:
@@ -59,33 +77,40 @@ class Scheduler:
         self._pool.check()
         self._lanes.admit(lane, tokens, self._tokens_per_s)
 
-    async def embed(
-        self, ids: Sequence[npt.NDArray[np.int32]], lane: Lane, deadline: float = math.inf
-    ) -> npt.NDArray[np.float32]:
-        """The vectors (n, dim) of n token sequences; a caller that is cancelled frees their places.
+    async def run(
+        self,
+        inputs: Sequence[Encoding],
+        lane: Lane,
+        deadline: float = math.inf,
+        token_dtype: TokenDtype | None = None,
+    ) -> Outputs:
+        """What the model makes of ``inputs``; a caller that is cancelled frees their places.
 
         Raises:
-            InvalidInput: a sequence has no finite vector.
+            InvalidInput: an input has no finite answer.
             ModelUnavailable: no replica will start; ``WorkerDied`` if one died with the request.
             Overloaded: too much is waiting.
         """
-        self.admit(lane, sum(len(one) for one in ids))
-        vectors = np.empty((len(ids), self._dim), dtype=np.float32)
-        if not ids:
-            return vectors
+        self.admit(lane, sum(len(one.ids) for one in inputs))
         done = asyncio.get_running_loop().create_future()
-        request = Request(lane, vectors, done, deadline, missing=len(ids))
+        rows = np.empty((len(inputs), self._dim), dtype=np.float32)
+        request = Request(lane, rows, done, deadline, len(inputs), token_dtype)
+        if inputs:
+            await self._wait(request, inputs)
+        tokens = [request.tokens[row] for row in range(len(inputs))] if token_dtype else None
+        return Outputs(rows, tokens, request.queue_s, request.forward_s)
+
+    async def _wait(self, request: Request, inputs: Sequence[Encoding]) -> None:
         now = self._clock()
-        self._lanes.add([Piece(one, row, request, now) for row, one in enumerate(ids)])
+        self._lanes.add([Piece(one, row, request, now) for row, one in enumerate(inputs)])
         self._open.add(request)
         self._work.set()
         try:
-            await done
+            await request.done
         finally:
             self._open.discard(request)
-        return vectors
 
-    async def run(self) -> None:
+    async def serve(self) -> None:
         """Serves requests until cancelled. Owned by ``open_scheduler``."""
         try:
             async with asyncio.TaskGroup() as batches:
@@ -117,22 +142,26 @@ class Scheduler:
     async def _run_batch(self, replica: Replica, batch: Sequence[Piece]) -> None:
         started = self._clock()
         try:
-            vectors, bad = await replica.embed([piece.ids for piece in batch])
+            answer = await replica.run([piece.encoding for piece in batch], batch[0].request.token_dtype)
         except ChildError as error:
             self._retry(batch, error)
         else:
             self._measure(batch, started)
-            self._deliver(batch, vectors, frozenset(bad))
+            self._deliver(batch, answer, started)
         finally:
             self._pool.release(replica)
 
-    def _deliver(self, batch: Sequence[Piece], vectors: npt.NDArray[np.float32], bad: frozenset[int]) -> None:
+    def _deliver(self, batch: Sequence[Piece], answer: Answer, started: float) -> None:
         for number, piece in enumerate(batch):
             request = piece.request
-            if number in bad:
+            if number in answer.bad:
                 self._fail([request], InvalidInput(f"input {piece.row} has no finite embedding"))
                 continue
-            request.vectors[piece.row] = vectors[number]
+            request.rows[piece.row] = answer.rows[number]
+            if request.token_dtype:
+                request.tokens[piece.row] = answer.tokens[number]
+            request.queue_s = max(request.queue_s, started - piece.since)
+            request.forward_s = max(request.forward_s, answer.seconds)
             request.missing -= 1
             if request.missing == 0 and not request.done.done():
                 request.done.set_result(None)
@@ -158,7 +187,7 @@ class Scheduler:
     def _measure(self, batch: Sequence[Piece], started: float) -> None:
         """Follows the rate of all replicas together: the tokens since the last batch came back."""
         now = self._clock()
-        tokens = sum(len(piece.ids) for piece in batch)
+        tokens = sum(piece.length for piece in batch)
         rate = tokens / max(now - max(started, self._delivered), 1e-4)
         self._tokens_per_s = _RATE_MEMORY * self._tokens_per_s + (1 - _RATE_MEMORY) * rate
         self._delivered = now
@@ -168,5 +197,5 @@ class Scheduler:
 async def open_scheduler(pool: Pool, lanes: Lanes, dim: int) -> AsyncIterator[Scheduler]:
     """A scheduler over ``pool``; requests that are open when it is left fail with ``ModelUnavailable``."""
     scheduler = Scheduler(pool, lanes, dim)
-    async with beside(scheduler.run()):
+    async with beside(scheduler.serve()):
         yield scheduler

@@ -31,10 +31,14 @@ Truncate = Literal["none", "start", "end"]
 
 @dataclass(frozen=True, slots=True)
 class Encoding:
-    """``ids`` (n,) with the special tokens, after the cut; ``total`` is the length before it."""
+    """``ids`` (n,) with the special tokens, after the cut; ``total`` is the length before it.
+
+    ``second``: where the second segment of a pair begins; -1 for a single text.
+    """
 
     ids: npt.NDArray[np.int32]
     total: int
+    second: int = -1
 
 
 class TextTokenizer(Protocol):

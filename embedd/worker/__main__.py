@@ -35,6 +35,7 @@ def _parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="embedd.worker", description="One replica of an embedding model.")
     parser.add_argument("--fd", type=int, required=True, help="the socket to serve, inherited")
     parser.add_argument("--backend", choices=["sentence-transformers", "fake"], required=True)
+    parser.add_argument("--kind", choices=["embedding", "reranking"], default="embedding")
     parser.add_argument("--folder", type=Path, help="the model's files")
     parser.add_argument("--sha256", help="what the weights must have")
     parser.add_argument("--device", default="auto")
@@ -45,7 +46,7 @@ def _parse_arguments() -> argparse.Namespace:
 
 def _choose_backend(arguments: argparse.Namespace) -> Backend:
     if arguments.backend == "fake":
-        return FakeBackend(Faults(arguments.faults) if arguments.faults else None)
+        return FakeBackend(arguments.kind, Faults(arguments.faults) if arguments.faults else None)
     from embedd.worker.encoder import Encoder  # noqa: PLC0415 - torch is loaded only where it is needed
 
     return Encoder(arguments.folder, arguments.sha256, device=arguments.device, threads=arguments.threads)

@@ -11,26 +11,51 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from embedd.errors import ModelLoadError
-from embedd.fake import FAKE_DIM, fake_vectors
+from embedd.fake import FAKE_DIM, fake_score, fake_token_vectors, fake_vectors
+from embedd.token_vectors import quantise_tokens
 from embedd.worker.backend import Batch, Output
 
 
 class FakeBackend:
-    """``embedd.fake`` behind the interface of a model."""
+    """``embedd.fake`` behind the interface of a model; as a reranker it scores pairs."""
 
-    def __init__(self, faults: "Faults | None" = None) -> None:
+    def __init__(self, kind: str = "embedding", faults: "Faults | None" = None) -> None:
+        self._reranks = kind == "reranking"
         self._faults = faults
 
     def load(self) -> Mapping[str, Any]:
         if self._faults:
             self._faults.before_load()
-        return {"dim": FAKE_DIM, "device": "cpu", "versions": {}}
+        dim = 1 if self._reranks else FAKE_DIM
+        return {
+            "dim": dim,
+            "token_dim": FAKE_DIM,
+            "device": "cpu",
+            "dtype": "float32",
+            "forward": "packed",
+            "versions": {},
+        }
 
     def run(self, batch: Batch) -> Output:
         if self._faults:
             self._faults.before_batch(sum(len(one) for one in batch.ids))
-        return Output(fake_vectors(batch.ids), self._faults.bad_rows(len(batch.ids)) if self._faults else [])
+        bad = self._faults.bad_rows(len(batch.ids)) if self._faults else []
+        return Output(self._rows(batch), bad, [_tokens(batch, row) for row in batch.token_rows])
+
+    def _rows(self, batch: Batch) -> npt.NDArray[np.float32]:
+        if not self._reranks:
+            return fake_vectors(batch.ids)
+        scores = [fake_score(*pair) for pair in zip(batch.ids, batch.seconds, strict=True)]
+        return np.array(scores, dtype=np.float32)[:, None]
+
+
+def _tokens(batch: Batch, row: int) -> npt.NDArray[Any]:
+    vectors = fake_token_vectors(batch.ids[row])
+    return quantise_tokens(vectors) if batch.token_dtype == "int8" else vectors  # noqa: S105 - no password
 
 
 class Faults:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from embedd.errors import Overloaded
 from embedd.lanes import LOOK_AHEAD, Lane, Lanes, Piece, Request, cut_batch
+from embedd.tokenizer import Encoding
 
 lengths_of_pieces = st.lists(st.integers(1, 300), min_size=1, max_size=40)
 
@@ -141,11 +142,13 @@ def test_taking_all_empties_both_lanes(lanes: Lanes, loop: asyncio.AbstractEvent
 def pieces(
     loop: asyncio.AbstractEventLoop, lane: Lane, lengths: list[int], since: float = 0.0
 ) -> list[Piece]:
-    vectors = np.empty((len(lengths), 4), dtype=np.float32)
-    request = Request(lane, vectors, loop.create_future(), math.inf, missing=len(lengths))
-    return [
-        Piece(np.zeros(length, dtype=np.int32), row, request, since) for row, length in enumerate(lengths)
-    ]
+    rows = np.empty((len(lengths), 4), dtype=np.float32)
+    request = Request(lane, rows, loop.create_future(), math.inf, missing=len(lengths))
+    return [Piece(encoding_of(length), row, request, since) for row, length in enumerate(lengths)]
+
+
+def encoding_of(length: int) -> Encoding:
+    return Encoding(np.zeros(length, dtype=np.int32), length)
 
 
 def lanes_of(batch: list[Piece]) -> list[Lane]:
