@@ -31,7 +31,6 @@ from api.services.readiness import Readiness
 from api.services.retrieve import Retriever
 from api.settings import Settings
 from api.telemetry import configure_logging
-from embedd.errors import ModelLoadError
 from index.catalog import open_catalog
 from index.errors import StoreError
 
@@ -47,7 +46,7 @@ def run(settings: Settings) -> int:
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_serve(settings))
-    except (StoreError, ModelLoadError, OSError) as error:
+    except (StoreError, OSError) as error:
         log.error("service_not_started", reason=str(error))  # noqa: TRY400 - the reason is enough
         return 1
     return 0
@@ -59,7 +58,6 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
 
     Raises:
         StoreError: the data folder is in use, too new, or cannot be read.
-        ModelLoadError: a configured model cannot be found.
     """
     async with (
         open_models(settings) as models,

@@ -71,15 +71,28 @@ class Readiness(Answer):
     reasons: list[str]
 
 
-class EmbeddingModelInfo(Answer):
+class Startup(Answer):
+    started: bool
+    reasons: list[str]
+
+
+ModelKind = Literal["embedding", "reranking", "generator"]
+ModelState = Literal["loading", "ready", "stalled", "failed"]
+
+
+class ModelInfo(Answer):
+    """A model that could not be opened has a ``reason`` and nothing that its files would tell."""
+
     name: str
-    source: str
-    status: str
+    kind: ModelKind
+    status: ModelState
     reason: str | None
-    dim: int
-    max_tokens: int
-    revision: str
-    sha256: str
+    source: str | UnsetType = UNSET
+    dim: int | UnsetType = UNSET
+    max_tokens: int | UnsetType = UNSET
+    prompts: list[str] | UnsetType = UNSET
+    revision: str | UnsetType = UNSET
+    sha256: str | UnsetType = UNSET
 
 
 class Info(Answer):
@@ -87,7 +100,7 @@ class Info(Answer):
     version: str
     default_model: str | None
     generator: str
-    models: list[EmbeddingModelInfo]
+    models: list[ModelInfo]
     collections: int
     limits: dict[str, int]
 
@@ -96,7 +109,8 @@ class ModelCardAnswer(Answer):
     id: str
     created: int
     owned_by: str
-    kind: Literal["embedding", "generator"]
+    kind: ModelKind
+    status: ModelState
     object: Literal["model"] = "model"
 
 

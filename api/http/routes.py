@@ -24,6 +24,7 @@ _POINTS = f"{_ONE}/points"
 ROUTES: tuple[Route, ...] = (
     Route("GET", "/", docs.to_docs, "text/html", status=HTTPStatus.FOUND),
     Route("GET", "/healthz", health.live, s.Health),
+    Route("GET", "/startupz", health.startup, s.Startup),
     Route("GET", "/readyz", health.ready, s.Readiness),
     Route("GET", "/openapi.json", docs.openapi, "application/json"),
     Route("GET", "/docs", docs.page, "text/html"),

@@ -1,13 +1,14 @@
 """The models that this service was started with, by the names that clients use."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from api.errors import ModelChanged
+from api.services.registry import ModelState, Registry, open_registry
 from api.settings import Settings
 from embedd.embedder import Embedder, EmbedderLimits, open_embedder
 from embedd.errors import UnknownModel
@@ -21,26 +22,28 @@ NO_MODEL = "none"
 
 @dataclass(frozen=True, slots=True)
 class Models:
-    """Embedding models by name and the generator's name; ``default`` is None in a service without a model.
+    """Embedding models by name and the generator's name.
 
     ``deadline_s`` is what a model may take for one request of a person who waits.
     """
 
-    default: str | None
-    embedders: Mapping[str, Embedder]
+    embedders: Registry[Embedder]
     generator_name: str
     deadline_s: float | None = None
+
+    @property
+    def default(self) -> str | None:
+        """The embedding model of requests that name none; None in a service without a model."""
+        return self.embedders.default
 
     def embedder(self, name: str | None = None) -> Embedder:
         """The embedding model called ``name``, or the default one.
 
         Raises:
             UnknownModel: no such model is configured.
+            ModelLoadError: it is, and could not be opened.
         """
-        wanted = name or self.default
-        if wanted is None or wanted not in self.embedders:
-            raise UnknownModel(wanted or "(default)", sorted(self.embedders))
-        return self.embedders[wanted]
+        return self.embedders.get(name)
 
     def embedder_of(self, collection: CollectionSettings) -> Embedder:
         """The model that ``collection`` was made with; the same weights, not just the same name.
@@ -71,15 +74,13 @@ class Models:
             return ExtractiveGenerator(_no_similarity)
         return ExtractiveGenerator(embed_with(self.embedder(), self.deadline_s))
 
+    def states(self) -> Iterator[ModelState]:
+        """Every configured model, as it is now."""
+        yield from self.embedders.states()
+
     def unready(self) -> list[str]:
         """Why the default embedding model cannot answer now; empty when it can, or when there is none."""
-        if self.default is None:
-            return []
-        status = self.embedder().status
-        if status.state == "ready":
-            return []
-        reason = f": {status.reason}" if status.reason else ""
-        return [f"embedding model {self.default!r} is {status.state}{reason}"]
+        return self.embedders.unready()
 
 
 def embed_with(embedder: Embedder, deadline_s: float | None) -> EmbedTexts:
@@ -93,19 +94,16 @@ def embed_with(embedder: Embedder, deadline_s: float | None) -> EmbedTexts:
 
 @asynccontextmanager
 async def open_models(settings: Settings) -> AsyncIterator[Models]:
-    """Start every configured model; their workers load in the background.
-
-    Raises:
-        ModelLoadError: a model cannot be found at all.
-    """
+    """Start every configured model; their workers load in the background."""
     names = [name for name in dict.fromkeys((settings.model, *settings.models)) if name != NO_MODEL]
-    async with AsyncExitStack() as stack:
-        embedders = {}
-        for name in names:
-            spec = parse_spec(name, device=settings.device, replicas=settings.replicas)
-            embedders[name] = await stack.enter_async_context(open_embedder(spec, _limits(settings)))
-        default = None if settings.model == NO_MODEL else settings.model
-        yield Models(default, embedders, settings.generator, settings.request_timeout_s)
+    default = None if settings.model == NO_MODEL else settings.model
+
+    def open_one(name: str) -> AbstractAsyncContextManager[Embedder]:
+        spec = parse_spec(name, device=settings.device, replicas=settings.replicas)
+        return open_embedder(spec, _limits(settings))
+
+    async with open_registry("embedding", names, default, open_one) as embedders:
+        yield Models(embedders, settings.generator, settings.request_timeout_s)
 
 
 def _limits(settings: Settings) -> EmbedderLimits:

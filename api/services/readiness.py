@@ -1,20 +1,33 @@
-"""Whether this service should be sent requests, and if not, why."""
+"""Whether this service has started, and whether it should be sent requests, and if not, why."""
 
 from api.services.models import Models
 
 
 class Readiness:
-    """True while the default embedding model can answer and nobody has asked the service to stop."""
+    """Ready while the default embedding model can answer and nobody has asked the service to stop.
+
+    A reranking model or a further embedding model changes nothing here: the requests that name it are
+    answered with the reason, and the others are served.
+    """
 
     def __init__(self, models: Models) -> None:
         self._models = models
         self._closing = False
+        self._started = False
 
     def close(self) -> None:
         """The service was asked to stop."""
         self._closing = True
 
     def reasons(self) -> list[str]:
-        """Why not; empty when ready."""
-        closing = ["the service is shutting down"] if self._closing else []
-        return closing + self._models.unready()
+        """Why it is not ready; empty when it is."""
+        return (["the service is shutting down"] if self._closing else []) + self._unready()
+
+    def has_started(self) -> bool:
+        """Whether the default model has been seen ready by now; never false again."""
+        return self._started or not self._unready()
+
+    def _unready(self) -> list[str]:
+        unready = self._models.unready()
+        self._started = self._started or not unready
+        return unready

@@ -1,16 +1,24 @@
-"""Is it alive, is it ready, what is it."""
+"""Is it alive, has it started, is it ready, what is it."""
 
 import importlib.metadata
 from http import HTTPStatus
 
 from api.http.routing import Call, Reply
-from api.schemas import EmbeddingModelInfo, Health, Info, NoQuery, Readiness
-from embedd.embedder import Embedder
+from api.schemas import Health, Info, ModelInfo, NoQuery, Readiness, Startup
+from api.services.registry import ModelState
 
 
 async def live(call: Call[None, NoQuery]) -> Health:  # noqa: ARG001 - that it answers is the answer
     """Alive: the process answers."""
     return Health()
+
+
+async def startup(call: Call[None, NoQuery]) -> Reply:
+    """Started: the default model has been ready once; until then 503 and the reasons."""
+    readiness = call.services.readiness
+    if readiness.has_started():
+        return Reply(Startup(started=True, reasons=[]))
+    return Reply(Startup(started=False, reasons=readiness.reasons()), HTTPStatus.SERVICE_UNAVAILABLE)
 
 
 async def ready(call: Call[None, NoQuery]) -> Reply:
@@ -29,7 +37,7 @@ async def info(call: Call[None, NoQuery]) -> Info:
         version=importlib.metadata.version("embedd"),
         default_model=services.models.default,
         generator=services.models.generator_name,
-        models=[describe_model(name, embedder) for name, embedder in services.models.embedders.items()],
+        models=[_describe(state) for state in services.models.states()],
         collections=len(services.catalog.names()),
         limits={
             "max_json_bytes": settings.max_json_bytes,
@@ -41,14 +49,14 @@ async def info(call: Call[None, NoQuery]) -> Info:
     )
 
 
-def describe_model(name: str, embedder: Embedder) -> EmbeddingModelInfo:
-    return EmbeddingModelInfo(
-        name=name,
-        source=embedder.card.source,
-        status=embedder.status.state,
-        reason=embedder.status.reason,
-        dim=embedder.card.dim,
-        max_tokens=embedder.card.max_tokens,
-        revision=embedder.card.revision,
-        sha256=embedder.card.sha256,
-    )
+def _describe(state: ModelState) -> ModelInfo:
+    status = state.status
+    info = ModelInfo(state.name, state.kind, status.state, status.reason or None)
+    if state.card is not None:
+        info.source = state.card.source
+        info.dim = state.card.dim
+        info.max_tokens = state.card.max_tokens
+        info.prompts = sorted(state.card.prompts)
+        info.revision = state.card.revision
+        info.sha256 = state.card.sha256
+    return info

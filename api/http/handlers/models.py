@@ -1,7 +1,7 @@
-"""GET /v1/models: embedding models, the generator, and the generator over each collection."""
+"""GET /v1/models: every model that requests may name, and the generator over each collection."""
 
 from api.http.routing import Call
-from api.schemas import ModelCardAnswer, ModelList, NoQuery
+from api.schemas import ModelCardAnswer, ModelKind, ModelList, ModelState, NoQuery
 
 _CREATED = 0  # models are configured, not created: the field is there because OpenAI's clients read it
 
@@ -13,10 +13,10 @@ async def list_models(call: Call[None, NoQuery]) -> ModelList:
         f"{models.generator_name}@{name}" for name in call.services.catalog.names()
     ]
     return ModelList(
-        data=[_card(name, "embedding") for name in models.embedders]
-        + [_card(name, "generator") for name in generators]
+        data=[_card(model.name, model.kind, model.status.state) for model in models.states()]
+        + [_card(name, "generator", "ready") for name in generators]
     )
 
 
-def _card(name: str, kind: str) -> ModelCardAnswer:
-    return ModelCardAnswer(id=name, created=_CREATED, owned_by="embedd", kind=kind)  # type: ignore[arg-type]
+def _card(name: str, kind: ModelKind, status: ModelState) -> ModelCardAnswer:
+    return ModelCardAnswer(id=name, created=_CREATED, owned_by="embedd", kind=kind, status=status)

