@@ -6,6 +6,7 @@ the class hierarchy, and a test holds every domain error to a row.
     RequestError
     ├── MalformedRequest     the request cannot be read: broken JSON, a bad parameter               400
     ├── InvalidRequest       it can be read, and its values make no sense                           422
+    │   └── WrongShape       a field is missing, unknown or of the wrong type                     422
     ├── NotFound             no such route, document, point or job                                  404
     ├── PayloadTooLarge      a body, a file or a list over its limit                                413
     ├── UnsupportedMedia     a Content-Type that this route does not take                           415
@@ -37,6 +38,10 @@ class MalformedRequest(RequestError):
 
 class InvalidRequest(RequestError):
     """The request can be read, its values cannot be used."""
+
+
+class WrongShape(InvalidRequest):
+    """A field is missing, unknown, of the wrong type or out of range: the schema says no."""
 
 
 class NotFound(RequestError):

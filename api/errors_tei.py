@@ -1,20 +1,16 @@
 """What a client of text-embeddings-inference is told when something goes wrong.
 
-TEI ties a status to each of its kinds of error (router/src/http/server.rs): a text that cannot be taken and
-a batch that is too large are both ``Validation`` and 413. A body that cannot be read keeps the status of
-every other route, which is also that of TEI's own framework.
+TEI ties a status to each of its kinds of error (router/src/http/server.rs): a value that the model cannot
+take and a batch that is too large are both ``Validation`` and 413. A body that cannot be read, or not as this
+route's, keeps the status of every other route, which is also that of TEI's own framework.
 """
 
 from dataclasses import replace
 from http import HTTPStatus
 
 import embedd.errors as models
-from api.errors import InvalidRequest, PayloadTooLarge, Refusal, refuse
+from api.errors import InvalidRequest, PayloadTooLarge, Refusal, WrongShape, refuse
 from api.schemas_tei import ErrorType
-
-
-class NotValid(InvalidRequest):
-    """The body has the right shape and asks for what the model cannot do."""
 
 
 class NothingGiven(InvalidRequest):
@@ -26,11 +22,14 @@ class NotThisModel(InvalidRequest):
 
 
 KINDS: dict[type[Exception], tuple[HTTPStatus, ErrorType]] = {
-    NotValid: (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "Validation"),
+    WrongShape: (HTTPStatus.UNPROCESSABLE_ENTITY, "Validation"),
+    InvalidRequest: (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "Validation"),
     NothingGiven: (HTTPStatus.BAD_REQUEST, "Empty"),
     NotThisModel: (HTTPStatus.FAILED_DEPENDENCY, "Backend"),
     PayloadTooLarge: (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "Validation"),
     models.InvalidInput: (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "Validation"),
+    models.NotFinite: (HTTPStatus.FAILED_DEPENDENCY, "Backend"),
+    models.OutOfMemory: (HTTPStatus.FAILED_DEPENDENCY, "Backend"),
     models.UnknownModel: (HTTPStatus.FAILED_DEPENDENCY, "Backend"),
     models.WorkerDied: (HTTPStatus.FAILED_DEPENDENCY, "Backend"),
     models.ChildError: (HTTPStatus.FAILED_DEPENDENCY, "Backend"),

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from aiohttp import web
 
-from api.errors import InvalidRequest, MalformedRequest, UnsupportedMedia
+from api.errors import InvalidRequest, MalformedRequest, UnsupportedMedia, WrongShape
 
 T = TypeVar("T")
 
@@ -34,7 +34,7 @@ async def read_body(request: web.Request, kind: type[T]) -> T:
     Raises:
         UnsupportedMedia: neither JSON nor msgpack.
         MalformedRequest: the bytes cannot be decoded.
-        InvalidRequest: they can, and a field is missing, unknown, of the wrong type or out of range.
+        WrongShape: they can, and a field is missing, unknown, of the wrong type or out of range.
     """
     body = await request.read()
     if request.content_type == MSGPACK:
@@ -50,7 +50,7 @@ def read_query(request: web.Request, kind: type[T]) -> T:
     """The address line's parameters as a checked ``kind``; ``?wait`` alone means true.
 
     Raises:
-        InvalidRequest: an unknown parameter or a value of the wrong type.
+        WrongShape: an unknown parameter or a value of the wrong type.
     """
     hints = get_type_hints(kind)
     values = {
@@ -133,12 +133,12 @@ def _decode(decode: Callable[..., T], body: bytes, kind: type[T], name: str) -> 
         raise MalformedRequest(f"the body is not valid {name}: {error}", code="malformed_body") from error
 
 
-def _invalid(error: msgspec.ValidationError) -> InvalidRequest:
+def _invalid(error: msgspec.ValidationError) -> WrongShape:
     message = str(error)
     path = _PATH.search(message)
     unknown = _UNKNOWN.search(message)
     parts = [part for part in (path and path["path"], unknown and unknown["field"]) if part]
-    return InvalidRequest(message.replace("`$.", "`"), param=".".join(parts) or None)
+    return WrongShape(message.replace("`$.", "`"), param=".".join(parts) or None)
 
 
 def _vector_list(value: object) -> Any:

@@ -5,8 +5,8 @@ import inspect
 import pytest
 
 import embedd.errors as models
-from api.errors import InvalidRequest, MalformedRequest, PayloadTooLarge
-from api.errors_tei import KINDS, NothingGiven, NotThisModel, NotValid, refuse_as_tei
+from api.errors import InvalidRequest, MalformedRequest, PayloadTooLarge, WrongShape
+from api.errors_tei import KINDS, NothingGiven, NotThisModel, refuse_as_tei
 
 RAISED = [
     kind
@@ -24,12 +24,13 @@ def test_every_error_of_a_model_has_one_of_teis_kinds(kind: type[Exception]) -> 
     ("error", "status", "kind"),
     [
         (MalformedRequest("no JSON"), 400, "Validation"),
-        (InvalidRequest("a wrong type"), 422, "Validation"),
-        (NotValid("too many dimensions"), 413, "Validation"),
+        (WrongShape("a wrong type"), 422, "Validation"),
+        (InvalidRequest("too many dimensions"), 413, "Validation"),
         (NothingGiven("no inputs"), 400, "Empty"),
         (PayloadTooLarge("too many inputs"), 413, "Validation"),
         (NotThisModel("no embedding model"), 424, "Backend"),
         (models.InvalidInput("input 3 is empty"), 413, "Validation"),
+        (models.NotFinite(3), 424, "Backend"),
         (models.WorkerDied("gone", 1.0), 424, "Backend"),
         (models.ModelUnavailable("loading", 1.0), 503, "Unhealthy"),
         (models.Overloaded("full", 1.0), 429, "Overloaded"),
