@@ -17,7 +17,15 @@ import click
 import httpx
 import msgspec
 
-from api.schemas import ChatChunk, DocumentOutcome, DocumentOutcomes, ErrorAnswer, Readiness, SearchAnswer
+from api.schemas import (
+    ChatChunk,
+    DocumentOutcome,
+    DocumentOutcomes,
+    ErrorAnswer,
+    Info,
+    Readiness,
+    SearchAnswer,
+)
 
 T = TypeVar("T")
 
@@ -77,6 +85,10 @@ class Client:
         if response.status_code != HTTPStatus.SERVICE_UNAVAILABLE:
             _raise_for_status(response)
         return self._decode(response.content, Readiness)
+
+    def info(self) -> Info:
+        """Version, models and limits."""
+        return self._decode(self._send("GET", "/v1/info"), Info)
 
     def ensure_collection(self, name: str) -> None:
         """Create ``name`` with the default settings unless it is there, whatever its settings are."""

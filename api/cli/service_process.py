@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 import click
 
 from api.cli.client import Client, ConnectionLostError
+from api.schemas import Info
 
 _POLL_S = 0.1
 _READY_WITHIN_S = 600.0  # a model that is named by a hub's id is downloaded first
@@ -36,7 +37,7 @@ class ServiceProcess:
         """Return when everything is up; ``told`` hears what is waited for.
 
         Raises:
-            click.ClickException: the child ended, or is not ready in time.
+            click.ClickException: the child ended, its model will not load, or it is not ready in time.
         """
         reasons = "the service starts"
         for _ in range(int(_READY_WITHIN_S / _POLL_S)):
@@ -53,6 +54,7 @@ class ServiceProcess:
             if readiness.ready:
                 return
             reasons = "; ".join(readiness.reasons) or reasons
+            _refuse_failed(client.info())
         raise click.ClickException(f"not ready after {_READY_WITHIN_S:.0f} s, still waiting: {reasons}")
 
     def end(self, grace_s: float) -> int:
@@ -68,6 +70,13 @@ class ServiceProcess:
             code = self.wait()
         assert code is not None
         return code
+
+
+def _refuse_failed(info: Info) -> None:
+    """Waiting would not help."""
+    for model in info.models:
+        if model.name == info.default_model and model.status == "failed":
+            raise click.ClickException(f"the model {model.name!r} cannot be used: {model.reason}")
 
 
 def listening_port(host: str, port: int) -> int:

@@ -173,3 +173,17 @@ def test_any_free_port_is_found() -> None:
 )
 def test_a_client_reaches_a_service_that_listens_everywhere(host: str, url: str) -> None:
     assert url_of(host, 8080) == url
+
+
+def test_nobody_waits_for_a_model_that_cannot_be_loaded(tmp_path: Path) -> None:
+    port = listening_port("127.0.0.1", 0)
+    flags = ["--model", "no-such-model", "--port", str(port), "--data", str(tmp_path), "--log-level", "error"]
+    service = ServiceProcess(flags)
+    try:
+        with (
+            Client(url_of("127.0.0.1", port)) as client,
+            pytest.raises(click.ClickException, match="cannot be used: no model 'no-such-model'"),
+        ):
+            service.wait_until_ready(client, lambda _: None)
+    finally:
+        service.end(GRACE_S)

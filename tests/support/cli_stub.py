@@ -45,6 +45,7 @@ class Stub:
     def application(self) -> web.Application:
         app = web.Application(middlewares=[self._record])
         app.router.add_get("/readyz", self._readyz)
+        app.router.add_get("/v1/info", self._info)
         app.router.add_get("/v1/collections/{name}", self._get_collection)
         app.router.add_put("/v1/collections/{name}", self._put_collection)
         app.router.add_post("/v1/collections/{name}/documents", self._post_documents)
@@ -61,6 +62,10 @@ class Stub:
     async def _readyz(self, _: web.Request) -> web.Response:
         status = 503 if self.not_ready else 200
         return web.json_response({"ready": not self.not_ready, "reasons": self.not_ready}, status=status)
+
+    async def _info(self, _: web.Request) -> web.Response:
+        info = {"name": "embedd", "version": "1", "default_model": None, "generator": "extractive"}
+        return web.json_response({**info, "models": [], "collections": 0, "limits": {}})
 
     async def _get_collection(self, request: web.Request) -> web.Response:
         name = request.match_info["name"]
