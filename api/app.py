@@ -15,8 +15,10 @@ from contextlib import asynccontextmanager
 import structlog
 import uvloop
 from aiohttp import web
+from prometheus_client import CollectorRegistry, ProcessCollector, disable_created_metrics
 
 from api.http.draining import Drain
+from api.http.measuring import RequestMetrics
 from api.http.middleware import answer_errors, identify, stamp
 from api.http.routes import ROUTES
 from api.http.routing import serve_route
@@ -43,6 +45,7 @@ _CANCEL_TIMEOUT_S = 1.0
 def run(settings: Settings) -> int:
     """Serve until SIGTERM or SIGINT; answers the exit status, 1 if the service could not start."""
     configure_logging(settings.log_level, settings.log_format)
+    disable_created_metrics()  # type: ignore[no-untyped-call] # twice the series, to say when it started
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_serve(settings))
@@ -59,6 +62,8 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
     Raises:
         StoreError: the data folder is in use, too new, or cannot be read.
     """
+    metrics = CollectorRegistry()
+    ProcessCollector(registry=metrics)
     async with (
         open_models(settings) as models,
         open_catalog(settings.data) as catalog,
@@ -79,6 +84,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
                 answerer=Answerer(models, retriever),
                 jobs=jobs,
                 readiness=Readiness(models),
+                metrics=metrics,
             )
 
 
@@ -95,7 +101,8 @@ def _parser_limits(settings: Settings) -> ParserLimits:
 def build_app(services: Services) -> web.Application:
     """The HTTP application over ``services``."""
     app = web.Application(
-        middlewares=[identify, answer_errors], client_max_size=services.settings.max_json_bytes
+        middlewares=[RequestMetrics(services.metrics).measure, identify, answer_errors],
+        client_max_size=services.settings.max_json_bytes,
     )
     app.on_response_prepare.append(stamp)
     for route in ROUTES:

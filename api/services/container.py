@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from prometheus_client import CollectorRegistry
+
 from api.services.answer import Answerer
 from api.services.ingest import Ingestor
 from api.services.jobs import JobRunner
@@ -14,7 +16,7 @@ from index.catalog import Catalog
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """One running service."""
+    """One running service; ``metrics`` holds all that it counts."""
 
     settings: Settings
     models: Models
@@ -24,3 +26,4 @@ class Services:
     answerer: Answerer
     jobs: JobRunner
     readiness: Readiness
+    metrics: CollectorRegistry

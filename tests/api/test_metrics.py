@@ -1,0 +1,54 @@
+"""GET /metrics: what Prometheus reads."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from aiohttp.test_utils import TestClient
+from prometheus_client.parser import text_string_to_metric_families
+
+Ask = Callable[..., Awaitable[Any]]
+Series = dict[tuple[str, frozenset[tuple[str, str]]], float]
+
+
+async def scrape(client: TestClient[Any, Any]) -> Series:
+    response = await client.get("/metrics")
+    assert response.status == 200
+    assert response.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
+    return {
+        (sample.name, frozenset(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(await response.text())
+        for sample in family.samples
+    }
+
+
+def value(series: Series, name: str, **labels: str) -> float:
+    return series.get((name, frozenset(labels.items())), 0.0)
+
+
+async def test_requests_are_counted_by_route_and_status(client: TestClient[Any, Any], ask: Ask) -> None:
+    await ask("POST", "/v1/embeddings", {"input": "tide"})
+    await ask("POST", "/v1/embeddings", {"input": []}, status=400)
+    series = await scrape(client)
+    route = {"method": "POST", "route": "/v1/embeddings"}
+    assert value(series, "embedd_http_requests_total", status="200", **route) == 1
+    assert value(series, "embedd_http_requests_total", status="400", **route) == 1
+    assert value(series, "embedd_http_request_seconds_count", **route) == 2
+    assert value(series, "embedd_http_request_seconds_sum", **route) > 0
+
+
+async def test_what_clients_make_up_is_no_label(client: TestClient[Any, Any], ask: Ask) -> None:
+    await ask("GET", "/v1/collections/made-up", status=404)
+    await ask("GET", "/made/up", status=404)
+    await ask("DELETE", "/v1/embeddings", status=405)
+    await ask("GET", "/v1/embeddings/made-up", status=404)
+    series = await scrape(client)
+    labels = {label for _, labels in series for label in labels}
+    assert not [text for _, text in labels if "made" in text]
+    assert value(series, "embedd_http_requests_total", method="", route="none", status="404") == 2
+    assert value(series, "embedd_http_requests_total", method="", route="none", status="405") == 1
+    one = {"method": "GET", "route": "/v1/collections/{name}"}
+    assert value(series, "embedd_http_requests_total", status="404", **one) == 1
+
+
+async def test_the_memory_of_the_process_is_told(client: TestClient[Any, Any]) -> None:
+    assert value(await scrape(client), "process_resident_memory_bytes") > 2**20
