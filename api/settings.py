@@ -53,8 +53,9 @@ def _lower(value: object) -> object:
 
 
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_comma_separated)]
-Folder = Annotated[Path, AfterValidator(Path.expanduser)]
+LocalPath = Annotated[Path, AfterValidator(Path.expanduser)]
 Size = Annotated[int, BeforeValidator(_size_in_bytes), Field(gt=0)]
+SizeOrNone = Annotated[int, BeforeValidator(_size_in_bytes), Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
@@ -70,18 +71,27 @@ class Settings(BaseSettings):
 
     host: str = Field("127.0.0.1", min_length=1, description="address to listen on")
     port: int = Field(8080, ge=0, le=65535, description="port to listen on; 0 takes any free one")
-    data: Folder = Field(Path("embedd-data"), description="folder that holds everything the service keeps")
+    data: LocalPath = Field(Path("embedd-data"), description="folder that holds everything the service keeps")
 
     model: str = Field(
         "all-MiniLM-L6-v2", min_length=1, description="default embedding model; 'fake', 'none'"
     )
     models: Names = Field((), description="further embedding models that collections may name")
+    reranker: str = Field(
+        "none", min_length=1, description="reranking model: a folder, a hub id, 'fake-reranker', 'none'"
+    )
     device: str = Field("auto", min_length=1, description="where models run: auto, cpu, cuda, cuda:1, mps")
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        "auto", description="numbers that models compute in; auto takes what is fast here and exact enough"
+    )
+    compile: bool = Field(False, description="let torch compile models: slower starts, faster batches")
     replicas: Count = Field(1, description="worker processes per embedding model")
     generator: Literal["extractive", "fake"] = Field("extractive", description="who writes chat answers")
 
     max_batch_tokens: Count = Field(1024, description="padded tokens that one model batch may hold")
     max_waiting_tokens: Count = Field(262_144, description="tokens that may wait for a model; more is a 429")
+    cache_bytes: SizeOrNone = Field(64 * 2**20, description="vectors of each model kept in memory; 0: none")
+    cache_file: LocalPath | None = Field(None, description="SQLite file that keeps them over restarts")
     batch_timeout_s: Seconds = Field(
         60.0, description="a batch that takes longer has hung; its worker is replaced"
     )

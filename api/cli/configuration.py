@@ -43,10 +43,16 @@ def flag_of(name: str) -> str:
 def _metavar(field: FieldInfo) -> str:
     if get_origin(field.annotation) is Literal:
         return "|".join(get_args(field.annotation))
+    if isinstance(field.default, bool):
+        return "true|false"
     return "NUMBER" if isinstance(field.default, int | float) else "TEXT"
 
 
 def _help(name: str, field: FieldInfo) -> str:
-    default = ", ".join(field.default) if isinstance(field.default, tuple) else field.default
-    shown = "" if default in (None, "") else f"  [default: {default}]"
+    shown = "" if field.default in (None, ()) else f"  [default: {_written(field.default)}]"
     return f"{field.description}.  [env: EMBEDD_{name.upper()}]{shown}"
+
+
+def _written(default: object) -> str:
+    """As one would give it."""
+    return str(default).lower() if isinstance(default, bool) else str(default)

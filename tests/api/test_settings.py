@@ -95,6 +95,23 @@ def test_sizes_may_have_units(written: str, size: int) -> None:
     assert load_settings({"max_file_bytes": written}).max_file_bytes == size
 
 
+def test_a_cache_may_have_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load_settings({"cache_bytes": "0"}).cache_bytes == 0
+    with pytest.raises(SettingsError, match="--cache-bytes"):
+        load_settings({"cache_bytes": "-1"})
+
+
+@pytest.mark.parametrize(("written", "meant"), [("true", True), ("0", False)])
+def test_a_switch_is_true_or_false(written: str, *, meant: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EMBEDD_COMPILE", written)
+    assert load_settings({}).compile is meant
+
+
+def test_the_dtype_must_be_known() -> None:
+    with pytest.raises(SettingsError, match=r"flag --dtype: .*'bfloat16'"):
+        load_settings({"dtype": "bf16"})
+
+
 def test_the_data_folder_may_lie_at_home(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/someone")
     assert load_settings({"data": "~/docs"}).data == Path("/home/someone/docs")
