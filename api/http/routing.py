@@ -4,6 +4,7 @@ A handler is a coroutine of one argument, the `Call`: typed body, typed query, p
 it may use. It returns a struct, a `Reply` when the status is not 200, or a prepared stream.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -40,11 +41,12 @@ class Call(Generic[BodyT, QueryT]):
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An answer with its status and further headers."""
+    """An answer with its status and further headers; a ``large`` one is encoded in a thread."""
 
     answer: object
     status: HTTPStatus = HTTPStatus.OK
     headers: Mapping[str, str] = field(default_factory=dict)
+    large: bool = False
 
 
 Handled = Struct | Reply | web.StreamResponse
@@ -94,7 +96,7 @@ def serve_route(route: Route, services: Services) -> Callable[[web.Request], Awa
             services=services,
             request=request,
         )
-        return _response(await route.handler(call), route, request.headers.get("Accept", ""))
+        return await _response(await route.handler(call), route, request.headers.get("Accept", ""))
 
     return handle
 
@@ -105,11 +107,17 @@ async def _body(route: Route, request: web.Request) -> Struct | None:
     return await wire.read_body(request, route.body)
 
 
-def _response(handled: Handled, route: Route, accept: str) -> web.StreamResponse:
+async def _response(handled: Handled, route: Route, accept: str) -> web.StreamResponse:
     if isinstance(handled, web.StreamResponse):
         return handled
     reply = handled if isinstance(handled, Reply) else Reply(handled, route.status)
-    payload, content_type = wire.encode(reply.answer, accept)
+    payload, content_type = await _encode(reply, accept)
     return web.Response(
         body=payload, status=reply.status, content_type=content_type, headers=dict(reply.headers)
     )
+
+
+async def _encode(reply: Reply, accept: str) -> tuple[bytes, str]:
+    if reply.large:
+        return await asyncio.to_thread(wire.encode, reply.answer, accept)
+    return wire.encode(reply.answer, accept)
