@@ -11,7 +11,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from embedd.tokenizer import Encoding, Truncate, refuse_long
+from embedd.encoding import Encoding, Frame, Room, Tokens, Truncate, refuse_invalid, refuse_unknown
+from embedd.tokenizer import Token
 
 FAKE_DIM = 64
 FAKE_MAX_TOKENS = 256
@@ -19,30 +20,77 @@ FAKE_MAX_TOKENS = 256
 _START, _END = 0, 1  # the ids around each text
 _FIRST_WORD = 2
 _WORD = re.compile(r"\w+|[^\w\s]")
+_SINGLE = Frame(head=(_START,), tail=(_END,))
+_PAIR = Frame(head=(_START,), between=(_END,), tail=(_END,), segment=1)
+_NAMES = {_START: "<s>", _END: "</s>"}
 
 
 class FakeTokenizer:
     """Words and single signs; a word's id is a checksum of its lower-case letters."""
 
+    vocab_size = 2**31
+
     @property
     def special_tokens(self) -> int:
-        return 2
+        return _SINGLE.size
 
     def encode(
         self, texts: Sequence[str], max_tokens: int, truncate: Truncate, *, first_index: int = 0
     ) -> list[Encoding]:
-        words = [_WORD.findall(text) for text in texts]
-        totals = [len(found) + self.special_tokens for found in words]
-        if truncate == "none":
-            refuse_long(totals, max_tokens, first_index)
-        kept = max_tokens - self.special_tokens
-        cut = [found[-kept:] if truncate == "start" else found[:kept] for found in words]
-        return [Encoding(_ids(found), total) for found, total in zip(cut, totals, strict=True)]
+        refuse_invalid(texts, first_index)
+        room = Room(max_tokens, truncate)
+        return [
+            _SINGLE.around(Tokens(_ids(text)), room, index) for index, text in enumerate(texts, first_index)
+        ]
+
+    def encode_pairs(
+        self, query: str, texts: Sequence[str], max_tokens: int, truncate: Truncate, *, first_index: int = 0
+    ) -> list[Encoding]:
+        refuse_invalid([query], first_index)
+        refuse_invalid(texts, first_index)
+        room, first = Room(max_tokens, truncate), Tokens(_ids(query))
+        return [
+            _PAIR.around_both(first, Tokens(_ids(text)), room, index)
+            for index, text in enumerate(texts, first_index)
+        ]
+
+    def encode_ids(
+        self,
+        inputs: Sequence[Sequence[int]],
+        max_tokens: int,
+        truncate: Truncate,
+        *,
+        prompt: str = "",
+        first_index: int = 0,
+    ) -> list[Encoding]:
+        room, start = Room(max_tokens, truncate), _ids(prompt)
+        for index, ids in enumerate(inputs, first_index):
+            refuse_unknown(ids, self.vocab_size, index)
+        return [
+            _SINGLE.around(Tokens([*start, *_SINGLE.stripped(ids)]), room, index)
+            for index, ids in enumerate(inputs, first_index)
+        ]
+
+    def details(self, text: str, *, special: bool = True) -> list[Token]:
+        refuse_invalid([text], 0)
+        words = [Token(_id(found[0]), found[0], False, *found.span()) for found in _WORD.finditer(text)]
+        if not special:
+            return words
+        start, end = (Token(one, name, True, None, None) for one, name in _NAMES.items())
+        return [start, *words, end]
+
+    def decode(self, ids: Sequence[int], *, skip_special: bool = True) -> str:
+        """The ids themselves, as ``#id``: no word can be had back from its checksum."""
+        refuse_unknown(ids, self.vocab_size, 0)
+        shown = [one for one in ids if one not in _NAMES or not skip_special]
+        return " ".join(_NAMES.get(one, f"#{one}") for one in shown)
 
     def spans(self, text: str) -> npt.NDArray[np.int32]:
+        refuse_invalid([text], 0)
         return np.array([match.span() for match in _WORD.finditer(text)], dtype=np.int32).reshape(-1, 2)
 
     def count(self, texts: Sequence[str]) -> list[int]:
+        refuse_invalid(texts, 0)
         return [len(_WORD.findall(text)) for text in texts]
 
 
@@ -69,14 +117,12 @@ def fake_score(ids: npt.NDArray[np.int32], second: int) -> float:
     return 8.0 * len(words & other) / max(len(words), 1) - 4.0
 
 
-def _ids(words: Sequence[str]) -> npt.NDArray[np.int32]:
-    span = 2**31 - _FIRST_WORD
-    checksums = [_FIRST_WORD + zlib.crc32(_utf8(word)) % span for word in words]
-    return np.array([_START, *checksums, _END], dtype=np.int32)
+def _ids(text: str) -> list[int]:
+    return [_id(word) for word in _WORD.findall(text)]
 
 
-def _utf8(word: str) -> bytes:
-    return word.lower().encode(errors="surrogatepass")
+def _id(word: str) -> int:
+    return _FIRST_WORD + zlib.crc32(word.lower().encode()) % (2**31 - _FIRST_WORD)
 
 
 def _words(ids: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:

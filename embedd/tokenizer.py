@@ -1,52 +1,69 @@
-"""Text to token ids and token positions, with the ``tokenizers`` library and without torch.
+"""Text to token ids and token positions and back, with the ``tokenizers`` library and without torch.
 
 Knows a model's ``tokenizer.json`` and nothing of its weights. A text is never cut by the library itself:
-the cut is made here, so that the true length is always known and nothing is lost in silence. Long texts
-are tokenised stretch by stretch, because the library's own memory is 160 times what it reads.
+the cut is made here, so that it can be told and nothing is lost in silence. Of a text that is far too long
+only the end that is kept is read, so that a megabyte costs about as much as a text that just fits.
 
 Invariant: the library's object is used by one thread only. ``Tokenizer`` makes one copy for every
 thread that calls it (about 15 ms and 6 MB each for a vocabulary of 30,000).
 """
 
-import json
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 import tokenizers
-from tokenizers import normalizers
 
-from embedd.errors import InvalidInput, ModelLoadError
+from embedd.encoding import Encoding, Room, Tokens, Truncate, refuse_invalid, refuse_unknown
+from embedd.errors import ModelLoadError
+from embedd.stretches import STRETCH, end_of, groups, stretches
+from embedd.tokenizer_file import build, pair_frame, single_frame, vocab_size
 
-_STRETCH = 2**16
-"""Characters given to the library at once: it takes up to 160 bytes of memory for each."""
+__all__ = ["Encoding", "TextTokenizer", "Token", "Tokenizer", "Truncate", "read_tokenizer"]
 
-Truncate = Literal["none", "start", "end"]
-"""Which end of a too long text is given up; ``none`` refuses it."""
+_READ_WHOLE = 16
+"""Characters per token of room up to which a text is read whole and its length told exactly."""
+
+_READ_FIRST = (8, 32, 128)
+"""Characters per token of room that are read of a longer text, more only where they hold too few tokens.
+Prose has 4 to 6; what has less than one token in 128 characters is blanks or a blob, and is read no further.
+"""
+
+_MARGIN = 16
+"""Tokens at the border of what was read that are not kept: with the rest of the text they might be others."""
 
 
 @dataclass(frozen=True, slots=True)
-class Encoding:
-    """``ids`` (n,) with the special tokens, after the cut; ``total`` is the length before it.
-
-    ``second``: where the second segment of a pair begins; -1 for a single text.
+class Token:
+    """A token as people see it: ``text[start:stop]`` in code points, or the name of a special one, which
+    stands nowhere in the text.
     """
 
-    ids: npt.NDArray[np.int32]
-    total: int
-    second: int = -1
+    id: int
+    text: str
+    special: bool
+    start: int | None
+    stop: int | None
 
 
 class TextTokenizer(Protocol):
-    """What a model's tokenizer does; safe to call from any thread."""
+    """What a model's tokenizer does; safe to call from any thread.
+
+    Wherever texts are read, one that is no valid Unicode raises ``InvalidInput`` with its index, counted
+    from ``first_index``.
+    """
 
     @property
     def special_tokens(self) -> int:
         """How many tokens are put around one text (2 for ``[CLS] .. [SEP]``)."""
+
+    @property
+    def vocab_size(self) -> int:
+        """Token ids are below this."""
 
     def encode(
         self, texts: Sequence[str], max_tokens: int, truncate: Truncate, *, first_index: int = 0
@@ -54,8 +71,45 @@ class TextTokenizer(Protocol):
         """One encoding per text, each of at most ``max_tokens`` with its special tokens.
 
         Raises:
-            InvalidInput: a text is too long and ``truncate`` is ``none``, or is no valid Unicode; the
-                message names its index, counted from ``first_index``.
+            InvalidInput: a text is too long and ``truncate`` is ``none``.
+        """
+
+    def encode_pairs(
+        self, query: str, texts: Sequence[str], max_tokens: int, truncate: Truncate, *, first_index: int = 0
+    ) -> list[Encoding]:
+        """One encoding per text, with ``query`` as its first segment. Of a pair that is too long the text is
+        cut, yet never to less than half of the room: only a longer query than that is cut, too.
+
+        Raises:
+            InvalidInput: a pair is too long and ``truncate`` is ``none``.
+        """
+
+    def encode_ids(
+        self,
+        inputs: Sequence[Sequence[int]],
+        max_tokens: int,
+        truncate: Truncate,
+        *,
+        prompt: str = "",
+        first_index: int = 0,
+    ) -> list[Encoding]:
+        """One encoding per input that a client has tokenised itself, with this model's tokenizer.
+
+        The special tokens that an input begins or ends with are taken for those around it and those that are
+        missing are added; the tokens of ``prompt`` come first.
+
+        Raises:
+            InvalidInput: an id is not in the vocabulary; an input is empty, or too long for ``none``.
+        """
+
+    def details(self, text: str, *, special: bool = True) -> list[Token]:
+        """The tokens of ``text`` in order, without a cut; those around it only if ``special``."""
+
+    def decode(self, ids: Sequence[int], *, skip_special: bool = True) -> str:
+        """The text that ``ids`` stand for.
+
+        Raises:
+            InvalidInput: an id is not in the vocabulary.
         """
 
     def spans(self, text: str) -> npt.NDArray[np.int32]:
@@ -72,63 +126,122 @@ class Tokenizer:
         self._description = description
         self._lowercase = lowercase
         self._copies = threading.local()
-        mask = self._copy().encode("a").special_tokens_mask
-        self._head = _leading(mask)
-        self._tail = _leading(mask[::-1])
+        self._single = single_frame(self._copy())
+        self._pair = pair_frame(self._copy())
+        self.vocab_size = vocab_size(self._copy())
 
     @property
     def special_tokens(self) -> int:
-        return self._head + self._tail
+        return self._single.size
 
     def encode(
         self, texts: Sequence[str], max_tokens: int, truncate: Truncate, *, first_index: int = 0
     ) -> list[Encoding]:
-        encoded = self._encode_all(texts, first_index)
-        if truncate == "none":
-            refuse_long([len(ids) for ids in encoded], max_tokens, first_index)
-        return [Encoding(self._cut(ids, max_tokens, truncate), len(ids)) for ids in encoded]
+        room = Room(max_tokens, truncate)
+        read = self._read(texts, room, first_index)
+        return [self._single.around(tokens, room, index) for index, tokens in enumerate(read, first_index)]
+
+    def encode_pairs(
+        self, query: str, texts: Sequence[str], max_tokens: int, truncate: Truncate, *, first_index: int = 0
+    ) -> list[Encoding]:
+        room = Room(max_tokens, truncate)
+        (first,) = self._read([query], room, first_index)
+        read = self._read(texts, room, first_index)
+        return [
+            self._pair.around_both(first, second, room, index)
+            for index, second in enumerate(read, first_index)
+        ]
+
+    def encode_ids(
+        self,
+        inputs: Sequence[Sequence[int]],
+        max_tokens: int,
+        truncate: Truncate,
+        *,
+        prompt: str = "",
+        first_index: int = 0,
+    ) -> list[Encoding]:
+        room = Room(max_tokens, truncate)
+        start = self._tokenise([prompt])[0] if prompt else []
+        encodings = []
+        for index, ids in enumerate(inputs, first_index):
+            refuse_unknown(ids, self.vocab_size, index)
+            encodings.append(self._single.around(Tokens([*start, *self._single.stripped(ids)]), room, index))
+        return encodings
+
+    def details(self, text: str, *, special: bool = True) -> list[Token]:
+        refuse_invalid([text], 0)
+        tokens = [token for start, piece in stretches(text) for token in self._details(piece, start)]
+        if not special:
+            return tokens
+        return [*self._named(self._single.head), *tokens, *self._named(self._single.tail)]
+
+    def _details(self, piece: str, start: int) -> Iterator[Token]:
+        found = self._copy().encode(piece, add_special_tokens=False)
+        for number, (first, last) in zip(found.ids, found.offsets, strict=True):
+            yield Token(number, piece[first:last], special=False, start=start + first, stop=start + last)
+
+    def _named(self, ids: Sequence[int]) -> list[Token]:
+        return [
+            Token(one, self._copy().id_to_token(one) or "", special=True, start=None, stop=None)
+            for one in ids
+        ]
+
+    def decode(self, ids: Sequence[int], *, skip_special: bool = True) -> str:
+        refuse_unknown(ids, self.vocab_size, 0)
+        return str(self._copy().decode(list(ids), skip_special_tokens=skip_special))
 
     def spans(self, text: str) -> npt.NDArray[np.int32]:
-        return np.concatenate([self._spans(piece) + start for start, piece in _stretches(text)])
+        refuse_invalid([text], 0)
+        return np.concatenate([self._spans(piece) + start for start, piece in stretches(text)])
 
     def _spans(self, text: str) -> npt.NDArray[np.int32]:
         offsets = self._copy().encode(text, add_special_tokens=False).offsets
         return np.asarray(offsets, dtype=np.int32).reshape(-1, 2)
 
     def count(self, texts: Sequence[str]) -> list[int]:
-        return [len(ids) - self.special_tokens for ids in self._encode_all(texts)]
+        refuse_invalid(texts, 0)
+        return [len(ids) for ids in self._tokenise(texts)]
 
-    def _encode_all(self, texts: Sequence[str], first_index: int = 0) -> list[npt.NDArray[np.int32]]:
-        """The ids (n,) of each text with its special tokens."""
-        try:
-            return [ids for group in _groups(texts) for ids in self._encode_group(group)]
-        except (UnicodeError, TypeError):
-            _name_the_invalid(texts, first_index)
-            raise
+    def _read(self, texts: Sequence[str], room: Room, first_index: int) -> list[Tokens]:
+        """The tokens of each text, or those of one end of it where that is known to be enough."""
+        refuse_invalid(texts, first_index)
+        whole, first = _READ_WHOLE * room.max_tokens, _READ_FIRST[0] * room.max_tokens
+        ends = [text if len(text) <= whole else end_of(text, first, room.truncate) for text in texts]
+        return [
+            Tokens(ids) if len(end) == len(text) else self._read_on(text, ids, room)
+            for text, end, ids in zip(texts, ends, self._tokenise(ends), strict=True)
+        ]
 
-    def _encode_group(self, texts: Sequence[str]) -> list[npt.NDArray[np.int32]]:
-        if len(texts[0]) > _STRETCH:
-            return [self._encode_long(text) for text in texts]
-        return [np.array(one.ids, dtype=np.int32) for one in self._copy().encode_batch_fast(list(texts))]
+    def _read_on(self, text: str, ids: list[int], room: Room) -> Tokens:
+        """Enough tokens of one end of ``text``; its first characters hold ``ids``."""
+        for characters in _READ_FIRST[1:]:
+            if len(ids) >= room.max_tokens + _MARGIN:
+                return Tokens(ids, exact=False)
+            end = end_of(text, characters * room.max_tokens, room.truncate)
+            (ids,) = self._tokenise([end])
+            if len(end) == len(text):
+                return Tokens(ids)
+        if room.truncate == "none" and len(ids) <= room.max_tokens:
+            return Tokens(self._tokenise([text])[0])
+        return Tokens(ids, exact=False)
 
-    def _encode_long(self, text: str) -> npt.NDArray[np.int32]:
-        """The ids of the stretches one behind the other, with the special tokens around all of them."""
-        parts = [self._encode_group([piece])[0] for _, piece in _stretches(text)]
-        bodies = [ids[self._head : len(ids) - self._tail] for ids in parts]
-        return np.concatenate((parts[0][: self._head], *bodies, parts[-1][len(parts[-1]) - self._tail :]))
+    def _tokenise(self, texts: Sequence[str]) -> list[list[int]]:
+        """The ids of each text, whole and without specials."""
+        return [ids for group in groups(texts) for ids in self._tokenise_group(group)]
 
-    def _cut(self, ids: npt.NDArray[np.int32], max_tokens: int, truncate: Truncate) -> npt.NDArray[np.int32]:
-        if len(ids) <= max_tokens:
-            return ids
-        if truncate == "end":
-            return np.concatenate((ids[: max_tokens - self._tail], ids[len(ids) - self._tail :]))
-        return np.concatenate((ids[: self._head], ids[len(ids) - max_tokens + self._head :]))
+    def _tokenise_group(self, texts: Sequence[str]) -> list[list[int]]:
+        if len(texts) == 1 and len(texts[0]) > STRETCH:
+            pieces = (self._tokenise_group([piece])[0] for _, piece in stretches(texts[0]))
+            return [[one for ids in pieces for one in ids]]
+        found = self._copy().encode_batch_fast(list(texts), add_special_tokens=False)
+        return [one.ids for one in found]
 
     def _copy(self) -> tokenizers.Tokenizer:
         """This thread's own copy."""
         copy: tokenizers.Tokenizer | None = getattr(self._copies, "tokenizer", None)
         if copy is None:
-            copy = self._copies.tokenizer = _build(self._description, lowercase=self._lowercase)
+            copy = self._copies.tokenizer = build(self._description, lowercase=self._lowercase)
         return copy
 
 
@@ -139,70 +252,12 @@ def read_tokenizer(folder: Path, *, lowercase: bool = False) -> Tokenizer:
         ModelLoadError: there is no usable ``tokenizer.json``.
     """
     path = folder / "tokenizer.json"
+    if not path.exists():
+        raise ModelLoadError(
+            f"{path} is missing. From the vocabulary in another form that the model may have, transformers "
+            f"makes it: AutoTokenizer.from_pretrained({str(folder)!r}).save_pretrained({str(folder)!r})"
+        )
     try:
         return Tokenizer(path.read_text(encoding="utf-8"), lowercase=lowercase)
     except Exception as error:  # the library raises plain Exception for what it cannot read
         raise ModelLoadError(f"{path} cannot be used as a tokenizer: {error}") from error
-
-
-def refuse_long(totals: Sequence[int], max_tokens: int, first_index: int) -> None:
-    """Raises ``InvalidInput`` for the first text of more than ``max_tokens``."""
-    for index, total in enumerate(totals, first_index):
-        if total > max_tokens:
-            raise InvalidInput(f"input {index} has {total} tokens, the model takes {max_tokens}")
-
-
-def _groups(texts: Sequence[str]) -> Iterator[list[str]]:
-    """Neighbouring texts that have a stretch's length together; a longer one comes alone."""
-    group: list[str] = []
-    size = 0
-    for text in texts:
-        if group and size + len(text) > _STRETCH:
-            yield group
-            group, size = [], 0
-        group.append(text)
-        size += len(text)
-    if group:
-        yield group
-
-
-def _stretches(text: str) -> Iterator[tuple[int, str]]:
-    """The text in pieces with their offsets, cut in front of a blank where there is one. No token of a model
-    that splits words at blanks changes by it; others may have one more at a cut.
-    """
-    start = 0
-    while len(text) - start > _STRETCH:
-        middle, end = start + _STRETCH // 2, start + _STRETCH
-        cut = max(text.rfind("\n", middle, end), text.rfind(" ", middle, end))
-        end = cut if cut > 0 else end
-        yield start, text[start:end]
-        start = end
-    yield start, text[start:]
-
-
-def _build(description: str, *, lowercase: bool) -> tokenizers.Tokenizer:
-    tokenizer = tokenizers.Tokenizer.from_str(description)
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
-    if lowercase and "Lowercase" not in description and not _lowercases(description):
-        steps = [normalizers.Lowercase(), tokenizer.normalizer]
-        tokenizer.normalizer = normalizers.Sequence([step for step in steps if step is not None])
-    return tokenizer
-
-
-def _lowercases(description: str) -> bool:
-    normalizer = json.loads(description).get("normalizer") or {}
-    return bool(normalizer.get("lowercase"))
-
-
-def _leading(mask: Sequence[int]) -> int:
-    """How many special tokens a mask begins with."""
-    return next((count for count, special in enumerate(mask) if not special), len(mask))
-
-
-def _name_the_invalid(texts: Sequence[str], first_index: int) -> None:
-    for index, text in enumerate(texts, first_index):
-        try:
-            text.encode()
-        except UnicodeEncodeError as error:
-            raise InvalidInput(f"input {index} is no valid Unicode: {error.reason}") from error

@@ -22,7 +22,8 @@ def bundled() -> Tokenizer:
     return read_tokenizer(resolve(parse_spec("all-MiniLM-L6-v2")).folder)
 
 
-BOTH = pytest.mark.parametrize("tokenizer", [bundled(), FakeTokenizer()], ids=["bundled", "fake"])
+BUNDLED = bundled()
+BOTH = pytest.mark.parametrize("tokenizer", [BUNDLED, FakeTokenizer()], ids=["bundled", "fake"])
 
 
 @BOTH
@@ -76,9 +77,13 @@ def test_any_text_is_cut_to_the_limit_and_counted_alike(tokenizer: TextTokenizer
     assert [len(tokenizer.spans(text)) for text in texts] == counts
 
 
-def test_a_text_with_a_lone_surrogate_is_named() -> None:
+@BOTH
+@pytest.mark.parametrize("text", ["\ud800", "word " * 100_000 + "\ud800"])
+def test_a_text_with_a_lone_surrogate_is_named(tokenizer: TextTokenizer, text: str) -> None:
     with pytest.raises(InvalidInput, match="input 1 is no valid Unicode"):
-        bundled().encode(["fine", "\ud800"], 16, "end")
+        tokenizer.encode(["fine", text], 16, "end")
+    with pytest.raises(InvalidInput, match="input 1 is no valid Unicode"):
+        tokenizer.encode_pairs("query", ["fine", text], 16, "end")
 
 
 def test_many_threads_may_share_a_tokenizer() -> None:
@@ -101,10 +106,15 @@ def test_lower_casing_is_not_added_twice() -> None:
     assert lowered.spans("İstanbul").tolist() == plain.spans("İstanbul").tolist()
 
 
-@pytest.mark.parametrize("content", [None, "{}", "no json"])
-def test_a_missing_or_broken_tokenizer_is_a_load_error(tmp_path: Path, content: str | None) -> None:
-    if content is not None:
-        (tmp_path / "tokenizer.json").write_text(content)
+def test_a_missing_tokenizer_is_a_load_error_that_says_how_to_make_one(tmp_path: Path) -> None:
+    (tmp_path / "vocab.txt").write_text("[UNK]")
+    with pytest.raises(ModelLoadError, match=r"tokenizer\.json is missing.*save_pretrained"):
+        read_tokenizer(tmp_path)
+
+
+@pytest.mark.parametrize("content", ["{}", "no json"])
+def test_a_broken_tokenizer_is_a_load_error(tmp_path: Path, content: str) -> None:
+    (tmp_path / "tokenizer.json").write_text(content)
     with pytest.raises(ModelLoadError, match=r"tokenizer\.json cannot be used"):
         read_tokenizer(tmp_path)
 
@@ -142,13 +152,66 @@ def test_a_long_text_has_the_tokens_of_its_words_at_their_places(blank: str) -> 
     assert tokenizer.count([text, word]) == [12_000 * len(one), len(one)]
 
 
+@BOTH
 @pytest.mark.parametrize("truncate", ["end", "start"])
-def test_a_long_text_is_cut_as_a_short_one_and_its_true_length_known(truncate: Truncate) -> None:
-    tokenizer = bundled()
+def test_a_long_text_is_cut_as_a_short_one(tokenizer: TextTokenizer, truncate: Truncate) -> None:
     short, long = "sea moon tide " * 200, "sea moon tide " * 30_000
     one, other = tokenizer.encode([short, long], 64, truncate)
     np.testing.assert_array_equal(one.ids, other.ids)
-    assert other.total == 3 * 30_000 + tokenizer.special_tokens
+    assert one.cut
+    assert other.cut
+
+
+def test_the_length_of_a_text_that_is_not_far_too_long_is_told_exactly() -> None:
+    (encoding,) = bundled().encode(["sea moon tide " * 200], 256, "end")
+    assert (encoding.total, encoding.exact) == (602, True)
+
+
+def test_of_a_far_too_long_text_only_what_is_kept_is_read() -> None:
+    for truncate in ("end", "start"):
+        (encoding,) = bundled().encode(["sea moon tide " * 70_000], 256, truncate)
+        assert 256 < encoding.total < 512
+        assert not encoding.exact
+        assert encoding.cut
+
+
+def test_more_is_read_where_the_tokens_are_few() -> None:
+    text = "flood " + " " * 3_000 + "tide sea " * 30_000
+    first, last = (
+        bundled().encode(["flood " + "tide sea " * 200], 256, "end"),
+        bundled().encode([text], 256, "end"),
+    )
+    np.testing.assert_array_equal(first[0].ids, last[0].ids)
+
+
+@pytest.mark.parametrize(("truncate", "kept"), [("end", "first"), ("start", "last")])
+def test_what_lies_behind_a_megabyte_of_blanks_is_given_up_and_that_is_told(truncate: str, kept: str) -> None:
+    tokenizer = bundled()
+    (encoding,) = tokenizer.encode(["first" + " " * 1_000_000 + "last"], 256, truncate)
+    assert encoding.ids.tolist() == tokenizer.encode([kept], 256, "end")[0].ids.tolist()
+    assert encoding.cut
+
+
+def test_a_text_that_may_not_be_cut_is_read_to_its_end() -> None:
+    tokenizer = bundled()
+    (encoding,) = tokenizer.encode(["first" + " " * 100_000 + "last"], 256, "none")
+    assert encoding.ids.tolist() == tokenizer.encode(["first last"], 256, "none")[0].ids.tolist()
+    assert not encoding.cut
+    with pytest.raises(InvalidInput, match=r"input 0 has at least \d+ tokens, the model takes 256"):
+        tokenizer.encode(["word " * 100_000], 256, "none")
+
+
+WORDS = st.sampled_from(["tide", "überflutet", "潮汐", "12.5", "(sea)", "\n", "e\u0301", "🚀🚀", "x" * 40])
+
+
+@given(words=st.lists(WORDS, min_size=60, max_size=400), truncate=st.sampled_from(["start", "end"]))
+def test_reading_a_part_keeps_the_tokens_that_reading_the_whole_would(
+    words: list[str], truncate: str
+) -> None:
+    text = " ".join(words)
+    ids = [token.id for token in BUNDLED.details(text, special=False)]
+    kept = ids[-6:] if truncate == "start" else ids[:6]
+    assert BUNDLED.encode([text], 8, truncate)[0].ids.tolist() == [101, *kept, 102]
 
 
 def test_a_long_text_without_a_blank_keeps_its_places() -> None:

@@ -1,0 +1,56 @@
+"""What a ``tokenizer.json`` says: the library's object for it, its special tokens, its vocabulary's size."""
+
+import json
+
+import tokenizers
+from tokenizers import normalizers
+
+from embedd.encoding import Frame
+
+
+def build(description: str, *, lowercase: bool) -> tokenizers.Tokenizer:
+    """The tokenizer, which neither cuts nor pads; ``lowercase`` adds a step in front if there is none."""
+    tokenizer = tokenizers.Tokenizer.from_str(description)
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    if lowercase and "Lowercase" not in description and not _lowercases(description):
+        steps = [normalizers.Lowercase(), tokenizer.normalizer]
+        tokenizer.normalizer = normalizers.Sequence([step for step in steps if step is not None])
+    return tokenizer
+
+
+def _lowercases(description: str) -> bool:
+    normalizer = json.loads(description).get("normalizer") or {}
+    return bool(normalizer.get("lowercase"))
+
+
+def single_frame(tokenizer: tokenizers.Tokenizer) -> Frame:
+    """The special tokens around one text, found out with a text of one word."""
+    probe = tokenizer.encode("a")
+    places = [place for place, special in enumerate(probe.special_tokens_mask) if not special]
+    first, last = (places[0], places[-1] + 1) if places else (0, 0)
+    return Frame(head=tuple(probe.ids[:first]), tail=tuple(probe.ids[last:]))
+
+
+def pair_frame(tokenizer: tokenizers.Tokenizer) -> Frame:
+    """The special tokens around and between two texts."""
+    probe = tokenizer.encode("a", "a")
+    left, right = ([p for p, part in enumerate(probe.sequence_ids) if part == number] for number in (0, 1))
+    if not left or not right:
+        return Frame()
+    begin, end = left[-1] + 1, right[0]
+    segment = probe.type_ids.index(1) - begin if 1 in probe.type_ids else -1
+    return Frame(
+        head=tuple(probe.ids[: left[0]]),
+        between=tuple(probe.ids[begin:end]),
+        tail=tuple(probe.ids[right[-1] + 1 :]),
+        segment=segment,
+    )
+
+
+def vocab_size(tokenizer: tokenizers.Tokenizer) -> int:
+    """One more than the largest id; a vocabulary may have gaps, and then has to be looked through."""
+    size: int = tokenizer.get_vocab_size(with_added_tokens=True)
+    if tokenizer.id_to_token(size - 1) is not None and tokenizer.id_to_token(size) is None:
+        return size
+    return max(tokenizer.get_vocab(with_added_tokens=True).values(), default=-1) + 1
