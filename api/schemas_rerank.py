@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from api.schemas import Answer, CutQuery, EmbeddingUsage, Request, TruncatedInput
+from embedd.tokenizer import Token
 
 
 class CohereRequest(Struct):
@@ -65,20 +66,10 @@ class TokenizeRequest(Request):
     add_special_tokens: bool = True
 
 
-class TokenAnswer(Answer):
-    """``start`` and ``stop`` count code points of the text; a special token stands nowhere in it."""
-
-    id: int
-    text: str
-    special: bool
-    start: int | None
-    stop: int | None
-
-
 class TokenizedInput(Answer):
     index: int
     count: int
-    tokens: list[TokenAnswer]
+    tokens: list[Token]
 
 
 class TokenizeAnswer(Answer):

@@ -88,16 +88,6 @@ class TeiTokenizeRequest(TeiRequest):
     prompt_name: str | None = None
 
 
-class TeiToken(TeiAnswer):
-    """``start`` and ``stop`` count code points of the text with its prompt; special tokens have none."""
-
-    id: int
-    text: str
-    special: bool
-    start: int | None
-    stop: int | None
-
-
 class TeiDecodeRequest(TeiRequest):
     ids: list[int | list[int]]
     skip_special_tokens: bool = True

@@ -3,6 +3,7 @@
 from http import HTTPStatus
 
 from api import schemas as s
+from api import schemas_rerank as r
 from api.http.handlers import (
     chat,
     collections,
@@ -15,6 +16,7 @@ from api.http.handlers import (
     models,
     points,
     search,
+    tokenize,
 )
 from api.http.routing import Route
 
@@ -40,6 +42,8 @@ ROUTES: tuple[Route, ...] = (
         body=s.EmbeddingsRequest,
         dialect="openai",
     ),
+    Route("POST", "/v1/tokenize", tokenize.tokenize, r.TokenizeAnswer, body=r.TokenizeRequest),
+    Route("POST", "/v1/detokenize", tokenize.detokenize, r.DetokenizeAnswer, body=r.DetokenizeRequest),
     Route(
         "POST",
         "/v1/chat/completions",

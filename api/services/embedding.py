@@ -29,7 +29,7 @@ def read_inputs(value: Inputs, limit: int, param: str) -> list[str | Sequence[in
     if isinstance(value, str):
         return [value]
     if not value:
-        raise InvalidRequest(f"`{param}` is empty: send at least one text", param=param)
+        raise InvalidRequest(f"`{param}` is empty: send at least one input", param=param)
     ids = [one for one in value if isinstance(one, int)]
     if ids:
         if len(ids) < len(value):
@@ -37,6 +37,11 @@ def read_inputs(value: Inputs, limit: int, param: str) -> list[str | Sequence[in
         return [ids]
     refuse_many(len(value), limit, param)
     return [one for one in value if not isinstance(one, int)]
+
+
+def read_ids(value: Sequence[int | Sequence[int]], limit: int, param: str) -> list[Sequence[int]]:
+    """The lists of token ids in ``value``, which may be a single one; raises as ``read_inputs`` does."""
+    return [one for one in read_inputs(value, limit, param) if not isinstance(one, str)]
 
 
 def refuse_many(count: int, limit: int, param: str) -> None:
