@@ -29,7 +29,8 @@ def resolve(spec: ModelSpec) -> Weights:
         ModelLoadError: they are not there or cannot be had.
     """
     if spec.scheme == "fake":
-        return Weights(Path(), revision="1", sha256=hashlib.sha256(b"embedd fake model 1").hexdigest())
+        what = f"embedd fake {spec.place or 'model'} 1"
+        return Weights(Path(), revision="1", sha256=hashlib.sha256(what.encode()).hexdigest())
     if spec.scheme == "bundled":
         return _bundled()
     folder = Path(spec.place) if spec.scheme == "folder" else _download(spec)

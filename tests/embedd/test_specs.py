@@ -1,8 +1,6 @@
-"""What a model is, read from its files; and where the files come from."""
+"""What a model is, read from its files."""
 
-import hashlib
 import json
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -75,8 +73,8 @@ def test_a_whole_model_folder_is_read(tmp_path: Path) -> None:
     )
     card = card_of(folder)
     assert (card.dim, card.max_tokens, card.normalized, card.pooling) == (8, 48, True, "cls")
-    assert (card.prompts, card.default_prompt_name) == ({"query": "query: "}, "query")
-    assert (card.revision, card.sha256) == ("r1", "abc")
+    assert (card.prompts, card.default_prompt_name) == ({"query": "query: ", "document": ""}, "query")
+    assert (card.kind, card.revision, card.sha256) == ("embedding", "r1", "abc")
 
 
 def test_a_plain_transformer_is_pooled_by_the_mean(tmp_path: Path) -> None:
@@ -125,76 +123,164 @@ def test_a_broken_config_is_refused(tmp_path: Path) -> None:
         card_of(tmp_path)
 
 
-def test_a_model_of_another_kind_is_refused(tmp_path: Path) -> None:
-    static = {"path": "", "type": "sentence_transformers.models.StaticEmbedding"}
-    with pytest.raises(ModelLoadError, match="StaticEmbedding"):
-        card_of(write(tmp_path, {"modules.json": [static]}))
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("sentence_transformers.models.StaticEmbedding", r"begin with a transformer.*StaticEmbedding"),
+        ("custom_st.Transformer", r"begin with a transformer.*custom_st\.Transformer"),
+    ],
+)
+def test_a_model_that_is_no_transformer_is_refused(tmp_path: Path, kind: str, message: str) -> None:
+    with pytest.raises(ModelLoadError, match=message):
+        card_of(write(tmp_path, {"modules.json": [{"path": "", "type": kind}]}))
+
+
+@pytest.mark.parametrize(
+    "kind", ["models.LSTM", "models.WordWeights", "sparse_encoder.modules.SpladePooling"]
+)
+def test_modules_that_cannot_be_run_are_named(tmp_path: Path, kind: str) -> None:
+    module = {"path": "", "type": f"sentence_transformers.{kind}"}
+    with pytest.raises(ModelLoadError, match=f"its modules \\['{kind.rpartition('.')[2]}'\\] cannot be run"):
+        card_of(write(tmp_path, {"modules.json": [TRANSFORMER, module]}))
+
+
+def test_a_pooling_that_leaves_out_the_prompt_is_refused(tmp_path: Path) -> None:
+    files = {"modules.json": [TRANSFORMER, POOLING], "config.json": {"hidden_size": 32}}
+    with pytest.raises(ModelLoadError, match="leaves out the prompt"):
+        card_of(write(tmp_path, {**files, "1_Pooling/config.json": {"include_prompt": False}}))
+
+
+def test_files_of_another_form_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelLoadError, match="do not describe a model"):
+        card_of(write(tmp_path, {"modules.json": {"type": "Transformer"}}))
+
+
+def test_prompts_are_those_that_sentence_transformers_would_take(tmp_path: Path) -> None:
+    settings = {"prompts": {"passage": "passage: ", "query": None}}
+    files = {"config.json": {"hidden_size": 32}, "config_sentence_transformers.json": settings}
+    assert card_of(write(tmp_path, files)).prompts == {"query": "", "document": "", "passage": "passage: "}
+
+
+def test_a_default_prompt_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    settings = {"prompts": {}, "default_prompt_name": "s2p"}
+    files = {"config.json": {"hidden_size": 32}, "config_sentence_transformers.json": settings}
+    with pytest.raises(ModelLoadError, match="default prompt 's2p' is not among"):
+        card_of(write(tmp_path, files))
+
+
+def test_a_decoder_that_embeds_is_read(tmp_path: Path) -> None:
+    """Laid out like Qwen3-Embedding."""
+    files = {
+        "modules.json": [TRANSFORMER, POOLING, NORMALIZE],
+        "config.json": {
+            "architectures": ["Qwen3ForCausalLM"],
+            "model_type": "qwen3",
+            "hidden_size": 32,
+            "max_position_embeddings": 32_768,
+        },
+        "tokenizer_config.json": {"model_max_length": 131_072},
+        "1_Pooling/config.json": {"word_embedding_dimension": 32, "pooling_mode_lasttoken": True},
+        "config_sentence_transformers.json": {"prompts": {"query": "Query:", "document": ""}},
+    }
+    card = card_of(write(tmp_path, files))
+    assert (card.kind, card.dim, card.pooling, card.normalized) == ("embedding", 32, "lasttoken", True)
+    assert (card.max_tokens, card.prompts["query"]) == (32_768, "Query:")
+
+
+@pytest.mark.parametrize(
+    ("config", "own", "expected"),
+    [
+        ({"model_type": "roberta", "pad_token_id": 1, "max_position_embeddings": 514}, None, 512),
+        ({"model_type": "xlm-roberta", "max_position_embeddings": 514}, 514, 512),
+        ({"model_type": "bert", "max_position_embeddings": 512}, 128, 128),
+        ({"model_type": "xlnet", "max_position_embeddings": -1}, None, 2**20),
+    ],
+)
+def test_no_input_is_longer_than_the_model_has_positions(
+    tmp_path: Path, config: dict[str, Any], own: int | None, expected: int
+) -> None:
+    files = {"config.json": {"hidden_size": 32, **config}}
+    if own:
+        files["sentence_roberta_config.json"] = {"max_seq_length": own}
+    assert card_of(write(tmp_path, files)).max_tokens == expected
+
+
+RERANKER = {
+    "architectures": ["BertForSequenceClassification"],
+    "hidden_size": 32,
+    "max_position_embeddings": 512,
+    "id2label": {"0": "LABEL_0"},
+}
+
+
+def test_a_classifier_of_pairs_is_a_reranker(tmp_path: Path) -> None:
+    card = card_of(write(tmp_path, {"config.json": RERANKER}))
+    assert (card.kind, card.dim, card.max_tokens, card.activation) == ("reranking", 1, 512, "sigmoid")
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        (
+            {"config.json": {"sentence_transformers": {"activation_fn": "torch.nn.modules.linear.Identity"}}},
+            "identity",
+        ),
+        (
+            {"config.json": {"sbert_ce_default_activation_function": "torch.nn.modules.linear.Identity"}},
+            "identity",
+        ),
+        ({"config.json": {"sbert_ce_default_activation_function": "mine.Identity"}}, "sigmoid"),
+        (
+            {
+                "modules.json": [TRANSFORMER],
+                "config_sentence_transformers.json": {
+                    "model_type": "CrossEncoder",
+                    "activation_fn": "torch.nn.modules.linear.Identity",
+                },
+            },
+            "identity",
+        ),
+    ],
+)
+def test_a_reranker_has_its_own_activation(tmp_path: Path, files: dict[str, Any], expected: str) -> None:
+    config = RERANKER | files.get("config.json", {})
+    assert card_of(write(tmp_path, {**files, "config.json": config})).activation == expected
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"id2label": {"1": "yes", "0": "no"}}, "the labels no, yes; a reranker has one"),
+        ({"id2label": None}, "the labels LABEL_0, LABEL_1; a reranker has one"),
+        ({"architectures": ["Qwen3ForCausalLM"]}, "is a Qwen3ForCausalLM with"),
+        (
+            {"sentence_transformers": {"activation_fn": "torch.nn.Softmax"}},
+            r"activation torch\.nn\.Softmax is not",
+        ),
+    ],
+)
+def test_a_reranker_that_cannot_be_run_is_refused(
+    tmp_path: Path, config: dict[str, Any], message: str
+) -> None:
+    settings = {"model_type": "CrossEncoder"}
+    files = {"config.json": RERANKER | config, "config_sentence_transformers.json": settings}
+    with pytest.raises(ModelLoadError, match=message):
+        card_of(write(tmp_path, files))
+
+
+def test_the_fake_reranker_is_a_model_of_its_own() -> None:
+    spec = parse_spec("fake-reranker", dtype="float32", compiled=True)
+    weights = sources.resolve(spec)
+    card = fake_card(spec, weights)
+    assert (card.kind, card.dim, card.activation) == ("reranking", 1, "sigmoid")
+    assert weights.sha256 != sources.resolve(parse_spec("fake")).sha256
+    assert (spec.dtype, spec.compiled) == ("float32", True)
 
 
 def test_the_fake_model_has_a_card_and_needs_no_files() -> None:
     spec = parse_spec("fake")
     card = fake_card(spec, sources.resolve(spec))
     assert (card.name, card.dim, card.max_tokens, len(card.sha256)) == ("fake", 64, 256, 64)
-
-
-def test_one_weight_file_is_identified_by_its_own_sum(tmp_path: Path) -> None:
-    (tmp_path / "model.safetensors").write_bytes(b"weights")
-    expected = hashlib.sha256(b"weights").hexdigest()
-    resolved = sources.resolve(parse_spec(str(tmp_path)))
-    assert resolved == Weights(tmp_path, "local", expected)
-    sources.check_weights(tmp_path, expected)
-
-
-def test_many_weight_files_are_identified_together(tmp_path: Path) -> None:
-    (tmp_path / "2_Dense").mkdir()
-    (tmp_path / "model.safetensors").write_bytes(b"weights")
-    (tmp_path / "2_Dense" / "model.safetensors").write_bytes(b"dense")
-    first = sources.weights_sha256(tmp_path)
-    (tmp_path / "2_Dense" / "model.safetensors").write_bytes(b"other")
-    assert sources.weights_sha256(tmp_path) != first
-
-
-def test_changed_weights_are_found(tmp_path: Path) -> None:
-    (tmp_path / "model.safetensors").write_bytes(b"weights")
-    with pytest.raises(ModelLoadError, match="are not the expected ones"):
-        sources.check_weights(tmp_path, "0" * 64)
-
-
-def test_a_folder_without_weights_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ModelLoadError, match="holds no weights"):
-        sources.resolve(parse_spec(str(tmp_path)))
-
-
-def test_weights_that_cannot_be_read_are_refused(tmp_path: Path) -> None:
-    (tmp_path / "model.safetensors").mkdir()
-    with pytest.raises(ModelLoadError, match="cannot be read"):
-        sources.weights_sha256(tmp_path)
-
-
-def test_a_hub_model_is_fetched_and_named_by_its_commit(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    snapshot = tmp_path / "0123abcd"
-    snapshot.mkdir()
-    (snapshot / "model.safetensors").write_bytes(b"weights")
-    monkeypatch.setattr("huggingface_hub.snapshot_download", lambda *_, **__: str(snapshot))
-    resolved = sources.resolve(parse_spec("org/name"))
-    assert (resolved.folder, resolved.revision) == (snapshot, "0123abcd")
-
-
-def test_a_hub_that_cannot_be_reached_is_a_load_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object, **__: object) -> str:
-        raise ConnectionError("no route")
-
-    monkeypatch.setattr("huggingface_hub.snapshot_download", refuse)
-    with pytest.raises(ModelLoadError, match="'org/name' could not be fetched: no route"):
-        sources.resolve(parse_spec("org/name"))
-
-
-def test_a_missing_package_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sources, "BUNDLED_PACKAGE", "no-such-package")
-    with pytest.raises(ModelLoadError, match="no-such-package is not installed: run make setup"):
-        sources.resolve(parse_spec("all-MiniLM-L6-v2"))
 
 
 def test_the_service_side_imports_neither_torch_nor_sentence_transformers() -> None:
@@ -205,18 +291,3 @@ def test_the_service_side_imports_neither_torch_nor_sentence_transformers() -> N
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
-
-
-@pytest.fixture
-def torn_copy(tmp_path: Path) -> Path:
-    folder = tmp_path / "copy"
-    shutil.copytree(sources.resolve(parse_spec("all-MiniLM-L6-v2")).folder, folder)
-    with (folder / "model.safetensors").open("r+b") as file:
-        file.seek(1_000_000)
-        file.write(b"torn")
-    return folder
-
-
-def test_torn_weights_do_not_have_the_pinned_sum(torn_copy: Path) -> None:
-    with pytest.raises(ModelLoadError, match="not the expected ones"):
-        sources.check_weights(torn_copy, sources.BUNDLED_SHA256)
