@@ -126,6 +126,7 @@ class EmbeddingsRequest(OpenAIRequest):
     input: str | list[str | int | list[int]]
     model: str | None = None
     encoding_format: Literal["float", "base64"] = "float"
+    output_dtype: Literal["float", "ubinary"] = "float"
     dimensions: Annotated[int, Meta(ge=1)] | None = None
     input_type: str | None = None
     prompt_name: str | None = None

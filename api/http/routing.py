@@ -5,6 +5,7 @@ it may use. It returns a struct, a `Reply` when the status is not 200, or a prep
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -41,12 +42,16 @@ class Call(Generic[BodyT, QueryT]):
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An answer with its status and further headers; a ``large`` one is encoded in a thread."""
+    """An answer with its status and further headers.
+
+    A ``large`` one is encoded in a thread; ``encoded`` is told how many seconds that took.
+    """
 
     answer: object
     status: HTTPStatus = HTTPStatus.OK
     headers: Mapping[str, str] = field(default_factory=dict)
     large: bool = False
+    encoded: Callable[[float], None] | None = None
 
 
 Handled = Struct | Reply | web.StreamResponse
@@ -118,6 +123,11 @@ async def _response(handled: Handled, route: Route, accept: str) -> web.StreamRe
 
 
 async def _encode(reply: Reply, accept: str) -> tuple[bytes, str]:
+    began = time.perf_counter()
     if reply.large:
-        return await asyncio.to_thread(wire.encode, reply.answer, accept)
-    return wire.encode(reply.answer, accept)
+        encoded = await asyncio.to_thread(wire.encode, reply.answer, accept)
+    else:
+        encoded = wire.encode(reply.answer, accept)
+    if reply.encoded is not None:
+        reply.encoded(time.perf_counter() - began)
+    return encoded

@@ -1,7 +1,8 @@
 """Bytes to typed requests and typed answers to bytes: JSON and msgpack, by Content-Type and Accept.
 
 Knows no route and no use case. Vectors arrive as lists, base64 or raw little-endian float32 and become
-float32 arrays in `vector_of`; they leave as lists in JSON and as raw bytes in msgpack.
+float32 arrays in `vector_of`; in JSON they leave as lists, or in `Base64`, and in msgpack as raw bytes. Those
+of int8 and uint8 leave in the same ways, a byte for each number.
 """
 
 import base64
@@ -26,6 +27,15 @@ _UNSAID = "application/octet-stream"  # what aiohttp takes a missing Content-Typ
 
 _PATH = re.compile(r" - at `(?:key in )?\$\.?(?P<path>[^`]*)`$")
 _UNKNOWN = re.compile(r"unknown field `(?P<field>[^`]*)`")
+
+
+class Base64:
+    """A vector that JSON carries as text. No dataclass: msgspec has its own way with these."""
+
+    __slots__ = ("vector",)
+
+    def __init__(self, vector: npt.NDArray[Any]) -> None:
+        self.vector = vector
 
 
 async def read_body(request: web.Request, kind: type[T]) -> T:
@@ -112,11 +122,6 @@ def check_metadata(metadata: Mapping[str, Any], param: str) -> None:
         raise InvalidRequest(f"{param} cannot be kept: {error}", param=param) from error
 
 
-def base64_of(vector: npt.NDArray[np.float32]) -> str:
-    """Little-endian float32 in base64, as OpenAI's clients decode it."""
-    return base64.b64encode(vector.astype("<f4").tobytes()).decode("ascii")
-
-
 def _from_base64(value: str, param: str) -> bytes:
     try:
         return base64.b64decode(value, validate=True)
@@ -142,12 +147,21 @@ def _invalid(error: msgspec.ValidationError) -> WrongShape:
 
 
 def _vector_list(value: object) -> Any:
+    if isinstance(value, Base64):
+        return base64.b64encode(_bytes_of(value.vector)).decode("ascii")
     if isinstance(value, np.ndarray):
         return value.tolist()
     raise NotImplementedError(f"cannot encode {type(value).__name__}")
 
 
 def _raw_vector(value: object) -> Any:
+    if isinstance(value, Base64):
+        return _bytes_of(value.vector)
     if isinstance(value, np.ndarray):
-        return value.astype("<f4").tobytes()
+        return _bytes_of(value)
     raise NotImplementedError(f"cannot encode {type(value).__name__}")
+
+
+def _bytes_of(vector: npt.NDArray[Any]) -> bytes:
+    """Little-endian float32, as OpenAI's clients decode it, or the bytes of int8 and uint8."""
+    return (vector if vector.dtype.itemsize == 1 else vector.astype("<f4")).tobytes()

@@ -13,6 +13,10 @@ Ask = Callable[..., Awaitable[Any]]
 PATH = "/v1/embeddings"
 
 
+async def vectors_of(ask: Ask, **body: Any) -> list[Any]:
+    return [one["embedding"] for one in (await ask("POST", PATH, body))["data"]]
+
+
 async def test_a_text_becomes_one_vector_in_openais_shape(ask: Ask) -> None:
     answer = await ask("POST", PATH, {"input": "hello world", "model": "fake"})
     assert answer["object"] == "list"
@@ -41,6 +45,24 @@ async def test_msgpack_goes_in_and_raw_float32_comes_out(client: TestClient[Any,
     answer = msgpack.unpackb(await response.read())
     assert response.content_type == "application/msgpack"
     np.testing.assert_array_equal(np.frombuffer(answer["data"][0]["embedding"], "<f4"), np.float32(plain))
+
+
+async def test_ubinary_packs_the_signs_of_eight_numbers_into_a_byte(ask: Ask) -> None:
+    plain = await vectors_of(ask, input=["port", "tide"])
+    packed = await vectors_of(ask, input=["port", "tide"], output_dtype="ubinary")
+    coded = await vectors_of(
+        ask, input=["port", "tide"], output_dtype="ubinary", encoding_format="base64", dimensions=16
+    )
+    assert packed == np.packbits(np.array(plain) > 0, axis=1).tolist()
+    assert [list(base64.b64decode(text)) for text in coded] == [row[:2] for row in packed]
+
+
+async def test_ubinary_in_msgpack_is_the_bytes_themselves(client: TestClient[Any, Any], ask: Ask) -> None:
+    (packed,) = await vectors_of(ask, input="port", output_dtype="ubinary")
+    body = {"input": "port", "output_dtype": "ubinary", "encoding_format": "base64"}
+    response = await client.post(PATH, json=body, headers={"Accept": "application/msgpack"})
+    answer = msgpack.unpackb(await response.read())
+    assert answer["data"][0]["embedding"] == bytes(packed)
 
 
 async def test_fewer_dimensions_are_cut_and_of_length_one_again(ask: Ask) -> None:
@@ -75,6 +97,8 @@ async def test_fields_of_openais_clients_that_we_do_not_know_are_ignored(ask: As
         ({"input": "x", "dimensions": 65}, "dimensions"),
         ({"input": "x", "dimensions": 0}, "dimensions"),
         ({"input": "x", "encoding_format": "int4"}, "encoding_format"),
+        ({"input": "x", "dimensions": 12, "output_dtype": "ubinary"}, "dimensions"),
+        ({"input": "x", "output_dtype": "int4"}, "output_dtype"),
         ({"input": "x", "prompt_name": "unheard"}, "prompt_name"),
         ({"input": ["word " * 1000], "truncate": "none"}, None),
     ],

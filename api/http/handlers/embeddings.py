@@ -1,14 +1,15 @@
 """POST /v1/embeddings, in OpenAI's shape."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from msgspec import UNSET
 
-from api.errors import InvalidRequest, PayloadTooLarge
-from api.http import wire
+from api.errors import InvalidRequest
 from api.http.routing import Call, Reply
+from api.http.wire import Base64
 from api.schemas import (
     Embedding,
     EmbeddingsAnswer,
@@ -17,37 +18,39 @@ from api.schemas import (
     NoQuery,
     TruncatedInput,
 )
-from embedd.embedder import Embedder, Embeddings, Lane
+from api.services.embedding import check_dimensions, fit, lane_of, named_prompt, read_inputs
+from embedd.embedder import Embeddings
+from embedd.specs import ModelCard
 
-_INTERACTIVE_TEXTS = 8
-"""Requests of more texts than this are bulk work: they must not hold up a person who waits for a search."""
+_INLINE_NUMBERS = 4096
+"""Answers of more numbers than this are written in a thread; these take less than a millisecond."""
 
 
 async def embed(call: Call[EmbeddingsRequest, NoQuery]) -> Reply:
     """Texts to vectors."""
-    request = call.body
+    request, models = call.body, call.services.models
     texts = _texts(request, call.services.settings.max_texts_per_request)
-    embedder = call.services.models.embedder(request.model)
-    _check_dimensions(request.dimensions, embedder)
+    embedder = models.embedder(request.model)
+    check_dimensions(embedder.card, request.dimensions)
+    _check_bits(request, embedder.card)
     embedded = await embedder.embed(
         texts,
-        lane=Lane.INTERACTIVE if len(texts) <= _INTERACTIVE_TEXTS else Lane.BULK,
-        prompt=_prompt(request, embedder),
+        lane=lane_of(len(texts)),
+        prompt=_prompt(request, embedder.card),
         truncate=request.truncate,
-        deadline_s=call.services.models.deadline_s,
+        deadline_s=models.deadline_s,
     )
     cut = ",".join(str(one.index) for one in embedded.truncated)
-    headers = {"x-truncated-inputs": cut} if cut else {}
-    binary = wire.wants_msgpack(call.request.headers.get("Accept", ""))
-    return Reply(_answer(embedded, request, embedder.card.name, binary=binary), headers=headers)
+    rows = _rows(embedded.vectors, request, embedder.card)
+    return Reply(
+        _answer(rows, embedded, request, embedder.card.name),
+        headers={"x-truncated-inputs": cut} if cut else {},
+        large=rows.size > _INLINE_NUMBERS,
+    )
 
 
-def _texts(request: EmbeddingsRequest, limit: int) -> list[str]:
-    inputs = [request.input] if isinstance(request.input, str) else request.input
-    if not inputs:
-        raise InvalidRequest("`input` is empty: send at least one text", param="input")
-    if len(inputs) > limit:
-        raise PayloadTooLarge(f"`input` has {len(inputs)} texts, the limit is {limit}", param="input")
+def _texts(request: EmbeddingsRequest, limit: int) -> Sequence[str]:
+    inputs = read_inputs(request.input, limit, "input")
     texts = [text for text in inputs if isinstance(text, str)]
     if len(texts) < len(inputs):
         raise InvalidRequest(
@@ -58,40 +61,35 @@ def _texts(request: EmbeddingsRequest, limit: int) -> list[str]:
     return texts
 
 
-def _prompt(request: EmbeddingsRequest, embedder: Embedder) -> str:
-    """The model's own prompt of that name; `input_type` takes a missing one as no prompt, as Cohere does."""
-    prompts = embedder.card.prompts
-    if request.prompt_name is None:
-        return prompts.get(request.input_type or embedder.card.default_prompt_name or "", "")
-    if request.prompt_name not in prompts:
-        known = ", ".join(sorted(prompts)) or "none"
-        raise InvalidRequest(
-            f"model {embedder.card.name!r} has no prompt {request.prompt_name!r}; it has: {known}",
-            param="prompt_name",
-        )
-    return prompts[request.prompt_name]
+def _prompt(request: EmbeddingsRequest, card: ModelCard) -> str:
+    if request.prompt_name is None and request.input_type is not None:
+        return card.prompts.get(request.input_type, "")
+    return named_prompt(card, request.prompt_name)
 
 
-def _check_dimensions(dimensions: int | None, embedder: Embedder) -> None:
-    if dimensions is not None and dimensions > embedder.card.dim:
+def _check_bits(request: EmbeddingsRequest, card: ModelCard) -> None:
+    dim = request.dimensions or card.dim
+    if request.output_dtype == "ubinary" and dim % 8:
         raise InvalidRequest(
-            f"`dimensions` is {dimensions}, model {embedder.card.name!r} has {embedder.card.dim}",
+            f"`output_dtype` ubinary packs eight numbers into a byte and needs `dimensions` that are a "
+            f"multiple of 8, not {dim}",
             param="dimensions",
         )
 
 
+def _rows(vectors: npt.NDArray[np.float32], request: EmbeddingsRequest, card: ModelCard) -> npt.NDArray[Any]:
+    """The vectors as they were asked for: float32 (n, d), or uint8 (n, d / 8)."""
+    fitted = fit(card, vectors, request.dimensions, normalize=request.dimensions is not None)
+    return np.packbits(fitted > 0, axis=1) if request.output_dtype == "ubinary" else fitted
+
+
 def _answer(
-    embedded: Embeddings, request: EmbeddingsRequest, model: str, *, binary: bool
+    rows: npt.NDArray[Any], embedded: Embeddings, request: EmbeddingsRequest, model: str
 ) -> EmbeddingsAnswer:
-    vectors = _shorten(embedded.vectors, request.dimensions)
-    as_text = request.encoding_format == "base64" and not binary
-    data = [
-        Embedding(index=number, embedding=wire.base64_of(vector) if as_text else vector)
-        for number, vector in enumerate(vectors)
-    ]
+    as_text = request.encoding_format == "base64"
     tokens = sum(embedded.tokens)
     return EmbeddingsAnswer(
-        data=data,
+        data=[Embedding(number, Base64(row) if as_text else row) for number, row in enumerate(rows)],
         model=model,
         usage=EmbeddingUsage(prompt_tokens=tokens, total_tokens=tokens),
         truncated=_truncated(embedded) or UNSET,
@@ -100,12 +98,3 @@ def _answer(
 
 def _truncated(embedded: Embeddings) -> list[TruncatedInput]:
     return [TruncatedInput(index=one.index, tokens=one.tokens, kept=one.kept) for one in embedded.truncated]
-
-
-def _shorten(vectors: npt.NDArray[np.float32], dimensions: int | None) -> Sequence[npt.NDArray[np.float32]]:
-    """The first ``dimensions`` values of each row (n, dim), again of length one (arXiv 2205.13147)."""
-    if dimensions is None:
-        return list(vectors)
-    short = vectors[:, :dimensions]
-    norms = np.linalg.norm(short, axis=1, keepdims=True)
-    return list(short / np.maximum(norms, np.finfo(np.float32).tiny))
