@@ -16,11 +16,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from prometheus_client import CollectorRegistry
 
 from embedd.errors import DeadlineExceeded, InvalidInput
 from embedd.fake import FakeTokenizer
 from embedd.lanes import Lane, Lanes
-from embedd.pool import ModelStatus, Pool, WorkerCommand, open_pool
+from embedd.metrics import Metrics
+from embedd.pool import ModelStatus, Pool, open_pool
+from embedd.replica import WorkerCommand
 from embedd.scheduler import Scheduler, open_scheduler
 from embedd.sources import resolve
 from embedd.specs import ModelCard, ModelFiles, ModelSpec, Weights, fake_card, read_card
@@ -132,7 +135,7 @@ class Embedder:
     async def _embed(
         self, texts: Sequence[str], lane: Lane, truncate: Truncate, limit: asyncio.Timeout
     ) -> Embeddings:
-        self._scheduler.admit(lane, 0)  # a full lane refuses before any work
+        self._scheduler.admit(lane)  # a full lane refuses before any work
         encodings = await self._encode(texts, lane, truncate)
         deadline = limit.when()
         outputs = await self._scheduler.run(encodings, lane, math.inf if deadline is None else deadline)
@@ -172,16 +175,13 @@ async def open_embedder(
     weights = await asyncio.to_thread(resolve, spec)
     card, tokenizer = await asyncio.to_thread(_read, spec, weights)
     command = _command(spec, weights, card, limits, worker_args)
-    lanes = Lanes(
-        max_batch_tokens=limits.max_batch_tokens,
-        max_waiting_tokens=limits.max_waiting_tokens,
-        bulk_patience_s=limits.bulk_patience_s,
-    )
+    metrics = Metrics(CollectorRegistry()).of(spec.name)
+    lanes = Lanes(max_waiting_tokens=limits.max_waiting_tokens, bulk_patience_s=limits.bulk_patience_s)
     with ExitStack() as stack:
         threads = {lane: stack.enter_context(_one_thread(lane)) for lane in Lane}
         async with (
-            open_pool(command, spec.replicas) as pool,
-            open_scheduler(pool, lanes, card.dim) as scheduler,
+            open_pool([command] * spec.replicas, metrics) as pool,
+            open_scheduler(pool, lanes, card.dim, metrics) as scheduler,
         ):
             yield Embedder(card, tokenizer, pool, scheduler, threads)
 
@@ -210,6 +210,7 @@ def _command(
         load_timeout_s=limits.load_timeout_s,
         batch_timeout_s=limits.batch_timeout_s,
         in_flight=limits.batches_in_flight,
+        max_batch_tokens=limits.max_batch_tokens,
     )
 
 

@@ -15,7 +15,8 @@
     └── ChildError          a child process did not answer a call
         ├── ChildDied       it ended, or was killed
         ├── ChildTimedOut   it took too long and was killed
-        └── CallFailed      its handler raised
+        ├── CallFailed      its handler raised
+        └── BatchLost       a worker was lost with a batch it had been handed
 """
 
 import signal
@@ -109,6 +110,14 @@ class CallFailed(ChildError):
     def __init__(self, kind: str, message: str) -> None:
         self.kind = kind
         super().__init__(message or kind)
+
+
+class BatchLost(ChildError):
+    """A worker was lost with a batch in its line, which it had begun to run (``began``) or not."""
+
+    def __init__(self, reason: str, *, began: bool) -> None:
+        self.began = began
+        super().__init__(reason)
 
 
 def describe_exit(exit_code: int | None) -> str:

@@ -2,26 +2,34 @@
 
 Pure: no clock, no tasks, no model; the caller passes the time in. ``embedd.scheduler`` owns one ``Lanes``.
 
-Invariants: a request is admitted whole or not at all; the oldest piece of the chosen lane is in every
-batch, so none waits forever; pieces of requests that are settled or left are never run.
+Invariants: a request is admitted whole or not at all, by the same rule whatever its size; the oldest piece
+of the chosen lane is in every batch, so none waits forever; pieces of requests that are settled, left or
+late are never run.
 """
 
 import asyncio
 import enum
-from collections import deque
-from collections.abc import Sequence
+import math
+from collections import OrderedDict
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from embedd.errors import Overloaded
+from embedd.batches import BatchLimits, Forward, cut_batch
+from embedd.errors import DeadlineExceeded, Overloaded
 from embedd.token_vectors import TokenDtype
 from embedd.tokenizer import Encoding
 
 LOOK_AHEAD = 512
-"""Pieces that are looked over for ones of similar length. Sorting them takes 0.1 ms, a batch tens."""
+"""Pieces that are looked over for ones of similar length. Cutting them takes 0.2 ms, a batch tens."""
+
+_SHORTEST_RETRY_S = 0.1
+_SHARE_MEMORY = 0.95
+_LEAST_SHARE = 0.05
 
 
 class Lane(enum.Enum):
@@ -49,140 +57,161 @@ class Request:
     queue_s: float = 0.0
     forward_s: float = 0.0
 
+    def fail(self, error: Exception) -> None:
+        if not self.done.done():
+            self.done.set_exception(error)
+
 
 @dataclass(eq=False, slots=True)
 class Piece:
-    """One input of a request and its row; ``retried`` once a worker has died with it."""
+    """One input of a request and its row.
+
+    After a batch with it was lost it runs with at most ``max_batch_tokens``; ``retried`` once a worker was
+    lost while it ran.
+    """
 
     encoding: Encoding
     row: int
     request: Request
     since: float
+    max_batch_tokens: int | None = None
     retried: bool = False
 
     @property
     def length(self) -> int:
         return len(self.encoding.ids)
 
-    @property
-    def departed(self) -> bool:
-        return self.request.done.done()
-
-
-def cut_batch(lengths: Sequence[int], max_batch_tokens: int) -> list[int]:
-    """The indices of the pieces to run together, shortest first; index 0 is always among them.
-
-    A batch costs its count times its longest. Of all runs of neighbours in length that hold index 0 and
-    cost at most ``max_batch_tokens``, the one with the most real tokens; index 0 alone if it is too long.
-    """
-    order = sorted(range(len(lengths)), key=lengths.__getitem__)
-    oldest = order.index(0)
-    sums = [0]
-    for index in order:
-        sums.append(sums[-1] + lengths[index])
-    best, most = (oldest, oldest + 1), lengths[0]
-    for last in range(oldest, len(order)):
-        first = max(0, last + 1 - max_batch_tokens // lengths[order[last]])
-        if first > oldest:
-            break
-        if sums[last + 1] - sums[first] > most:
-            best, most = (first, last + 1), sums[last + 1] - sums[first]
-    return order[slice(*best)]
-
 
 @dataclass(slots=True)
 class _Waiting:
-    pieces: deque[Piece] = field(default_factory=deque)
+    """A lane: first in, first out but for the look-ahead, and for those who leave from the middle."""
+
+    pieces: "OrderedDict[Piece, None]" = field(default_factory=OrderedDict)
     tokens: int = 0
 
 
 class Lanes:
-    """The two lanes, first in first out but for the look-ahead.
+    """The two lanes.
 
     ``max_waiting_tokens`` holds for each lane alone: a backlog of jobs refuses no person. Bulk pieces
     get a batch when no person waits, and at least one every ``bulk_patience_s`` when one always does.
     """
 
-    def __init__(self, *, max_batch_tokens: int, max_waiting_tokens: int, bulk_patience_s: float) -> None:
-        self._max_batch_tokens = max_batch_tokens
+    def __init__(self, *, max_waiting_tokens: int, bulk_patience_s: float) -> None:
         self._max_waiting_tokens = max_waiting_tokens
         self._bulk_patience_s = bulk_patience_s
         self._bulk_served = 0.0
+        self._bulk_share = 1.0
         self._waiting = {lane: _Waiting() for lane in Lane}
 
     def __len__(self) -> int:
         return sum(len(waiting.pieces) for waiting in self._waiting.values())
 
+    def waiting_pieces(self, lane: Lane) -> int:
+        return len(self._waiting[lane].pieces)
+
     def waiting_tokens(self, lane: Lane) -> int:
         return self._waiting[lane].tokens
 
-    def admit(self, lane: Lane, tokens: int, tokens_per_s: float) -> None:
-        """Raises ``Overloaded`` unless a request of that many tokens may join.
+    @property
+    def oldest_since(self) -> float:
+        """When the piece that has waited longest came; infinite if none waits."""
+        heads = (next(iter(waiting.pieces), None) for waiting in self._waiting.values())
+        return min((piece.since for piece in heads if piece), default=math.inf)
 
-        A request counts for at most half the limit: one that is larger than the limit is legal, and is
-        let in when the lane is half empty instead of never.
+    def admit(self, lane: Lane, tokens_per_s: float, time_left_s: float = math.inf) -> None:
+        """Raises ``Overloaded`` if the lane is full, or so long that a request with so much time left would
+        be late before its turn.
+
+        The request's own size makes no difference: with a limit on the sum, large requests would wait for
+        ever behind small ones. What waits exceeds the limit by one request at most.
         """
-        waiting = self._waiting[lane].tokens
-        excess = waiting + min(tokens, self._max_waiting_tokens // 2) - self._max_waiting_tokens
-        if excess > 0:
+        waiting = self.waiting_tokens(lane)
+        drain = tokens_per_s * (self._bulk_share if lane is Lane.BULK else 1.0)
+        limit = min(self._max_waiting_tokens, time_left_s * drain)
+        if waiting and waiting >= limit:
             raise Overloaded(
-                f"{waiting} tokens waiting, {tokens} more asked for, limit {self._max_waiting_tokens}",
-                retry_after_s=max(excess / tokens_per_s, 0.1),
+                f"{waiting} tokens waiting, limit {limit:.0f}",
+                retry_after_s=max((waiting - limit) / drain, _SHORTEST_RETRY_S),
             )
 
-    def add(self, pieces: Sequence[Piece]) -> None:
+    def add(self, pieces: Iterable[Piece]) -> None:
         for piece in pieces:
             waiting = self._waiting[piece.request.lane]
-            waiting.pieces.append(piece)
+            waiting.pieces[piece] = None
             waiting.tokens += piece.length
 
-    def put_back(self, pieces: Sequence[Piece]) -> None:
-        """Returns pieces of a batch that failed to the front of their lanes."""
-        for piece in sorted(pieces, key=lambda piece: piece.since, reverse=True):
+    def put_back(self, pieces: Iterable[Piece]) -> None:
+        """Returns pieces of a batch that failed to the front of their lanes, if they are still waited for."""
+        wanted = [piece for piece in pieces if not piece.request.done.done()]
+        for piece in sorted(wanted, key=lambda piece: (piece.since, piece.row), reverse=True):
+            self.add([piece])
+            self._waiting[piece.request.lane].pieces.move_to_end(piece, last=False)
+
+    def drop(self, pieces: Iterable[Piece]) -> None:
+        """Takes out those that still wait."""
+        for piece in pieces:
             waiting = self._waiting[piece.request.lane]
-            waiting.pieces.appendleft(piece)
-            waiting.tokens += piece.length
-
-    def next_batch(self, now: float) -> list[Piece]:
-        """The pieces to run now, of one lane, and no longer waiting; empty if there are none."""
-        for lane in self._lanes_by_turn(now):
-            taken = self._take_window(self._waiting[lane])
-            if taken:
-                window = _alike(taken)
-                chosen = cut_batch([piece.length for piece in window], self._max_batch_tokens)
-                batch = [window[index] for index in chosen]
-                self._return(taken, leave_out=set(batch))
-                if lane is Lane.BULK:
-                    self._bulk_served = now
-                return batch
-        return []
+            if piece in waiting.pieces:
+                del waiting.pieces[piece]
+                waiting.tokens -= piece.length
 
     def take_all(self) -> list[Piece]:
         """Empties both lanes."""
         pieces = [piece for waiting in self._waiting.values() for piece in waiting.pieces]
-        self._waiting = {lane: _Waiting() for lane in Lane}
+        self.drop(pieces)
         return pieces
 
+    def next_batch(self, now: float, limits: BatchLimits, forward: Forward) -> list[Piece]:
+        """The pieces to run now, of one lane, and no longer waiting; empty if there are none."""
+        for lane in self._lanes_by_turn(now):
+            if window := self._window(lane, now):
+                cut = cut_batch(
+                    [piece.length for piece in window], limits.within(window[0].max_batch_tokens), forward
+                )
+                batch = [window[index] for index in cut]
+                self.drop(batch)
+                self._note_turn(lane, now)
+                return batch
+        return []
+
     def _lanes_by_turn(self, now: float) -> tuple[Lane, Lane]:
-        bulk = self._waiting[Lane.BULK].pieces
-        if bulk and now - max(bulk[0].since, self._bulk_served) > self._bulk_patience_s:
+        oldest = next(iter(self._waiting[Lane.BULK].pieces), None)
+        if oldest and now - max(oldest.since, self._bulk_served) > self._bulk_patience_s:
             return Lane.BULK, Lane.INTERACTIVE
         return Lane.INTERACTIVE, Lane.BULK
 
-    def _take_window(self, waiting: _Waiting) -> list[Piece]:
-        """Takes the oldest pieces whose clients are still there out of the lane."""
+    def _note_turn(self, lane: Lane, now: float) -> None:
+        """What people leave of the model is the rate at which the bulk lane drains."""
+        served = lane is Lane.BULK
+        self._bulk_share = _SHARE_MEMORY * self._bulk_share + (1 - _SHARE_MEMORY) * served
+        self._bulk_share = max(self._bulk_share, _LEAST_SHARE)
+        if served:
+            self._bulk_served = now
+
+    def _window(self, lane: Lane, now: float) -> list[Piece]:
+        """The oldest piece that anyone still waits for, and of those behind it the ones it may run with."""
+        pieces = self._waiting[lane].pieces
         window: list[Piece] = []
-        while waiting.pieces and len(window) < LOOK_AHEAD:
-            piece = waiting.pieces.popleft()
-            waiting.tokens -= piece.length
-            if not piece.departed:
-                window.append(piece)
-        return window
-
-    def _return(self, window: Sequence[Piece], leave_out: set[Piece]) -> None:
-        self.put_back([piece for piece in window if piece not in leave_out])
+        while pieces and not window:
+            ahead = list(islice(pieces, LOOK_AHEAD))
+            window = [piece for piece in ahead if not _is_over(piece.request, now)]
+            if len(window) < len(ahead):
+                self.drop(set(ahead) - set(window))
+        return [piece for piece in window if _are_alike(piece, window[0])]
 
 
-def _alike(window: Sequence[Piece]) -> list[Piece]:
-    """Those that may share a batch with the oldest: a batch has one kind of token vectors, or none."""
-    return [piece for piece in window if piece.request.token_dtype == window[0].request.token_dtype]
+def _is_over(request: Request, now: float) -> bool:
+    if request.deadline <= now:
+        request.fail(DeadlineExceeded("the request waited for the model until its deadline"))
+    return request.done.done()
+
+
+def _are_alike(one: Piece, other: Piece) -> bool:
+    """Whether they may share a batch: what was in a lost one keeps to itself, lest it takes others along,
+    and a batch has one kind of token vectors.
+    """
+    return (
+        one.max_batch_tokens == other.max_batch_tokens
+        and one.request.token_dtype == other.request.token_dtype
+    )

@@ -9,122 +9,84 @@ nothing here ticks while all is well.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+import math
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import numpy as np
-import numpy.typing as npt
 import structlog
 
 from embedd.child import Child, open_child
 from embedd.errors import ChildError, ModelLoadError, ModelUnavailable, describe_exit
+from embedd.metrics import ModelMetrics
 from embedd.ownership import beside
-from embedd.token_vectors import TokenDtype
-from embedd.tokenizer import Encoding
+from embedd.pace import Pace
+from embedd.replica import Place, Replica, WorkerCommand
 
 FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 30.0
 STABLE_AFTER_S = 30.0
+
+_FIRST_LOAD_S = 5.0
+"""What a worker is expected to take to load before one has."""
+
+_TICK_S = 0.001
+"""Some event loops count in milliseconds."""
 
 _log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
 class ModelStatus:
-    """``loading`` until a worker is there for the first time or again, ``failed`` while none will start."""
+    """``loading`` until a worker is there for the first time or again, ``failed`` while none will start,
+    ``stalled`` while every worker that is there is late with a batch.
+    """
 
-    state: Literal["loading", "ready", "failed"]
+    state: Literal["loading", "ready", "stalled", "failed"]
     reason: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerCommand:
-    """How a worker is started, and how long it and its batches may take.
-
-    ``in_flight`` batches are handed to one worker at a time: the second waits in its socket.
-    """
-
-    name: str
-    module: str
-    args: tuple[str, ...]
-    dim: int
-    load_timeout_s: float
-    batch_timeout_s: float
-    in_flight: int
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What a worker made of a batch: ``rows`` (n, dim), of which those in ``bad`` are not finite.
-
-    ``tokens``: for each input its token vectors (t, token_dim), if asked for. ``seconds``: the forward.
-    """
-
-    rows: npt.NDArray[np.float32]
-    bad: frozenset[int]
-    tokens: Sequence[npt.NDArray[Any]]
-    seconds: float
-
-
-class Replica:
-    """One loaded worker."""
-
-    def __init__(self, child: Child, command: WorkerCommand) -> None:
-        self._child = child
-        self._command = command
-        self.in_flight = 0
-        self.alive = True
-
-    @property
-    def pid(self) -> int:
-        return self._child.pid
-
-    async def run(self, inputs: Sequence[Encoding], token_dtype: TokenDtype | None = None) -> Answer:
-        """The model's answer to n inputs, with the vectors of all their tokens if ``token_dtype`` is given.
-
-        Raises:
-            ChildError: the worker died, hung, or failed in a way it should not; it is gone in any case.
-        """
-        lengths = [len(one.ids) for one in inputs]
-        payload = {
-            "ids": np.concatenate([one.ids for one in inputs]),
-            "lengths": np.array(lengths, dtype=np.int32),
-            "seconds": np.array([one.second for one in inputs], dtype=np.int32),
-            "token_rows": list(range(len(inputs))) if token_dtype else [],
-            "token_dtype": token_dtype or "float32",
-        }
-        try:
-            reply = await self._child.call(
-                "run", payload, timeout_s=self._command.batch_timeout_s * self._command.in_flight
-            )
-        except ChildError:
-            self.alive = False
-            self._child.kill()  # after a CUDA error, for one, only a new process is of use
-            raise
-        tokens = np.split(reply["tokens"], np.cumsum(lengths)[:-1]) if token_dtype else []
-        return Answer(reply["rows"], frozenset(reply["bad"]), tokens, reply["seconds"])
 
 
 class Pool:
     """The live replicas; made by ``open_pool``."""
 
-    def __init__(self, command: WorkerCommand, replicas: int) -> None:
-        self._command = command
+    def __init__(self, commands: Sequence[WorkerCommand], metrics: ModelMetrics) -> None:
+        self._commands = commands
+        self._metrics = metrics
+        self._name = commands[0].name
+        self._paces = [Pace() for _ in commands]
         self._ready: list[Replica] = []
         self._failures: dict[int, str] = {}
-        self._count = replicas
         self._reason = ""
         self._retry_after_s = FIRST_PAUSE_S
+        self._load_s = _FIRST_LOAD_S
         self._changed = asyncio.Event()
+        self._clock = asyncio.get_running_loop().time
 
     @property
     def status(self) -> ModelStatus:
-        if self._usable:
-            return ModelStatus("ready")
-        if len(self._failures) == self._count:
+        if usable := self._usable:
+            late = min(replica.stalled_s for replica in usable)
+            return (
+                ModelStatus("stalled", f"no batch came back for {late:.1f} s")
+                if late
+                else ModelStatus("ready")
+            )
+        if len(self._failures) == len(self._commands):
             return ModelStatus("failed", self._reason)
         return ModelStatus("loading", self._reason)
+
+    @property
+    def tokens_per_s(self) -> float:
+        """How fast batches have been coming back lately, from all live workers together, or from all that
+        there should be while there is none.
+        """
+        live = [replica.tokens_per_s for replica in self._usable]
+        return sum(live or [pace.tokens_per_s for pace in self._paces])
+
+    @property
+    def restart_s(self) -> float:
+        """How long a lost worker is expected to be away."""
+        return self._retry_after_s + self._load_s
 
     @property
     def pids(self) -> list[int]:
@@ -149,37 +111,37 @@ class Pool:
         """Raises ``ModelUnavailable`` while no replica will start."""
         if self.status.state == "failed":
             raise ModelUnavailable(
-                f"model {self._command.name!r} cannot be loaded: {self._reason}",
+                f"model {self._name!r} cannot be loaded: {self._reason}",
                 retry_after_s=self._retry_after_s,
             )
 
-    async def acquire(self) -> Replica:
-        """Waits for the least busy replica with a free place, which is taken until ``release``.
+    async def acquire(self) -> Place:
+        """Waits for a worker that should be handed its next batch now; give the place back with ``release``.
 
         Raises:
             ModelUnavailable: none will start; the message says why.
         """
         while True:
-            free = [replica for replica in self._usable if replica.in_flight < self._command.in_flight]
-            if free:
-                replica = min(free, key=lambda replica: replica.in_flight)
-                replica.in_flight += 1
-                return replica
+            now = self._clock()
+            replica = min(self._usable, key=lambda replica: replica.takes_next_at, default=None)
+            takes_next_at = replica.takes_next_at if replica else math.inf
+            if replica and takes_next_at <= now + _TICK_S:
+                return replica.take_place()
             self.check()
-            await self._change()
+            await self._change(takes_next_at)
 
-    def release(self, replica: Replica) -> None:
-        replica.in_flight -= 1
+    def release(self, place: Place) -> None:
+        place.leave()
         self._announce()
 
     async def keep(self, number: int) -> None:
         """Runs replica ``number`` and its successors, forever. Owned by ``open_pool``."""
-        clock = asyncio.get_running_loop().time
         pause_s = FIRST_PAUSE_S
         while True:
-            started = clock()
+            started = self._clock()
             await self._run_one(number)
-            if clock() - started > STABLE_AFTER_S:
+            self._metrics.worker_restarted()
+            if self._clock() - started > STABLE_AFTER_S:
                 pause_s = FIRST_PAUSE_S
             self._retry_after_s = pause_s
             await asyncio.sleep(pause_s)
@@ -187,29 +149,32 @@ class Pool:
 
     async def _run_one(self, number: int) -> None:
         """One worker from its start to its end."""
-        name = f"the worker of model {self._command.name!r}"
+        command = self._commands[number]
         try:
-            async with open_child(self._command.module, self._command.args, name=name) as child:
-                await self._load(child)
-                await self._offer(number, child)
+            name = f"the worker of model {self._name!r}"
+            async with open_child(command.module, command.args, name=name) as child:
+                hello = await self._load(child, command)
+                await self._offer(number, Replica(child, hello, command, self._paces[number]), child)
         except (ChildError, ModelLoadError, OSError) as error:
             self._reason = self._failures[number] = str(error)
-            _log.error("worker_not_started", model=self._command.name, reason=self._reason)
+            _log.error("worker_not_started", model=self._name, reason=self._reason)
             self._announce()
 
-    async def _load(self, child: Child) -> None:
-        started = asyncio.get_running_loop().time()
-        hello = await child.call("load", {}, timeout_s=self._command.load_timeout_s)
-        if hello["dim"] != self._command.dim:
+    async def _load(self, child: Child, command: WorkerCommand) -> Mapping[str, Any]:
+        """What the worker says of itself once it is loaded."""
+        started = self._clock()
+        hello = await child.call("load", {}, timeout_s=command.load_timeout_s)
+        if hello["dim"] != command.dim:
             raise ModelLoadError(
-                f"the model gives vectors of {hello['dim']} numbers, its files say {self._command.dim}"
+                f"the model gives vectors of {hello['dim']} numbers, its files say {command.dim}"
             )
-        seconds = round(asyncio.get_running_loop().time() - started, 3)
-        _log.info("worker_loaded", model=self._command.name, pid=child.pid, seconds=seconds, **hello)
+        self._load_s = self._clock() - started
+        seconds = round(self._load_s, 3)
+        _log.info("worker_loaded", model=self._name, pid=child.pid, seconds=seconds, **hello)
+        return hello
 
-    async def _offer(self, number: int, child: Child) -> None:
+    async def _offer(self, number: int, replica: Replica, child: Child) -> None:
         """Lets the replica be leased for as long as it lives."""
-        replica = Replica(child, self._command)
         self._ready.append(replica)
         self._failures.pop(number, None)
         self._reason = ""
@@ -220,20 +185,25 @@ class Pool:
             self._ready.remove(replica)
             self._reason = f"{child.name} {describe_exit(child.exit_code)} and is started again"
             self._announce()
-        _log.error("worker_died", model=self._command.name, pid=child.pid, exit_code=child.exit_code)
+        _log.error("worker_died", model=self._name, pid=child.pid, exit_code=child.exit_code)
 
     def _announce(self) -> None:
         """Wakes all who wait for a change."""
         self._changed.set()
         self._changed = asyncio.Event()
 
-    async def _change(self) -> None:
-        await self._changed.wait()
+    async def _change(self, until: float = math.inf) -> None:
+        """Waits for one, or until then on the loop's clock."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout_at(until if math.isfinite(until) else None):
+                await self._changed.wait()
 
 
 @contextlib.asynccontextmanager
-async def open_pool(command: WorkerCommand, replicas: int) -> AsyncIterator[Pool]:
-    """Starts ``replicas`` workers, which load in the background, and ends them all when left."""
-    pool = Pool(command, replicas)
-    async with beside(*(pool.keep(number) for number in range(replicas))):
+async def open_pool(commands: Sequence[WorkerCommand], metrics: ModelMetrics) -> AsyncIterator[Pool]:
+    """Starts one worker for each command, all of one model and perhaps on several devices. They load in the
+    background and end when it is left.
+    """
+    pool = Pool(commands, metrics)
+    async with beside(*(pool.keep(number) for number in range(len(commands)))):
         yield pool

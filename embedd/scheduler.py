@@ -1,16 +1,17 @@
 """Turns concurrent requests into batches and batches into answers.
 
-Knows token ids, lanes and replicas; neither texts nor models. One task owns the lanes: it waits for work,
-then for a replica, and cuts the batch only then, so that a person who comes late is still served first.
+Knows token ids, lanes and workers; neither texts nor models. One task owns the lanes: it waits for work,
+then for a worker that should be handed a batch, and cuts the batch only then, so that a person who comes
+late is still served first.
 
-Invariants: every request is settled, by its vectors or by an error; what a dying replica held runs once
-more if its deadline may allow, and fails with ``WorkerDied`` otherwise or the second time; nothing ticks
-while nothing waits.
+Invariants: every request is settled, by its outputs or by an error; what a lost worker was running runs once
+more in smaller batches, if its deadline may allow, and fails with ``WorkerDied`` otherwise or the second
+time; what it had not begun to run is put back as if nothing had happened; nothing ticks while nothing waits.
 """
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -19,18 +20,24 @@ import numpy as np
 import numpy.typing as npt
 import structlog
 
-from embedd.errors import ChildError, EmbeddError, InvalidInput, ModelUnavailable, WorkerDied
+from embedd.errors import (
+    BatchLost,
+    CallFailed,
+    DeadlineExceeded,
+    EmbeddError,
+    ModelUnavailable,
+    NotFinite,
+    OutOfMemory,
+    Overloaded,
+    WorkerDied,
+)
 from embedd.lanes import Lane, Lanes, Piece, Request
+from embedd.metrics import ModelMetrics
 from embedd.ownership import beside
-from embedd.pool import Answer, Pool, Replica
+from embedd.pool import Pool
+from embedd.replica import Answer, Place
 from embedd.token_vectors import TokenDtype
 from embedd.tokenizer import Encoding
-
-RESTART_S = 5.0
-"""What a new worker is expected to take; a request with less time left is not put back to wait for it."""
-
-_FIRST_RATE = 1000.0
-_RATE_MEMORY = 0.8
 
 _log = structlog.get_logger()
 
@@ -39,8 +46,8 @@ _log = structlog.get_logger()
 class Outputs:
     """``rows`` (n, dim) in the order of the inputs; ``tokens``: their token vectors (t_i, token_dim).
 
-    ``queue_s``: the longest wait of an input for a worker; ``forward_s``: the longest forward of a batch
-    that held one.
+    ``queue_s``: the longest wait of an input until a worker began its batch; ``forward_s``: the longest
+    forward of a batch that held one.
     """
 
     rows: npt.NDArray[np.float32]
@@ -52,30 +59,45 @@ class Outputs:
 class Scheduler:
     """Made by ``open_scheduler``."""
 
-    def __init__(self, pool: Pool, lanes: Lanes, dim: int) -> None:
+    def __init__(self, pool: Pool, lanes: Lanes, dim: int, metrics: ModelMetrics) -> None:
         self._pool = pool
         self._lanes = lanes
         self._dim = dim
+        self._metrics = metrics
         self._open: set[Request] = set()
         self._work = asyncio.Event()
-        self._tokens_per_s = _FIRST_RATE
-        self._delivered = 0.0
         self._clock = asyncio.get_running_loop().time
 
     @property
     def tokens_per_s(self) -> float:
         """How fast batches have been coming back lately."""
-        return self._tokens_per_s
+        return self._pool.tokens_per_s
+
+    @property
+    def live_workers(self) -> int:
+        return len(self._pool.pids)
+
+    @property
+    def oldest_wait_s(self) -> float:
+        """How long the oldest input has been waiting; 0 if none waits."""
+        return max(self._clock() - self._lanes.oldest_since, 0.0)
+
+    def waiting_pieces(self, lane: Lane) -> int:
+        return self._lanes.waiting_pieces(lane)
 
     def waiting_tokens(self, lane: Lane) -> int:
         return self._lanes.waiting_tokens(lane)
 
-    def admit(self, lane: Lane, tokens: int) -> None:
-        """Raises ``Overloaded`` if a request of that many tokens may not join, ``ModelUnavailable`` if no
-        replica will start.
+    def admit(self, lane: Lane, *, deadline: float = math.inf) -> None:
+        """Raises ``Overloaded`` if a request may not join now, whatever its size, and ``ModelUnavailable``
+        if no worker will start. Costs nothing: ask before tokenising.
         """
         self._pool.check()
-        self._lanes.admit(lane, tokens, self._tokens_per_s)
+        try:
+            self._lanes.admit(lane, self.tokens_per_s, deadline - self._clock())
+        except Overloaded:
+            self._metrics.overloaded()
+            raise
 
     async def run(
         self,
@@ -87,28 +109,36 @@ class Scheduler:
         """What the model makes of ``inputs``; a caller that is cancelled frees their places.
 
         Raises:
-            InvalidInput: an input has no finite answer.
-            ModelUnavailable: no replica will start; ``WorkerDied`` if one died with the request.
+            NotFinite: the model has no finite answer to an input.
+            OutOfMemory: an input alone is too long for the device.
+            ModelUnavailable: no worker will start; ``WorkerDied`` if one died with the request.
             Overloaded: too much is waiting.
+            DeadlineExceeded: the deadline, on the loop's clock, passed while inputs were waiting.
         """
-        self.admit(lane, sum(len(one.ids) for one in inputs))
+        self.admit(lane, deadline=deadline)
         done = asyncio.get_running_loop().create_future()
         rows = np.empty((len(inputs), self._dim), dtype=np.float32)
         request = Request(lane, rows, done, deadline, len(inputs), token_dtype)
         if inputs:
             await self._wait(request, inputs)
+            self._metrics.ran(request.queue_s, request.forward_s)
         tokens = [request.tokens[row] for row in range(len(inputs))] if token_dtype else None
         return Outputs(rows, tokens, request.queue_s, request.forward_s)
 
     async def _wait(self, request: Request, inputs: Sequence[Encoding]) -> None:
         now = self._clock()
-        self._lanes.add([Piece(one, row, request, now) for row, one in enumerate(inputs)])
+        pieces = [Piece(one, row, request, now) for row, one in enumerate(inputs)]
+        self._lanes.add(pieces)
         self._open.add(request)
         self._work.set()
         try:
             await request.done
+        except (asyncio.CancelledError, DeadlineExceeded):
+            self._metrics.departed(request.missing)
+            raise
         finally:
             self._open.discard(request)
+            self._lanes.drop(pieces)
 
     async def serve(self) -> None:
         """Serves requests until cancelled. Owned by ``open_scheduler``."""
@@ -116,86 +146,109 @@ class Scheduler:
             async with asyncio.TaskGroup() as batches:
                 while True:
                     await self._work.wait()
-                    if (replica := await self._next_replica()) is not None:
-                        self._start_batch(replica, batches)
+                    if (place := await self._next_place()) is not None:
+                        self._start_batch(place, batches)
         finally:
-            self._fail(self._open, ModelUnavailable("the model is being shut down", retry_after_s=1.0))
+            _fail(self._open, ModelUnavailable("the model is being shut down", retry_after_s=1.0))
 
-    async def _next_replica(self) -> Replica | None:
-        """A replica with a free place; None, and nothing waiting any more, if there will be none."""
+    async def _next_place(self) -> Place | None:
+        """A place for a batch; None, and nothing waiting any more, if there will be none."""
         try:
             return await self._pool.acquire()
         except ModelUnavailable as error:
-            self._fail({piece.request for piece in self._lanes.take_all()}, error)
+            _fail({piece.request for piece in self._lanes.take_all()}, error)
             self._work.clear()
             return None
 
-    def _start_batch(self, replica: Replica, batches: asyncio.TaskGroup) -> None:
-        batch = self._lanes.next_batch(self._clock())
+    def _start_batch(self, place: Place, batches: asyncio.TaskGroup) -> None:
+        replica = place.replica
+        batch = self._lanes.next_batch(self._clock(), replica.limits, replica.forward)
         if not len(self._lanes):
             self._work.clear()
         if batch:
-            batches.create_task(self._run_batch(replica, batch))
+            place.tokens = sum(piece.length for piece in batch)
+            batches.create_task(self._run_batch(place, batch))
         else:
-            self._pool.release(replica)
+            self._pool.release(place)
 
-    async def _run_batch(self, replica: Replica, batch: Sequence[Piece]) -> None:
-        started = self._clock()
+    async def _run_batch(self, place: Place, batch: Sequence[Piece]) -> None:
         try:
-            answer = await replica.run([piece.encoding for piece in batch], batch[0].request.token_dtype)
-        except ChildError as error:
-            self._retry(batch, error)
+            answer = await place.run([piece.encoding for piece in batch], batch[0].request.token_dtype)
+        except BatchLost as error:
+            self._retry(batch, error, place.tokens // 2)
+        except CallFailed:
+            self._split(batch, place.tokens // 2)
         else:
-            self._measure(batch, started)
-            self._deliver(batch, answer, started)
+            self._deliver(batch, answer)
+            self._count(place, batch, answer)
         finally:
-            self._pool.release(replica)
+            self._pool.release(place)
 
-    def _deliver(self, batch: Sequence[Piece], answer: Answer, started: float) -> None:
+    def _deliver(self, batch: Sequence[Piece], answer: Answer) -> None:
         for number, piece in enumerate(batch):
             request = piece.request
             if number in answer.bad:
-                self._fail([request], InvalidInput(f"input {piece.row} has no finite embedding"))
+                request.fail(NotFinite(piece.row))
                 continue
             request.rows[piece.row] = answer.rows[number]
             if request.token_dtype:
                 request.tokens[piece.row] = answer.tokens[number]
-            request.queue_s = max(request.queue_s, started - piece.since)
+            request.queue_s = max(request.queue_s, answer.began - piece.since)
             request.forward_s = max(request.forward_s, answer.seconds)
             request.missing -= 1
             if request.missing == 0 and not request.done.done():
                 request.done.set_result(None)
 
-    def _retry(self, batch: Sequence[Piece], error: ChildError) -> None:
+    def _count(self, place: Place, batch: Sequence[Piece], answer: Answer) -> None:
+        padded = place.tokens
+        if place.replica.forward == "padded":
+            padded = len(batch) * max(piece.length for piece in batch)
+        self._metrics.batch_ran(len(batch), place.tokens, padded - place.tokens)
+        self._metrics.not_finite(len(answer.bad))
+
+    def _retry(self, batch: Sequence[Piece], error: BatchLost, half: int) -> None:
         """Puts back what may run once more and fails the rest."""
-        in_time = self._clock() + (0.0 if self._pool.pids else RESTART_S)
-        again = [piece for piece in batch if not piece.retried and piece.request.deadline > in_time]
+        in_time = self._clock() + (0.0 if self._pool.pids else self._pool.restart_s)
+        again = [
+            piece
+            for piece in batch
+            if piece.request.deadline > in_time and not (error.began and piece.retried)
+        ]
         lost = {piece.request for piece in batch} - {piece.request for piece in again}
-        self._fail(lost, WorkerDied(f"{error}, and the request with it", retry_after_s=RESTART_S))
-        for piece in again:
-            piece.retried = True
-        self._lanes.put_back(again)
-        if again:
-            self._work.set()
+        _fail(lost, WorkerDied(f"{error}, and the request with it", retry_after_s=self._pool.restart_s))
+        if error.began:
+            for piece in again:
+                piece.retried, piece.max_batch_tokens = True, half
+        self._put_back(again)
         _log.warning("batch_lost", texts=len(batch), put_back=len(again), reason=str(error))
 
-    def _fail(self, requests: Sequence[Request] | set[Request], error: EmbeddError) -> None:
-        for request in requests:
-            if not request.done.done():
-                request.done.set_exception(error)
+    def _split(self, batch: Sequence[Piece], half: int) -> None:
+        """Runs a batch that did not fit into memory again in parts, down to single pieces."""
+        if len(batch) == 1:
+            batch[0].request.fail(OutOfMemory(batch[0].row))
+            return
+        for piece in batch:
+            piece.max_batch_tokens = half
+        self._put_back(batch)
 
-    def _measure(self, batch: Sequence[Piece], started: float) -> None:
-        """Follows the rate of all replicas together: the tokens since the last batch came back."""
-        now = self._clock()
-        tokens = sum(piece.length for piece in batch)
-        rate = tokens / max(now - max(started, self._delivered), 1e-4)
-        self._tokens_per_s = _RATE_MEMORY * self._tokens_per_s + (1 - _RATE_MEMORY) * rate
-        self._delivered = now
+    def _put_back(self, pieces: Sequence[Piece]) -> None:
+        if pieces:
+            self._lanes.put_back(pieces)
+            self._work.set()
+            self._metrics.batch_retried()
 
 
 @asynccontextmanager
-async def open_scheduler(pool: Pool, lanes: Lanes, dim: int) -> AsyncIterator[Scheduler]:
+async def open_scheduler(
+    pool: Pool, lanes: Lanes, dim: int, metrics: ModelMetrics
+) -> AsyncIterator[Scheduler]:
     """A scheduler over ``pool``; requests that are open when it is left fail with ``ModelUnavailable``."""
-    scheduler = Scheduler(pool, lanes, dim)
+    scheduler = Scheduler(pool, lanes, dim, metrics)
+    metrics.follow(scheduler)
     async with beside(scheduler.serve()):
         yield scheduler
+
+
+def _fail(requests: Iterable[Request], error: EmbeddError) -> None:
+    for request in requests:
+        request.fail(error)

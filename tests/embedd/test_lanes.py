@@ -1,4 +1,4 @@
-"""Lanes and batches: pure functions, with a clock that stands still."""
+"""Lanes, with a clock that stands where the test puts it."""
 
 import asyncio
 import math
@@ -6,14 +6,17 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import settings
 from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from embedd.errors import Overloaded
-from embedd.lanes import LOOK_AHEAD, Lane, Lanes, Piece, Request, cut_batch
+from embedd.batches import BatchLimits
+from embedd.errors import DeadlineExceeded, Overloaded
+from embedd.lanes import LOOK_AHEAD, Lane, Lanes, Piece, Request
+from embedd.token_vectors import TokenDtype
 from embedd.tokenizer import Encoding
 
-lengths_of_pieces = st.lists(st.integers(1, 300), min_size=1, max_size=40)
+LIMITS = BatchLimits(max_tokens=100, max_area=10**6)
 
 
 @pytest.fixture
@@ -25,38 +28,13 @@ def loop() -> Iterator[asyncio.AbstractEventLoop]:
 
 @pytest.fixture
 def lanes() -> Lanes:
-    return Lanes(max_batch_tokens=100, max_waiting_tokens=1000, bulk_patience_s=1.0)
-
-
-@given(lengths_of_pieces, st.integers(1, 600))
-def test_a_batch_holds_the_oldest_piece_and_keeps_to_the_budget(lengths: list[int], budget: int) -> None:
-    batch = cut_batch(lengths, budget)
-    assert 0 in batch
-    assert len(set(batch)) == len(batch)
-    assert len(batch) * max(lengths[index] for index in batch) <= max(budget, lengths[0])
-
-
-@given(lengths_of_pieces, st.integers(1, 600))
-def test_no_run_of_similar_lengths_around_the_oldest_would_hold_more(lengths: list[int], budget: int) -> None:
-    order = sorted(range(len(lengths)), key=lengths.__getitem__)
-    runs = [order[a:b] for a in range(len(order)) for b in range(a + 1, len(order) + 1) if 0 in order[a:b]]
-    legal = [run for run in runs if len(run) * lengths[run[-1]] <= budget] or [[0]]
-    most = max(sum(lengths[index] for index in run) for run in legal)
-    assert sum(lengths[index] for index in cut_batch(lengths, budget)) == most
-
-
-def test_a_piece_over_the_budget_runs_alone() -> None:
-    assert cut_batch([500, 10, 20], 100) == [0]
-
-
-def test_pieces_of_like_length_are_taken_past_others_in_the_queue() -> None:
-    assert cut_batch([10, 90, 11, 80, 9], 40) == [4, 0, 2]
+    return Lanes(max_waiting_tokens=1000, bulk_patience_s=1.0)
 
 
 def test_interactive_pieces_go_first_and_alone(lanes: Lanes, loop: asyncio.AbstractEventLoop) -> None:
     lanes.add(pieces(loop, Lane.BULK, [10, 10], since=0.0))
     lanes.add(pieces(loop, Lane.INTERACTIVE, [10], since=0.5))
-    assert [lanes_of(lanes.next_batch(now=0.6)) for _ in range(3)] == [
+    assert [lanes_of(next_batch(lanes, now=0.6)) for _ in range(3)] == [
         [Lane.INTERACTIVE],
         [Lane.BULK, Lane.BULK],
         [],
@@ -70,7 +48,7 @@ def test_bulk_gets_one_batch_per_patience_while_people_never_stop(
     served = []
     for tick in range(30):  # a batch every 0.1 s, and a person always waiting
         lanes.add(pieces(loop, Lane.INTERACTIVE, [60], since=tick / 10))
-        served.append(lanes.next_batch(now=tick / 10)[0].request.lane)
+        served.append(next_batch(lanes, now=tick / 10)[0].request.lane)
     assert [tick for tick, lane in enumerate(served) if lane is Lane.BULK] == [11, 22]
 
 
@@ -78,7 +56,7 @@ def test_pieces_of_departed_clients_are_dropped(lanes: Lanes, loop: asyncio.Abst
     gone, here = pieces(loop, Lane.BULK, [10]), pieces(loop, Lane.BULK, [12])
     lanes.add([*gone, *here])
     gone[0].request.done.cancel()
-    assert lanes.next_batch(now=0.0) == here
+    assert next_batch(lanes, now=0.0) == here
     assert len(lanes) == 0
     assert lanes.waiting_tokens(Lane.BULK) == 0
 
@@ -86,51 +64,72 @@ def test_pieces_of_departed_clients_are_dropped(lanes: Lanes, loop: asyncio.Abst
 def test_what_is_not_chosen_keeps_its_place(lanes: Lanes, loop: asyncio.AbstractEventLoop) -> None:
     waiting = [pieces(loop, Lane.BULK, [length], since=n)[0] for n, length in enumerate([10, 90, 10, 95, 10])]
     lanes.add(waiting)
-    assert lanes.next_batch(now=0.0) == [waiting[0], waiting[2], waiting[4]]
-    assert lanes.next_batch(now=0.0) == [waiting[1]]
-    assert lanes.next_batch(now=0.0) == [waiting[3]]
+    assert next_batch(lanes, now=0.0) == [waiting[0], waiting[2], waiting[4]]
+    assert next_batch(lanes, now=0.0) == [waiting[1]]
+    assert next_batch(lanes, now=0.0) == [waiting[3]]
 
 
 def test_the_look_ahead_is_bounded(lanes: Lanes, loop: asyncio.AbstractEventLoop) -> None:
     far = pieces(loop, Lane.BULK, [1])
     lanes.add([*pieces(loop, Lane.BULK, [1] + [90] * (LOOK_AHEAD - 1)), *far])
-    assert len(lanes.next_batch(now=0.0)) == 1
+    assert len(next_batch(lanes, now=0.0)) == 1
 
 
 def test_pieces_put_back_come_first_and_count_again(lanes: Lanes, loop: asyncio.AbstractEventLoop) -> None:
     first, second = pieces(loop, Lane.BULK, [90], since=0), pieces(loop, Lane.BULK, [90], since=1)
     lanes.add([*first, *second])
-    lanes.put_back(lanes.next_batch(now=1.0))
+    lanes.put_back(next_batch(lanes, now=1.0))
     assert lanes.waiting_tokens(Lane.BULK) == 180
-    assert lanes.next_batch(now=1.0) == first
+    assert next_batch(lanes, now=1.0) == first
 
 
-@pytest.mark.parametrize(
-    ("waiting", "tokens", "admitted"), [(999, 1, True), (1000, 1, False), (0, 5000, True)]
-)
-def test_a_request_joins_while_there_is_room(
-    lanes: Lanes, loop: asyncio.AbstractEventLoop, waiting: int, tokens: int, admitted: bool
+@pytest.mark.parametrize("tokens", [1, 5000])
+def test_a_request_of_any_size_joins_while_the_lane_is_not_full(
+    lanes: Lanes, loop: asyncio.AbstractEventLoop, tokens: int
 ) -> None:
-    lanes.add(pieces(loop, Lane.BULK, [waiting] if waiting else []))
-    if admitted:
-        lanes.admit(Lane.BULK, tokens, tokens_per_s=100.0)
-    else:
-        with pytest.raises(Overloaded, match="1000 tokens waiting, 1 more asked for, limit 1000"):
-            lanes.admit(Lane.BULK, tokens, tokens_per_s=100.0)
+    lanes.add(pieces(loop, Lane.BULK, [999]))
+    lanes.admit(Lane.BULK, tokens_per_s=100.0)
+    lanes.add(pieces(loop, Lane.BULK, [tokens]))
+    with pytest.raises(Overloaded, match=f"{999 + tokens} tokens waiting, limit 1000"):
+        lanes.admit(Lane.BULK, tokens_per_s=100.0)
 
 
-def test_a_request_larger_than_the_limit_is_refused_while_the_lane_is_over_half_full(
+def test_a_refusal_says_when_the_lane_will_have_room(lanes: Lanes, loop: asyncio.AbstractEventLoop) -> None:
+    lanes.add(pieces(loop, Lane.BULK, [1500]))
+    with pytest.raises(Overloaded) as refusal:
+        lanes.admit(Lane.BULK, tokens_per_s=100.0)
+    assert refusal.value.retry_after_s == pytest.approx(5.0)
+
+
+def test_jobs_are_told_to_wait_longer_when_people_take_most_of_the_model(
     lanes: Lanes, loop: asyncio.AbstractEventLoop
 ) -> None:
-    lanes.add(pieces(loop, Lane.BULK, [700]))
+    lanes.add(pieces(loop, Lane.BULK, [1500]))
+    for tick in range(10):
+        lanes.add(pieces(loop, Lane.INTERACTIVE, [10]))
+        next_batch(lanes, now=tick / 100)
     with pytest.raises(Overloaded) as refusal:
-        lanes.admit(Lane.BULK, 5000, tokens_per_s=100.0)
-    assert refusal.value.retry_after_s == pytest.approx(2.0), "when 200 of the 700 are done"
+        lanes.admit(Lane.BULK, tokens_per_s=100.0)
+    assert refusal.value.retry_after_s == pytest.approx(5.0 / 0.95**10)
+
+
+def test_a_request_that_would_be_late_before_its_turn_is_refused(
+    lanes: Lanes, loop: asyncio.AbstractEventLoop
+) -> None:
+    lanes.add(pieces(loop, Lane.INTERACTIVE, [500]))
+    lanes.admit(Lane.INTERACTIVE, tokens_per_s=100.0, time_left_s=5.1)
+    with pytest.raises(Overloaded, match="500 tokens waiting, limit 400") as refusal:
+        lanes.admit(Lane.INTERACTIVE, tokens_per_s=100.0, time_left_s=4.0)
+    assert refusal.value.retry_after_s == pytest.approx(1.0)
+
+
+def test_nobody_is_refused_where_nothing_waits(lanes: Lanes) -> None:
+    lanes.admit(Lane.INTERACTIVE, tokens_per_s=100.0, time_left_s=0.0)
 
 
 def test_a_backlog_of_jobs_refuses_no_person(lanes: Lanes, loop: asyncio.AbstractEventLoop) -> None:
     lanes.add(pieces(loop, Lane.BULK, [1000]))
-    lanes.admit(Lane.INTERACTIVE, 10, tokens_per_s=100.0)
+    lanes.admit(Lane.INTERACTIVE, tokens_per_s=100.0)
 
 
 def test_taking_all_empties_both_lanes(lanes: Lanes, loop: asyncio.AbstractEventLoop) -> None:
@@ -139,11 +138,147 @@ def test_taking_all_empties_both_lanes(lanes: Lanes, loop: asyncio.AbstractEvent
     assert len(lanes) == 0
 
 
+def test_the_age_of_the_oldest_is_that_of_both_lanes(lanes: Lanes, loop: asyncio.AbstractEventLoop) -> None:
+    assert lanes.oldest_since == math.inf
+    lanes.add(pieces(loop, Lane.BULK, [5], since=3.0))
+    lanes.add(pieces(loop, Lane.INTERACTIVE, [5], since=2.0))
+    assert lanes.oldest_since == 2.0
+
+
+def test_pieces_that_leave_from_the_middle_are_forgotten_at_once(
+    lanes: Lanes, loop: asyncio.AbstractEventLoop
+) -> None:
+    first, leaving, last = (pieces(loop, Lane.BULK, [length]) for length in (50, 60, 55))
+    lanes.add([*first, *leaving, *last])
+    lanes.drop(leaving)
+    assert (lanes.waiting_pieces(Lane.BULK), lanes.waiting_tokens(Lane.BULK)) == (2, 105)
+    lanes.drop(leaving)
+    assert lanes.take_all() == [*first, *last]
+
+
+def test_a_request_whose_deadline_has_passed_is_dropped_and_told(
+    lanes: Lanes, loop: asyncio.AbstractEventLoop
+) -> None:
+    late, early = pieces(loop, Lane.BULK, [10], deadline=5.0), pieces(loop, Lane.BULK, [12], deadline=5.1)
+    lanes.add([*late, *early])
+    assert next_batch(lanes, now=5.0) == early
+    assert isinstance(late[0].request.done.exception(), DeadlineExceeded)
+    assert len(lanes) == 0
+
+
+def test_any_number_of_departed_pieces_hides_nobody(lanes: Lanes, loop: asyncio.AbstractEventLoop) -> None:
+    gone, here = pieces(loop, Lane.BULK, [1] * (2 * LOOK_AHEAD)), pieces(loop, Lane.BULK, [1])
+    lanes.add([*gone, *here])
+    gone[0].request.done.cancel()
+    assert next_batch(lanes, now=0.0) == here
+
+
+def test_what_was_in_a_lost_batch_runs_apart_and_with_less(
+    lanes: Lanes, loop: asyncio.AbstractEventLoop
+) -> None:
+    waiting = pieces(loop, Lane.BULK, [20] * 7)
+    lanes.add(waiting)
+    lost = next_batch(lanes, now=0.0)
+    assert len(lost) == 5
+    for piece in lost:
+        piece.max_batch_tokens = 50
+    lanes.put_back(lost)
+    assert [len(next_batch(lanes, now=0.0)) for _ in range(5)] == [2, 2, 1, 2, 0]
+
+
+def test_a_batch_has_one_kind_of_token_vectors(lanes: Lanes, loop: asyncio.AbstractEventLoop) -> None:
+    plain, exact, codes = (
+        pieces(loop, Lane.BULK, [10], token_dtype=dtype) for dtype in (None, "float32", "int8")
+    )
+    more = pieces(loop, Lane.BULK, [10])
+    lanes.add([*plain, *exact, *codes, *more])
+    batches = [next_batch(lanes, now=0.0) for _ in range(3)]
+    assert batches == [[*plain, *more], exact, codes]
+
+
+class LanesAgainstALedger(RuleBasedStateMachine):
+    """Whatever happens, what waits is what came and neither ran nor left, in the order it came."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loop = asyncio.new_event_loop()
+        self.lanes = Lanes(max_waiting_tokens=1000, bulk_patience_s=1.0)
+        self.waiting: dict[Lane, list[Piece]] = {lane: [] for lane in Lane}
+        self.running: list[Piece] = []
+        self.now = 0.0
+
+    def teardown(self) -> None:
+        self.loop.close()
+
+    @rule(lane=st.sampled_from(Lane), lengths=st.lists(st.integers(1, 120), min_size=1, max_size=8))
+    def a_request_comes(self, lane: Lane, lengths: list[int]) -> None:
+        new = pieces(self.loop, lane, lengths, since=self.now)
+        self.lanes.add(new)
+        self.waiting[lane] += new
+
+    @rule(lane=st.sampled_from(Lane), position=st.integers(0, 30))
+    def a_client_leaves(self, lane: Lane, position: int) -> None:
+        if position < len(self.waiting[lane]):
+            request = self.waiting[lane][position].request
+            request.done.cancel()
+            gone = [piece for piece in self.waiting[lane] if is_settled(piece)]
+            self.lanes.drop(gone)
+            self.waiting[lane] = [piece for piece in self.waiting[lane] if piece not in gone]
+
+    @rule(pause_s=st.floats(0.0, 2.0))
+    def a_batch_runs(self, pause_s: float) -> None:
+        self.now += pause_s
+        oldest = [waiting[0] for waiting in self.waiting.values() if waiting]
+        batch = next_batch(self.lanes, self.now)
+        assert bool(batch) == bool(oldest)
+        assert not oldest or any(piece in batch for piece in oldest)
+        assert len({piece.request.lane for piece in batch}) <= 1
+        for piece in batch:
+            self.waiting[piece.request.lane].remove(piece)
+        self.running = batch
+
+    @rule()
+    def a_worker_is_lost(self) -> None:
+        for piece in self.running:
+            piece.max_batch_tokens = 50
+        self.lanes.put_back(self.running)
+        for lane, waiting in self.waiting.items():
+            lost = [piece for piece in self.running if piece.request.lane is lane and not is_settled(piece)]
+            waiting[:0] = sorted(lost, key=lambda piece: (piece.since, piece.row))
+        self.running = []
+
+    @invariant()
+    def the_ledger_agrees(self) -> None:
+        for lane, waiting in self.waiting.items():
+            assert self.lanes.waiting_pieces(lane) == len(waiting)
+            assert self.lanes.waiting_tokens(lane) == sum(piece.length for piece in waiting)
+        since = (piece.since for waiting in self.waiting.values() for piece in waiting[:1])
+        assert self.lanes.oldest_since == min(since, default=math.inf)
+
+
+LanesAgainstALedger.TestCase.settings = settings(max_examples=60, stateful_step_count=30)
+TestLanesAgainstALedger = LanesAgainstALedger.TestCase
+
+
+def is_settled(piece: Piece) -> bool:
+    return piece.request.done.done()
+
+
+def next_batch(lanes: Lanes, now: float) -> list[Piece]:
+    return lanes.next_batch(now, LIMITS, "padded")
+
+
 def pieces(
-    loop: asyncio.AbstractEventLoop, lane: Lane, lengths: list[int], since: float = 0.0
+    loop: asyncio.AbstractEventLoop,
+    lane: Lane,
+    lengths: list[int],
+    since: float = 0.0,
+    *,
+    deadline: float = math.inf,
+    token_dtype: TokenDtype | None = None,
 ) -> list[Piece]:
     rows = np.empty((len(lengths), 4), dtype=np.float32)
-    request = Request(lane, rows, loop.create_future(), math.inf, missing=len(lengths))
+    request = Request(lane, rows, loop.create_future(), deadline, len(lengths), token_dtype)
     return [Piece(encoding_of(length), row, request, since) for row, length in enumerate(lengths)]
 
 

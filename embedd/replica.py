@@ -1,0 +1,205 @@
+"""One loaded worker: the line of batches it has been handed, and the watch over the one that runs.
+
+Knows frames' payloads and how long batches should take; neither requests nor lanes, nor what follows when a
+worker is lost: ``embedd.pool`` starts another.
+
+Invariants: a worker runs its batches one at a time, in the order of their places; only the batch at the head
+of the line is on the clock, and nothing is watched while the line is empty; when a worker is lost every batch
+of its line fails at once, and those that had not begun say so.
+"""
+
+import asyncio
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from embedd.batches import BatchLimits, Forward
+from embedd.child import Child
+from embedd.errors import BatchLost, CallFailed, ChildError, ChildTimedOut
+from embedd.pace import Pace
+from embedd.token_vectors import TokenDtype
+from embedd.tokenizer import Encoding
+
+SHORTEST_HANG_S = 5.0
+"""No batch is called hung before this, however fast others were: the whole machine may have paused."""
+
+STALLED_S = 4.0
+"""A batch this old, and late, makes its worker count as stalled: before it is killed, in time to be seen."""
+
+_LATE = 20.0
+"""Times the expected duration that a batch may take before it is late."""
+
+_HAND_OVER = 0.5
+"""How much of the running batch should be left when the next one is handed over: late enough that a person
+who comes while it runs waits for little else, early enough that the worker never does."""
+
+_MEMORY_KIND = "OutOfMemory"
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerCommand:
+    """How a worker is started, and how long it and its batches may take.
+
+    ``in_flight`` batches are handed to one worker at a time: the second waits in its socket. The device
+    says what a batch may hold where ``max_batch_tokens`` is None.
+    """
+
+    name: str
+    module: str
+    args: tuple[str, ...]
+    dim: int
+    load_timeout_s: float
+    batch_timeout_s: float
+    in_flight: int = 2
+    max_batch_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a worker made of a batch: ``rows`` (n, dim), of which those in ``bad`` are not finite.
+
+    ``tokens``: for each input its token vectors (t, token_dim), if asked for. ``began``: when the worker had
+    nothing else before it, on the loop's clock. ``seconds``: the forward.
+    """
+
+    rows: npt.NDArray[np.float32]
+    bad: frozenset[int]
+    tokens: Sequence[npt.NDArray[Any]]
+    began: float
+    seconds: float
+
+
+class Replica:
+    """One loaded worker; ``hello`` is what it said of itself."""
+
+    def __init__(self, child: Child, hello: Mapping[str, Any], command: WorkerCommand, pace: Pace) -> None:
+        self.forward: Forward = hello.get("forward", "padded")
+        self.limits = BatchLimits.of_device(hello["device"], command.max_batch_tokens)
+        self._loss: ChildError | None = None
+        self._child = child
+        self._command = command
+        self._pace = pace
+        self._line: list[Place] = []
+        self._clock = asyncio.get_running_loop().time
+
+    @property
+    def alive(self) -> bool:
+        return self._loss is None
+
+    @property
+    def pid(self) -> int:
+        return self._child.pid
+
+    @property
+    def tokens_per_s(self) -> float:
+        return self._pace.tokens_per_s
+
+    @property
+    def takes_next_at(self) -> float:
+        """When the next batch should be handed over: at once if it is idle, never while its line is full."""
+        if not self._line:
+            return -math.inf
+        if len(self._line) >= self._command.in_flight:
+            return math.inf
+        head = self._line[0]
+        begun = self._clock() if head.began is None else head.began
+        return begun + (1 - _HAND_OVER) * self._pace.expected_s(head.tokens)
+
+    @property
+    def stalled_s(self) -> float:
+        """The age of the running batch where it is too late for anybody to count on this worker, else 0."""
+        head = self._line[0] if self._line else None
+        if head is None or head.began is None:
+            return 0.0
+        age = self._clock() - head.began
+        return age if age > max(STALLED_S, _LATE * self._pace.expected_s(head.tokens)) else 0.0
+
+    def take_place(self) -> "Place":
+        """The last place in its line, to be given back with ``Place.leave``."""
+        place = Place(self)
+        self._line.append(place)
+        return place
+
+    async def run(self, place: "Place", payload: Mapping[str, Any]) -> tuple[Mapping[str, Any], float]:
+        """The worker's reply, and when it began; see ``Place.run``."""
+        try:
+            async with place.limit:
+                place.sent = True
+                self._begin()
+                reply = await self._child.call("run", payload)
+        except CallFailed as error:
+            if error.kind == _MEMORY_KIND:
+                raise
+            raise self._lose(place, error) from error
+        except ChildError as error:
+            raise self._lose(place, error) from error
+        except TimeoutError:
+            raise self._lose(place, ChildTimedOut(self._child.name, self._patience_s(place))) from None
+        assert place.began is not None
+        self._pace.add(place.tokens, self._clock() - place.began)
+        return reply, place.began
+
+    def leave(self, place: "Place") -> None:
+        self._line.remove(place)
+        self._begin()
+
+    def _begin(self) -> None:
+        """Puts the batch at the head of the line on the clock."""
+        if self.alive and self._line and self._line[0].sent and self._line[0].began is None:
+            head = self._line[0]
+            head.began = self._clock()
+            head.limit.reschedule(head.began + self._patience_s(head))
+
+    def _patience_s(self, place: "Place") -> float:
+        """How long a batch may run; the first one, which may compile kernels, as long as any."""
+        longest = self._command.batch_timeout_s
+        if not self._pace.measured:
+            return longest
+        return min(longest, max(SHORTEST_HANG_S, _LATE * self._pace.expected_s(place.tokens)))
+
+    def _lose(self, place: "Place", error: ChildError) -> BatchLost:
+        """Gives the worker up: after a CUDA error, for one, only a new process is of use."""
+        if self._loss is None:
+            self._loss = error
+            self._child.kill()
+            for other in self._line:
+                if other is not place and other.sent:
+                    other.limit.reschedule(self._clock())  # a process that cannot die answers nobody
+        return BatchLost(str(self._loss), began=place.began is not None)
+
+
+class Place:
+    """A place in the line of a replica, for one batch of ``tokens``."""
+
+    def __init__(self, replica: Replica) -> None:
+        self.replica = replica
+        self.tokens = 0
+        self.sent = False
+        self.began: float | None = None
+        self.limit = asyncio.timeout(None)
+
+    async def run(self, inputs: Sequence[Encoding], token_dtype: TokenDtype | None = None) -> Answer:
+        """The model's answer to n inputs, with the vectors of all their tokens if ``token_dtype`` is given.
+
+        Raises:
+            CallFailed: they do not fit into the device's memory together.
+            BatchLost: the worker died, hung, or failed in a way it should not; it is gone in any case.
+        """
+        lengths = [len(one.ids) for one in inputs]
+        payload = {
+            "ids": np.concatenate([one.ids for one in inputs]),
+            "lengths": np.array(lengths, dtype=np.int32),
+            "seconds": np.array([one.second for one in inputs], dtype=np.int32),
+            "token_rows": list(range(len(inputs))) if token_dtype else [],
+            "token_dtype": token_dtype or "float32",
+        }
+        reply, began = await self.replica.run(self, payload)
+        tokens = np.split(reply["tokens"], np.cumsum(lengths)[:-1]) if token_dtype else []
+        return Answer(reply["rows"], frozenset(reply["bad"]), tokens, began, reply["seconds"])
+
+    def leave(self) -> None:
+        self.replica.leave(self)
