@@ -15,6 +15,17 @@ from embedd.specs import ModelCard
 _INTERACTIVE_TEXTS = 8
 """Requests of more texts than this are bulk work: they must not hold up a person who waits for a search."""
 
+_INPUT_TYPES = {
+    "query": "query",
+    "search_query": "query",
+    "document": "document",
+    "search_document": "document",
+    "passage": "document",
+    "classification": "",
+    "clustering": "",
+}
+"""What clients of Cohere and NVIDIA call the uses of a text, and the prompt that is for it; none for ""."""
+
 Inputs = str | Sequence[str | int | Sequence[int]]
 
 
@@ -71,6 +82,20 @@ def named_prompt(card: ModelCard, name: str | None) -> str:
             f"model {card.name!r} has no prompt {name!r}; it has: {known}", param="prompt_name"
         )
     return card.prompts[name]
+
+
+def typed_prompt(card: ModelCard, input_type: str) -> str:
+    """The model's own prompt for texts of this use: one of its prompts' names, or a word of other services.
+
+    Raises:
+        InvalidRequest: it is neither, so that a misspelt one would go unnoticed.
+    """
+    if input_type in card.prompts:
+        return card.prompts[input_type]
+    if input_type not in _INPUT_TYPES:
+        known = ", ".join(sorted({*card.prompts, *_INPUT_TYPES}))
+        raise InvalidRequest(f"`input_type` is {input_type!r}; known are: {known}", param="input_type")
+    return card.prompts.get(_INPUT_TYPES[input_type], "")
 
 
 def check_dimensions(card: ModelCard, dimensions: int | None) -> None:

@@ -7,7 +7,15 @@ import numpy as np
 import pytest
 
 from api.errors import InvalidRequest, PayloadTooLarge, WrongShape
-from api.services.embedding import check_dimensions, cosines, fit, lane_of, named_prompt, read_inputs
+from api.services.embedding import (
+    check_dimensions,
+    cosines,
+    fit,
+    lane_of,
+    named_prompt,
+    read_inputs,
+    typed_prompt,
+)
 from embedd.lanes import Lane
 from embedd.sources import Weights
 from embedd.specs import ModelCard, fake_card, parse_spec
@@ -65,6 +73,31 @@ def test_a_prompt_is_the_named_one_or_the_default() -> None:
 def test_an_unknown_prompt_is_refused_with_the_known_ones() -> None:
     with pytest.raises(InvalidRequest, match="query"):
         named_prompt(CARD, "passage")
+
+
+@pytest.mark.parametrize(
+    ("input_type", "prompt"),
+    [
+        ("query", "query: "),
+        ("search_query", "query: "),
+        ("document", ""),
+        ("passage", ""),
+        ("clustering", ""),
+    ],
+)
+def test_the_use_of_a_text_chooses_its_prompt_and_never_the_default_one(input_type: str, prompt: str) -> None:
+    assert typed_prompt(CARD, input_type) == prompt
+
+
+def test_a_model_may_have_prompts_for_uses_of_its_own() -> None:
+    card = dataclasses.replace(CARD, prompts={"passage": "passage: ", "document": "", "bitext": "same: "})
+    assert (typed_prompt(card, "passage"), typed_prompt(card, "bitext")) == ("passage: ", "same: ")
+
+
+def test_a_misspelt_use_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(InvalidRequest, match=r"'qeury'; known are: .*query") as error:
+        typed_prompt(CARD, "qeury")
+    assert error.value.param == "input_type"
 
 
 @pytest.mark.parametrize("dimensions", [0, -1, 65])

@@ -14,6 +14,8 @@ from api.app import build_app, open_services
 from api.services.container import Services
 from api.settings import load_settings
 from embedd.errors import ModelUnavailable
+from embedd.sources import resolve
+from embedd.specs import ModelSpec, Weights
 
 Serve = Callable[..., Awaitable[TestClient[Any, Any]]]
 
@@ -112,8 +114,8 @@ async def test_models_are_listed_with_their_state(serve: Serve) -> None:
         ("model.safetensors", None, "holds no weights"),
         ("tokenizer.json", "{}", "cannot be used as a tokenizer"),
         ("modules.json", "{", "modules.json cannot be read"),
-        ("modules.json", '{"type": "Transformer"}', "its files cannot be used"),
-        ("sentence_bert_config.json", '{"max_seq_length": "long"}', "its files cannot be used"),
+        ("modules.json", '{"type": "Transformer"}', "TypeError"),
+        ("sentence_bert_config.json", '{"max_seq_length": "long"}', "ValueError"),
     ],
 )
 async def test_a_folder_with_a_missing_or_broken_file_is_told_by_its_reason(
@@ -126,6 +128,25 @@ async def test_a_folder_with_a_missing_or_broken_file_is_told_by_its_reason(
     await embed(client, "fake", 200)
     error = (await (await embed(client, str(broken_model), 503)).json())["error"]
     assert reason in error["message"]
+
+
+async def test_whatever_the_files_of_one_model_do_the_others_serve(
+    serve: Serve, broken_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("embedd.embedder.resolve", unforeseen_for(str(broken_model)))
+    client = await serve(model="fake", models=str(broken_model))
+    await embed(client, "fake", 200)
+    error = (await (await embed(client, str(broken_model), 503)).json())["error"]
+    assert "its files cannot be used: ZeroDivisionError('odd')" in error["message"]
+
+
+def unforeseen_for(name: str) -> Callable[[ModelSpec], Weights]:
+    def resolve_or_fail(spec: ModelSpec) -> Weights:
+        if spec.name == name:
+            raise ZeroDivisionError("odd")
+        return resolve(spec)
+
+    return resolve_or_fail
 
 
 async def test_corrupt_weights_are_found_by_the_worker_and_told(serve: Serve, broken_model: Path) -> None:

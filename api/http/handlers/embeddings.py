@@ -18,7 +18,7 @@ from api.schemas import (
     NoQuery,
     TruncatedInput,
 )
-from api.services.embedding import check_dimensions, fit, lane_of, named_prompt, read_inputs
+from api.services.embedding import check_dimensions, fit, lane_of, named_prompt, read_inputs, typed_prompt
 from embedd.embedder import Embeddings
 from embedd.specs import ModelCard
 
@@ -63,7 +63,7 @@ def _texts(request: EmbeddingsRequest, limit: int) -> Sequence[str]:
 
 def _prompt(request: EmbeddingsRequest, card: ModelCard) -> str:
     if request.prompt_name is None and request.input_type is not None:
-        return card.prompts.get(request.input_type, "")
+        return typed_prompt(card, request.input_type)
     return named_prompt(card, request.prompt_name)
 
 
