@@ -47,7 +47,10 @@ class ModelStatus:
 
 
 class Pool:
-    """The live replicas; made by ``open_pool``."""
+    """The live replicas; made by ``open_pool``.
+
+    ``hello`` is what the worker that was loaded last said of itself; empty before the first.
+    """
 
     def __init__(self, commands: Sequence[WorkerCommand], metrics: ModelMetrics) -> None:
         self._commands = commands
@@ -59,6 +62,7 @@ class Pool:
         self._reason = ""
         self._retry_after_s = FIRST_PAUSE_S
         self._load_s = _FIRST_LOAD_S
+        self.hello: Mapping[str, Any] = {}
         self._changed = asyncio.Event()
         self._clock = asyncio.get_running_loop().time
 
@@ -168,6 +172,7 @@ class Pool:
             raise ModelLoadError(
                 f"the model gives vectors of {hello['dim']} numbers, its files say {command.dim}"
             )
+        self.hello = hello
         self._load_s = self._clock() - started
         seconds = round(self._load_s, 3)
         _log.info("worker_loaded", model=self._name, pid=child.pid, seconds=seconds, **hello)
