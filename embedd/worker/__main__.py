@@ -10,6 +10,7 @@ import numpy as np
 from embedd.frames import Message
 from embedd.serving import serve
 from embedd.worker.backend import Backend, Batch
+from embedd.worker.encoder import Encoder, Placement
 from embedd.worker.fake_backend import FakeBackend, Faults
 
 
@@ -39,7 +40,9 @@ def _parse_arguments() -> argparse.Namespace:
     parser.add_argument("--folder", type=Path, help="the model's files")
     parser.add_argument("--sha256", help="what the weights must have")
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--dtype", choices=["auto", "float32", "bfloat16", "float16"], default="auto")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--compile", action="store_true", help="through torch.compile")
     parser.add_argument("--faults", type=Path, help="make the fake model misbehave, for tests")
     return parser.parse_args()
 
@@ -47,9 +50,13 @@ def _parse_arguments() -> argparse.Namespace:
 def _choose_backend(arguments: argparse.Namespace) -> Backend:
     if arguments.backend == "fake":
         return FakeBackend(arguments.kind, Faults(arguments.faults) if arguments.faults else None)
-    from embedd.worker.encoder import Encoder  # noqa: PLC0415 - torch is loaded only where it is needed
-
-    return Encoder(arguments.folder, arguments.sha256, device=arguments.device, threads=arguments.threads)
+    placement = Placement(
+        device=arguments.device,
+        dtype=arguments.dtype,
+        threads=arguments.threads,
+        compile=arguments.compile,
+    )
+    return Encoder(arguments.folder, arguments.sha256, arguments.kind, placement)
 
 
 if __name__ == "__main__":

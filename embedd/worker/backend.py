@@ -38,6 +38,10 @@ class Output:
     tokens: Sequence[npt.NDArray[Any]] = field(default_factory=tuple)
 
 
+class OutOfMemory(Exception):
+    """A single sequence does not fit into the memory of the device."""
+
+
 class Backend(Protocol):
     """A model inside the worker; used by one thread."""
 

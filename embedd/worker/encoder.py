@@ -1,7 +1,8 @@
-"""A sentence-transformers model that runs on token ids.
+"""A model with its weights, run on token ids: the torch side of a worker.
 
-The model's own modules do the work (transformer, pooling, dense, normalisation); only tokenising and
-batching are left to the service. Runs in fp32.
+Invariants: a row that is not finite is computed once more alone, in float32 by the library's own forward,
+before it is given up; a batch that does not fit into memory is halved until it does; what a row comes out
+as depends on its own tokens only, up to the rounding of sums.
 """
 
 import ctypes
@@ -9,103 +10,166 @@ import gc
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from embedd.errors import ModelLoadError
 from embedd.sources import check_weights
-from embedd.worker.backend import Batch, Output
+from embedd.token_vectors import quantise_tokens
+from embedd.worker.backend import Batch, OutOfMemory, Output
 
 if TYPE_CHECKING:
-    from sentence_transformers import SentenceTransformer
+    import torch
 
+    from embedd.worker.forward import Forward
+    from embedd.worker.models import Kind
 
 _M_MMAP_THRESHOLD = -3  # malloc.h
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placement:
+    """How a model runs: ``device`` and ``dtype`` by torch's names or ``auto``, on so many CPU ``threads``."""
+
+    device: str = "auto"
+    dtype: str = "auto"
+    threads: int = 1
+    compile: bool = False
 
 
 class Encoder:
     """The model in ``folder``, whose weights must have the sum ``sha256``."""
 
-    def __init__(self, folder: Path, sha256: str, *, device: str, threads: int) -> None:
+    _forward: "Forward"
+
+    def __init__(self, folder: Path, sha256: str, kind: "Kind", placement: Placement) -> None:
         self._folder = folder
         self._sha256 = sha256
-        self._device = device
-        self._threads = threads
-        self._model: SentenceTransformer
+        self._kind = kind
+        self._placement = placement
+        self._precise: Forward | None = None
 
     def load(self) -> Mapping[str, Any]:
         with ThreadPoolExecutor(1) as pool, _without_collector():
             checked = pool.submit(check_weights, self._folder, self._sha256)  # while the imports run
             import sentence_transformers  # noqa: PLC0415 - most of the start-up time
             import torch  # noqa: PLC0415
+            import transformers  # noqa: PLC0415
 
             _give_back_large_blocks()
             checked.result()
-            torch.set_num_threads(self._threads)
-            self._model = self._read_model()
-        return {
-            "dim": self._forward([np.array([0], dtype=np.int32)]).shape[1],
-            "device": str(self._model.device),
-            "versions": {
-                "torch": torch.__version__,
-                "sentence-transformers": sentence_transformers.__version__,
-            },
+            torch.set_num_threads(self._placement.threads)
+            facts = self._make_ready()
+        libraries = {
+            "torch": torch,
+            "sentence-transformers": sentence_transformers,
+            "transformers": transformers,
         }
+        return {**facts, "versions": {name: library.__version__ for name, library in libraries.items()}}
 
     def run(self, batch: Batch) -> Output:
-        vectors = self._forward(batch.ids)
-        bad = [int(row) for row in np.flatnonzero(~np.isfinite(vectors).all(axis=1))]
-        for row in bad:  # perhaps a neighbour in the batch is at fault
-            vectors[row] = self._forward([batch.ids[row]])[0]
-        return Output(vectors, [row for row in bad if not np.isfinite(vectors[row]).all()])
+        found: dict[int, _Row] = {}
+        order = sorted(range(len(batch.ids)), key=lambda row: len(batch.ids[row]))
+        for row, result in self._compute(self._forward, batch, order):
+            found[row] = result if result.is_finite else self._repair(batch, row)
+        return Output(
+            rows=np.stack([found[row].vector for row in range(len(batch.ids))]),
+            bad=[row for row in range(len(batch.ids)) if not found[row].is_finite],
+            tokens=[_tokens(found[row].states, batch.token_dtype) for row in batch.token_rows],
+        )
 
-    def _read_model(self) -> "SentenceTransformer":
-        from sentence_transformers import SentenceTransformer  # noqa: PLC0415
-        from transformers.utils import logging  # noqa: PLC0415
-
-        logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-        device = None if self._device == "auto" else self._device
+    def _compute(self, forward: "Forward", batch: Batch, rows: Sequence[int]) -> Iterator[tuple[int, "_Row"]]:
+        """The results of ``rows``, sorted by length, in two halves where they do not fit into memory."""
         try:
-            model = SentenceTransformer(str(self._folder), device=device, local_files_only=True)
-        except Exception as error:  # whatever the libraries raise for files they cannot use
-            raise ModelLoadError(f"{self._folder} cannot be loaded: {error}") from error
-        return model.float().eval()
+            results = _results(forward, batch, rows)
+        except Exception as error:
+            if not _is_out_of_memory(error):
+                raise
+            if len(rows) == 1:
+                raise OutOfMemory(
+                    f"{len(batch.ids[rows[0]])} tokens need more memory than there is"
+                ) from error
+            results = None
+        if results is not None:
+            yield from zip(rows, results, strict=True)
+            return
+        middle = len(rows) // 2
+        yield from self._compute(forward, batch, rows[:middle])
+        yield from self._compute(forward, batch, rows[middle:])
 
-    def _forward(self, ids: Sequence[npt.NDArray[np.int32]]) -> npt.NDArray[np.float32]:
-        import torch  # noqa: PLC0415
+    def _repair(self, batch: Batch, row: int) -> "_Row":
+        """The row alone and in float32: a neighbour or the narrow type may be what is at fault."""
+        if self._precise is None:
+            from embedd.worker.forward import PaddedForward  # noqa: PLC0415
+            from embedd.worker.models import read_model  # noqa: PLC0415
 
-        tokens, mask = pad(ids, self._pad_id)
-        features = {
-            "input_ids": torch.from_numpy(tokens).to(self._model.device),
-            "attention_mask": torch.from_numpy(mask).to(self._model.device),
+            self._precise = PaddedForward(read_model(self._folder, self._kind, self._placement.device))
+        [(_, result)] = self._compute(self._precise, batch, [row])
+        return result
+
+    def _make_ready(self) -> Mapping[str, Any]:
+        from embedd.worker.forward import check_batch, make_forward  # noqa: PLC0415
+        from embedd.worker.models import read_model  # noqa: PLC0415
+
+        model = read_model(self._folder, self._kind, self._placement.device)
+        self._forward, dtype = make_forward(model, self._placement.dtype, compiled=self._placement.compile)
+        ids, seconds = check_batch(model)
+        [first, *_] = _results(self._forward, Batch(ids, seconds, token_rows=[0]), range(len(ids)))
+        assert first.states is not None
+        return {
+            "dim": len(first.vector),
+            "token_dim": first.states.shape[1],
+            "device": str(model.stack.device),
+            "dtype": str(dtype).removeprefix("torch."),
+            "forward": self._forward.name,
+            **({"note": self._forward.note} if self._forward.note else {}),
         }
-        with torch.inference_mode():
-            for module in self._model:  # the model's own call does the same, and 0.3 ms of housekeeping
-                features = module(features)
-        vectors = features["sentence_embedding"]
-        return np.asarray(vectors.float().cpu().numpy(), dtype=np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """``vector`` (dim,), and where wanted the ``states`` (tokens, token_dim) behind it."""
+
+    vector: npt.NDArray[np.float32]
+    states: npt.NDArray[np.float32] | None
 
     @property
-    def _pad_id(self) -> int:
-        return int(self._model.tokenizer.pad_token_id or 0)
+    def is_finite(self) -> bool:
+        states = self.states if self.states is not None else ()
+        return bool(np.isfinite(self.vector).all() and np.isfinite(states).all())
 
 
-def pad(
-    ids: Sequence[npt.NDArray[np.int32]], pad_id: int
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Sequences as one matrix (n, longest) of tokens and one of the same shape with 1 where they are real.
+def _results(forward: "Forward", batch: Batch, rows: Sequence[int]) -> list[_Row]:
+    import torch  # noqa: PLC0415
 
-    Padding goes to the right whatever side the tokenizer prefers: no token's position then depends on
-    its neighbours in the batch, and pooling by the last token goes by the mask.
-    """
-    lengths = np.array([len(one) for one in ids])
-    mask = np.arange(lengths.max()) < lengths[:, None]
-    tokens = np.full(mask.shape, pad_id, dtype=np.int64)
-    tokens[mask] = np.concatenate(ids)
-    return tokens, mask.astype(np.int64)
+    wanted = frozenset(batch.token_rows)
+    with torch.inference_mode():
+        vectors, hidden = forward([batch.ids[row] for row in rows], batch.seconds[list(rows)])
+    states = _apart(hidden, batch, rows) if not wanted.isdisjoint(rows) else {}
+    return [
+        _Row(vector, states.get(row) if row in wanted else None)
+        for row, vector in zip(rows, vectors.cpu().numpy(), strict=True)
+    ]
+
+
+def _apart(hidden: "torch.Tensor", batch: Batch, rows: Sequence[int]) -> dict[int, npt.NDArray[np.float32]]:
+    borders = np.cumsum([len(batch.ids[row]) for row in rows])[:-1]
+    return dict(zip(rows, np.split(hidden.cpu().numpy(), borders), strict=True))
+
+
+def _tokens(states: npt.NDArray[np.float32] | None, dtype: str) -> npt.NDArray[Any]:
+    assert states is not None
+    return quantise_tokens(states) if dtype == "int8" else states
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Whether it is torch's own error for GPUs, or says so in words as on a CPU."""
+    import torch  # noqa: PLC0415
+
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
 
 
 def _give_back_large_blocks() -> None:
