@@ -90,7 +90,9 @@ class Settings(BaseSettings):
 
     max_batch_tokens: Count = Field(1024, description="padded tokens that one model batch may hold")
     max_waiting_tokens: Count = Field(262_144, description="tokens that may wait for a model; more is a 429")
-    cache_bytes: SizeOrNone = Field(64 * 2**20, description="vectors of each model kept in memory; 0: none")
+    cache_bytes: SizeOrNone = Field(
+        64 * 2**20, description="memory for answers of models that may be asked again; 0: none"
+    )
     cache_file: LocalPath | None = Field(None, description="SQLite file that keeps them over restarts")
     batch_timeout_s: Seconds = Field(
         60.0, description="a batch that takes longer has hung; its worker is replaced"

@@ -14,7 +14,7 @@ from embedd.embedder import Embedder, EmbedderLimits, open_embedder
 from embedd.errors import UnknownModel
 from embedd.extractive import EmbedTexts
 from embedd.generators import ExtractiveGenerator, FakeGenerator, Generator
-from embedd.specs import parse_spec
+from embedd.specs import ModelSpec, parse_spec
 from index.rows import CollectionSettings
 
 NO_MODEL = "none"
@@ -99,11 +99,20 @@ async def open_models(settings: Settings) -> AsyncIterator[Models]:
     default = None if settings.model == NO_MODEL else settings.model
 
     def open_one(name: str) -> AbstractAsyncContextManager[Embedder]:
-        spec = parse_spec(name, device=settings.device, replicas=settings.replicas)
-        return open_embedder(spec, _limits(settings))
+        return open_embedder(_spec(name, settings), _limits(settings))
 
     async with open_registry("embedding", names, default, open_one) as embedders:
         yield Models(embedders, settings.generator, settings.request_timeout_s)
+
+
+def _spec(name: str, settings: Settings) -> ModelSpec:
+    return parse_spec(
+        name,
+        device=settings.device,
+        replicas=settings.replicas,
+        dtype=settings.dtype,
+        compiled=settings.compile,
+    )
 
 
 def _limits(settings: Settings) -> EmbedderLimits:

@@ -7,17 +7,15 @@ from starting; it is listed with the reason and refuses its own requests.
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import Generic, Literal, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 import structlog
 
 from embedd.errors import EmbeddError, ModelLoadError, UnknownModel
 from embedd.pool import ModelStatus
-from embedd.specs import ModelCard
+from embedd.specs import ModelCard, ModelKind
 
 log = structlog.get_logger()
-
-Kind = Literal["embedding", "reranking"]
 
 
 class RunningModel(Protocol):
@@ -40,7 +38,7 @@ class ModelState:
     """A configured model as it is now; one that could not be opened has no card."""
 
     name: str
-    kind: Kind
+    kind: ModelKind
     status: ModelStatus
     card: ModelCard | None = None
 
@@ -52,7 +50,7 @@ class Registry(Generic[ModelT]):
     ``default`` is None if requests must name a model.
     """
 
-    kind: Kind
+    kind: ModelKind
     default: str | None
     running: Mapping[str, ModelT]
     broken: Mapping[str, str]
@@ -89,7 +87,7 @@ class Registry(Generic[ModelT]):
 
 @asynccontextmanager
 async def open_registry(
-    kind: Kind,
+    kind: ModelKind,
     names: Sequence[str],
     default: str | None,
     open_model: Callable[[str], AbstractAsyncContextManager[ModelT]],
