@@ -17,6 +17,9 @@ from rich.table import Table
 
 from harness.options import REPOSITORY
 
+NARROWEST = 110
+"""Columns that a table may take where standard output is no terminal."""
+
 LIBRARIES = (
     "aiohttp",
     "hnswlib",
@@ -81,4 +84,4 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]
     for row in rows:
         table.add_row(*row)
     print(f"\n{title}")
-    Console().print(table)
+    Console(width=max(Console().width, NARROWEST)).print(table)

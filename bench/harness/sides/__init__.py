@@ -1,0 +1,1 @@
+"""What is measured side by side: each module here is a process of its own, driven by ``harness.side``."""
