@@ -13,7 +13,7 @@ import math
 from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import count, islice, takewhile
 from typing import Any
 
 import numpy as np
@@ -64,7 +64,7 @@ class Request:
 
 @dataclass(eq=False, slots=True)
 class Piece:
-    """One input of a request and its row.
+    """One input of a request and its row; ``number`` is its place among all that ever came.
 
     After a batch with it was lost it runs with at most ``max_batch_tokens``; ``retried`` once a worker was
     lost while it ran.
@@ -76,6 +76,7 @@ class Piece:
     since: float
     max_batch_tokens: int | None = None
     retried: bool = False
+    number: int = -1
 
     @property
     def length(self) -> int:
@@ -102,6 +103,7 @@ class Lanes:
         self._bulk_patience_s = bulk_patience_s
         self._bulk_served = 0.0
         self._bulk_share = 1.0
+        self._numbers = count()
         self._waiting = {lane: _Waiting() for lane in Lane}
 
     def __len__(self) -> int:
@@ -138,15 +140,21 @@ class Lanes:
     def add(self, pieces: Iterable[Piece]) -> None:
         for piece in pieces:
             waiting = self._waiting[piece.request.lane]
+            if piece.number < 0:
+                piece.number = next(self._numbers)
             waiting.pieces[piece] = None
             waiting.tokens += piece.length
 
     def put_back(self, pieces: Iterable[Piece]) -> None:
-        """Returns pieces of a batch that failed to the front of their lanes, if they are still waited for."""
+        """Returns what is still waited for of a batch that failed to where its age belongs in its lane."""
         wanted = [piece for piece in pieces if not piece.request.done.done()]
-        for piece in sorted(wanted, key=lambda piece: (piece.since, piece.row), reverse=True):
-            self.add([piece])
-            self._waiting[piece.request.lane].pieces.move_to_end(piece, last=False)
+        if wanted:
+            youngest = max(piece.number for piece in wanted)
+            waiting = self._waiting[wanted[0].request.lane].pieces
+            older = list(takewhile(lambda piece: piece.number < youngest, waiting))
+            self.add(wanted)
+            for piece in sorted([*older, *wanted], key=lambda piece: piece.number, reverse=True):
+                waiting.move_to_end(piece, last=False)
 
     def drop(self, pieces: Iterable[Piece]) -> None:
         """Takes out those that still wait."""

@@ -204,6 +204,7 @@ class LanesAgainstALedger(RuleBasedStateMachine):
         self.loop = asyncio.new_event_loop()
         self.lanes = Lanes(max_waiting_tokens=1000, bulk_patience_s=1.0)
         self.waiting: dict[Lane, list[Piece]] = {lane: [] for lane in Lane}
+        self.arrivals: list[Piece] = []
         self.running: list[Piece] = []
         self.now = 0.0
 
@@ -214,6 +215,7 @@ class LanesAgainstALedger(RuleBasedStateMachine):
     def a_request_comes(self, lane: Lane, lengths: list[int]) -> None:
         new = pieces(self.loop, lane, lengths, since=self.now)
         self.lanes.add(new)
+        self.arrivals += new
         self.waiting[lane] += new
 
     @rule(lane=st.sampled_from(Lane), position=st.integers(0, 30))
@@ -243,8 +245,10 @@ class LanesAgainstALedger(RuleBasedStateMachine):
             piece.max_batch_tokens = 50
         self.lanes.put_back(self.running)
         for lane, waiting in self.waiting.items():
-            lost = [piece for piece in self.running if piece.request.lane is lane and not is_settled(piece)]
-            waiting[:0] = sorted(lost, key=lambda piece: (piece.since, piece.row))
+            waiting += [
+                piece for piece in self.running if piece.request.lane is lane and not is_settled(piece)
+            ]
+            waiting.sort(key=self.arrivals.index)
         self.running = []
 
     @invariant()
