@@ -66,6 +66,7 @@ class Scheduler:
         self._metrics = metrics
         self._open: set[Request] = set()
         self._work = asyncio.Event()
+        self._closed = False
         self._clock = asyncio.get_running_loop().time
 
     @property
@@ -88,13 +89,15 @@ class Scheduler:
     def waiting_tokens(self, lane: Lane) -> int:
         return self._lanes.waiting_tokens(lane)
 
-    def admit(self, lane: Lane, *, deadline: float = math.inf) -> None:
-        """Raises ``Overloaded`` if a request may not join now, whatever its size, and ``ModelUnavailable``
-        if no worker will start. Costs nothing: ask before tokenising.
+    def admit(self, lane: Lane, tokens: int = 0, deadline: float = math.inf) -> None:
+        """Raises ``Overloaded`` if a request may not join now, and ``ModelUnavailable`` if no worker will
+        start. Costs nothing: ask before tokenising, without ``tokens``.
         """
         self._pool.check()
+        if self._closed:
+            raise _closing()
         try:
-            self._lanes.admit(lane, self.tokens_per_s, deadline - self._clock())
+            self._lanes.admit(lane, tokens, self.tokens_per_s, deadline - self._clock())
         except Overloaded:
             self._metrics.overloaded()
             raise
@@ -115,7 +118,7 @@ class Scheduler:
             Overloaded: too much is waiting.
             DeadlineExceeded: the deadline, on the loop's clock, passed while inputs were waiting.
         """
-        self.admit(lane, deadline=deadline)
+        self.admit(lane, sum(len(one.ids) for one in inputs), deadline)
         done = asyncio.get_running_loop().create_future()
         rows = np.empty((len(inputs), self._dim), dtype=np.float32)
         request = Request(lane, rows, done, deadline, len(inputs), token_dtype)
@@ -149,7 +152,8 @@ class Scheduler:
                     if (place := await self._next_place()) is not None:
                         self._start_batch(place, batches)
         finally:
-            _fail(self._open, ModelUnavailable("the model is being shut down", retry_after_s=1.0))
+            self._closed = True
+            _fail(self._open, _closing())
 
     async def _next_place(self) -> Place | None:
         """A place for a batch; None, and nothing waiting any more, if there will be none."""
@@ -247,6 +251,10 @@ async def open_scheduler(
     metrics.follow(scheduler)
     async with beside(scheduler.serve()):
         yield scheduler
+
+
+def _closing() -> ModelUnavailable:
+    return ModelUnavailable("the model is being shut down", retry_after_s=1.0)
 
 
 def _fail(requests: Iterable[Request], error: EmbeddError) -> None:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from api.errors import ModelChanged
 from api.services.registry import ModelState, Registry, open_registry
 from api.settings import Settings
-from embedd.embedder import Embedder, EmbedderLimits, open_embedder
+from embedd.embedder import Embedder, ModelLimits, open_embedder
 from embedd.errors import UnknownModel
 from embedd.extractive import EmbedTexts
 from embedd.generators import ExtractiveGenerator, FakeGenerator, Generator
@@ -115,8 +115,8 @@ def _spec(name: str, settings: Settings) -> ModelSpec:
     )
 
 
-def _limits(settings: Settings) -> EmbedderLimits:
-    return EmbedderLimits(
+def _limits(settings: Settings) -> ModelLimits:
+    return ModelLimits(
         max_batch_tokens=settings.max_batch_tokens,
         max_waiting_tokens=settings.max_waiting_tokens,
         batch_timeout_s=settings.batch_timeout_s,

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from embedd.embedder import Embedder, EmbedderLimits, Lane, Truncated, open_embedder
+from embedd.embedder import Embedder, ModelLimits, Lane, Truncated, open_embedder
 from embedd.errors import (
     DeadlineExceeded,
     InvalidInput,
@@ -27,7 +27,7 @@ TEXTS = ["one red fox", "two red foxes in the snow", "three"]
 
 @asynccontextmanager
 async def open_fake(
-    faults: Path, limits: EmbedderLimits | None = None, *, replicas: int = 1
+    faults: Path, limits: ModelLimits | None = None, *, replicas: int = 1
 ) -> AsyncIterator[Embedder]:
     spec = parse_spec("fake", replicas=replicas)
     async with open_embedder(spec, limits, worker_args=["--faults", str(faults)]) as embedder:
@@ -87,7 +87,7 @@ async def test_an_empty_text_refuses_the_request(tmp_path: Path, blank: str) -> 
 async def test_concurrent_requests_share_batches_and_keep_their_own_answers(tmp_path: Path) -> None:
     texts = [f"text number {n} " + "and more " * (n % 7) for n in range(200)]
     (tmp_path / "hold").touch()
-    async with open_fake(tmp_path, EmbedderLimits(max_batch_tokens=400, batches_in_flight=1)) as embedder:
+    async with open_fake(tmp_path, ModelLimits(max_batch_tokens=400, batches_in_flight=1)) as embedder:
         await embedder.wait_ready()
         calls = [asyncio.ensure_future(embedder.embed([text])) for text in texts]
         await until((tmp_path / "batches").exists)
@@ -109,7 +109,7 @@ async def test_a_large_request_is_tokenised_in_slices_and_answered_in_order(tmp_
 
 async def test_a_person_is_served_before_the_jobs_that_wait(tmp_path: Path) -> None:
     (tmp_path / "hold").touch()
-    limits = EmbedderLimits(max_batch_tokens=10, batches_in_flight=1)
+    limits = ModelLimits(max_batch_tokens=10, batches_in_flight=1)
     order: list[str] = []
     async with open_fake(tmp_path, limits) as embedder, asyncio.TaskGroup() as group:
 
@@ -130,12 +130,12 @@ async def test_a_person_is_served_before_the_jobs_that_wait(tmp_path: Path) -> N
 
 async def test_too_much_waiting_refuses_the_whole_request(tmp_path: Path) -> None:
     (tmp_path / "hold").touch()
-    limits = EmbedderLimits(max_batch_tokens=10, max_waiting_tokens=50, batches_in_flight=1)
+    limits = ModelLimits(max_batch_tokens=10, max_waiting_tokens=50, batches_in_flight=1)
     async with open_fake(tmp_path, limits) as embedder:
         await embedder.wait_ready()
         calls = [asyncio.ensure_future(embedder.embed(["running"]))]
         await until((tmp_path / "batches").exists)
-        calls += [asyncio.ensure_future(embedder.embed(["a b c d e f g h"])) for _ in range(5)]
+        calls += [asyncio.ensure_future(embedder.embed([f"{n} b c d e f g h"])) for n in range(5)]
         await until(lambda: embedder.waiting_tokens(Lane.INTERACTIVE) == 50)
         with pytest.raises(Overloaded, match="50 tokens waiting, limit 50") as refusal:
             await embedder.embed(["x"])
@@ -152,7 +152,7 @@ async def embedder_answers(embedder: Embedder, faults: Path, calls: list[asyncio
 
 async def test_a_departed_client_costs_no_batch(tmp_path: Path) -> None:
     (tmp_path / "hold").touch()
-    limits = EmbedderLimits(max_batch_tokens=10, batches_in_flight=1)
+    limits = ModelLimits(max_batch_tokens=10, batches_in_flight=1)
     async with open_fake(tmp_path, limits) as embedder:
         await embedder.wait_ready()
         running = asyncio.ensure_future(embedder.embed(["running"]))
@@ -171,7 +171,7 @@ async def test_a_deadline_ends_the_wait(tmp_path: Path) -> None:
     (tmp_path / "hold").touch()
     async with open_fake(tmp_path) as embedder:
         await embedder.wait_ready()
-        with pytest.raises(DeadlineExceeded, match=r"1 texts were not embedded within 0\.05 s"):
+        with pytest.raises(DeadlineExceeded, match=r"1 inputs were not answered within 0\.05 s"):
             await embedder.embed(["slow"], deadline_s=0.05)
         (tmp_path / "hold").unlink()
         await embedder.embed(["next"])
@@ -179,7 +179,7 @@ async def test_a_deadline_ends_the_wait(tmp_path: Path) -> None:
 
 async def test_a_row_that_is_not_finite_is_named_and_its_neighbours_are_answered(tmp_path: Path) -> None:
     (tmp_path / "bad").touch()
-    async with open_fake(tmp_path, EmbedderLimits(batches_in_flight=1)) as embedder:
+    async with open_fake(tmp_path, ModelLimits(batches_in_flight=1)) as embedder:
         outcomes = await asyncio.gather(
             embedder.embed(["x"]), embedder.embed(["a b c"]), return_exceptions=True
         )
@@ -233,7 +233,7 @@ async def test_another_replica_takes_over_even_what_is_urgent(tmp_path: Path) ->
 
 async def test_a_hung_worker_is_killed_and_its_batch_runs_again(tmp_path: Path) -> None:
     (tmp_path / "hang").touch()
-    async with open_fake(tmp_path, EmbedderLimits(batch_timeout_s=0.3)) as embedder:
+    async with open_fake(tmp_path, ModelLimits(batch_timeout_s=0.3)) as embedder:
         await embedder.wait_ready()
         (hung,) = embedder.worker_pids
         answer = await embedder.embed(["stuck"])
