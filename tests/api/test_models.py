@@ -133,7 +133,7 @@ async def test_a_folder_with_a_missing_or_broken_file_is_told_by_its_reason(
 async def test_whatever_the_files_of_one_model_do_the_others_serve(
     serve: Serve, broken_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("embedd.embedder.resolve", unforeseen_for(str(broken_model)))
+    monkeypatch.setattr("embedd.engine.resolve", unforeseen_for(str(broken_model)))
     client = await serve(model="fake", models=str(broken_model))
     await embed(client, "fake", 200)
     error = (await (await embed(client, str(broken_model), 503)).json())["error"]
