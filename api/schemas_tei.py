@@ -30,11 +30,16 @@ class TeiErrorAnswer(TeiAnswer):
     error_type: Annotated[str, Meta(extra_json_schema={"enum": list(get_args(ErrorType))})]
 
 
-class TeiEmbedding(TeiRequest, kw_only=True):
-    """What the routes that embed share."""
+class TeiOptions(TeiRequest, kw_only=True):
+    """What the routes that run a model share."""
 
     truncate: bool | None = None
     truncation_direction: Direction = "right"
+
+
+class TeiEmbedding(TeiOptions, kw_only=True):
+    """What the routes that embed share."""
+
     prompt_name: str | None = None
 
 
@@ -67,13 +72,11 @@ class TeiRootRequest(TeiEmbedding, kw_only=True):
     parameters: TeiEmbedding | None = None
 
 
-class TeiRerankRequest(TeiRequest, kw_only=True):
+class TeiRerankRequest(TeiOptions, kw_only=True):
     query: str
     texts: list[str] | UnsetType = UNSET
     raw_scores: bool = False
     return_text: bool = False
-    truncate: bool | None = None
-    truncation_direction: Direction = "right"
 
 
 class TeiRank(TeiAnswer):

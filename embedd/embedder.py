@@ -16,9 +16,9 @@ from embedd.lanes import Lane
 from embedd.launch import ModelLimits
 from embedd.metrics import ModelMetrics
 from embedd.pool import ModelStatus
-from embedd.specs import ModelCard, ModelSpec
+from embedd.specs import ModelSpec
 from embedd.token_vectors import TokenDtype, TokenVectors
-from embedd.tokenizer import TextTokenizer, Truncate
+from embedd.tokenizer import Truncate
 
 __all__ = ["Embedder", "Embeddings", "Lane", "ModelLimits", "StageTimes", "Truncated", "open_embedder"]
 
@@ -43,15 +43,9 @@ class Embedder:
     """A running embedding model; made by ``open_embedder``."""
 
     def __init__(self, engine: Engine) -> None:
+        self.card = engine.card
+        self.tokenizer = engine.tokenizer
         self._engine = engine
-
-    @property
-    def card(self) -> ModelCard:
-        return self._engine.card
-
-    @property
-    def tokenizer(self) -> TextTokenizer:
-        return self._engine.tokenizer
 
     @property
     def status(self) -> ModelStatus:
@@ -61,6 +55,11 @@ class Embedder:
     def device(self) -> str:
         """Where the model runs, by torch's name; empty before it was loaded for the first time."""
         return self._engine.device
+
+    @property
+    def dtype(self) -> str:
+        """What the model computes in, by torch's name; empty before it was loaded for the first time."""
+        return self._engine.dtype
 
     @property
     def worker_pids(self) -> list[int]:

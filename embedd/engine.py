@@ -115,6 +115,11 @@ class Engine:
         return str(self._pool.hello.get("device", ""))
 
     @property
+    def dtype(self) -> str:
+        """What the model computes in, by torch's name; empty before it was loaded for the first time."""
+        return str(self._pool.hello.get("dtype", ""))
+
+    @property
     def worker_pids(self) -> list[int]:
         """The process ids of the loaded workers."""
         return self._pool.pids

@@ -4,6 +4,7 @@ from http import HTTPStatus
 
 from api import schemas as s
 from api import schemas_rerank as r
+from api import schemas_tei as t
 from api.http.handlers import (
     chat,
     collections,
@@ -16,9 +17,12 @@ from api.http.handlers import (
     models,
     points,
     search,
+    tei,
+    tei_tokens,
     tokenize,
 )
 from api.http.routing import Route
+from embedd.tokenizer import Token
 
 _ONE = "/v1/collections/{name}"
 _DOCUMENTS = f"{_ONE}/documents"
@@ -89,4 +93,14 @@ ROUTES: tuple[Route, ...] = (
         "POST", f"{_ONE}/search/batch", search.search_batch, s.SearchBatchAnswer, body=s.SearchBatchRequest
     ),
     Route("GET", "/v1/jobs/{id}", jobs.get, s.JobAnswer),
+    Route("GET", "/health", tei.health, "application/json", dialect="tei"),
+    Route("GET", "/info", tei.info, t.TeiInfo, dialect="tei"),
+    Route("POST", "/", tei.root, t.Matrix, body=t.TeiRootRequest, dialect="tei"),
+    Route("POST", "/embed", tei.embed, t.Matrix, body=t.TeiEmbedRequest, dialect="tei"),
+    Route("POST", "/embed_all", tei.embed_all, list[t.Matrix], body=t.TeiEmbedAllRequest, dialect="tei"),
+    Route("POST", "/similarity", tei.similarity, list[float], body=t.TeiSimilarityRequest, dialect="tei"),
+    Route(
+        "POST", "/tokenize", tei_tokens.tokenize, list[list[Token]], body=t.TeiTokenizeRequest, dialect="tei"
+    ),
+    Route("POST", "/decode", tei_tokens.decode, list[str], body=t.TeiDecodeRequest, dialect="tei"),
 )
