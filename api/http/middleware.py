@@ -18,7 +18,7 @@ from api.http.routing import DIALECT, HEADER_REQUEST_ID, REQUEST_ID
 log = structlog.get_logger()
 
 _SAFE_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
-_QUIET = frozenset({"/healthz", "/startupz", "/readyz", "/metrics"})
+_QUIET = frozenset({"/health", "/healthz", "/startupz", "/readyz", "/metrics"})
 _CLIENT_LEFT = 499  # as nginx logs a request whose client closed the connection
 
 
