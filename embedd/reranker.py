@@ -16,8 +16,8 @@ from embedd.launch import ModelLimits
 from embedd.metrics import ModelMetrics
 from embedd.model_files import Activation
 from embedd.pool import ModelStatus
-from embedd.specs import ModelCard, ModelSpec
-from embedd.tokenizer import TextTokenizer, Truncate
+from embedd.specs import ModelSpec
+from embedd.tokenizer import Truncate
 
 __all__ = ["Lane", "ModelLimits", "Reranker", "Scores", "open_reranker"]
 
@@ -40,17 +40,10 @@ class Reranker:
     """A running cross-encoder; made by ``open_reranker``."""
 
     def __init__(self, engine: Engine) -> None:
+        self.card = engine.card
+        self.tokenizer = engine.tokenizer
+        self._prompt = self.card.prompts.get(self.card.default_prompt_name or "", "")
         self._engine = engine
-        card = engine.card
-        self._prompt = card.prompts.get(card.default_prompt_name or "", "")
-
-    @property
-    def card(self) -> ModelCard:
-        return self._engine.card
-
-    @property
-    def tokenizer(self) -> TextTokenizer:
-        return self._engine.tokenizer
 
     @property
     def status(self) -> ModelStatus:
