@@ -28,6 +28,7 @@ LOOK_AHEAD = 512
 """Pieces that are looked over for ones of similar length. Cutting them takes 0.2 ms, a batch tens."""
 
 _SHORTEST_RETRY_S = 0.1
+_MARGIN = 0.95
 _SHARE_MEMORY = 0.95
 _LEAST_SHARE = 0.05
 
@@ -121,16 +122,16 @@ class Lanes:
         heads = (next(iter(waiting.pieces), None) for waiting in self._waiting.values())
         return min((piece.since for piece in heads if piece), default=math.inf)
 
-    def admit(self, lane: Lane, tokens_per_s: float, time_left_s: float = math.inf) -> None:
-        """Raises ``Overloaded`` if the lane is full, or so long that a request with so much time left would
-        be late before its turn.
+    def admit(self, lane: Lane, tokens: int, tokens_per_s: float, time_left_s: float = math.inf) -> None:
+        """Raises ``Overloaded`` if the lane is full, or so long that a request of so many tokens would not be
+        answered in the time it has left.
 
-        The request's own size makes no difference: with a limit on the sum, large requests would wait for
-        ever behind small ones. What waits exceeds the limit by one request at most.
+        A lane that is not full takes a request of any size: with a limit on the sum, large requests would
+        wait for ever behind small ones. What waits exceeds the limit by one request at most.
         """
         waiting = self.waiting_tokens(lane)
         drain = tokens_per_s * (self._bulk_share if lane is Lane.BULK else 1.0)
-        limit = min(self._max_waiting_tokens, time_left_s * drain)
+        limit = min(self._max_waiting_tokens, max(_MARGIN * time_left_s * drain - tokens, 0.0))
         if waiting and waiting >= limit:
             raise Overloaded(
                 f"{waiting} tokens waiting, limit {limit:.0f}",

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from embedd.errors import ModelLoadError
+from embedd.errors import ModelLoadError, OutOfMemory
 from embedd.fake import FAKE_DIM, fake_score, fake_token_vectors, fake_vectors
 from embedd.token_vectors import quantise_tokens
 from embedd.worker.backend import Batch, Output
@@ -64,7 +64,8 @@ class Faults:
     ``load-error``: loading fails. ``crash``: the next batch kills the process, once. ``always-crash``:
     so does every batch. ``raise``: the next batch raises, once. ``hang``: the next batch writes
     ``hanging`` and never ends. ``hold``: batches wait until the file is gone. ``bad``: the first row of
-    every batch is reported as not finite. ``batches`` gets a line with the number of tokens per batch.
+    every batch is reported as not finite. ``memory`` holds how many tokens a batch may have; more
+    do not fit. ``batches`` gets a line with the number of tokens per batch.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -86,6 +87,8 @@ class Faults:
             signal.pause()
         while self._asked("hold"):
             time.sleep(0.002)
+        if self._asked("memory") and tokens > int((self._folder / "memory").read_text()):
+            raise OutOfMemory(0)
 
     def bad_rows(self, count: int) -> list[int]:
         return [0] if count and self._asked("bad") else []

@@ -10,12 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from embedd.embedder import Embedder, ModelLimits, Lane, Truncated, open_embedder
+from embedd.embedder import Embedder, Lane, ModelLimits, Truncated, open_embedder
 from embedd.errors import (
     DeadlineExceeded,
     InvalidInput,
     ModelLoadError,
     ModelUnavailable,
+    OutOfMemory,
     Overloaded,
     WorkerDied,
 )
@@ -213,15 +214,6 @@ async def test_a_batch_that_kills_two_workers_fails_with_worker_died(tmp_path: P
         await embedder.embed(["fine"])
 
 
-async def test_without_time_for_a_new_worker_the_death_is_told_before_the_deadline(tmp_path: Path) -> None:
-    (tmp_path / "crash").touch()
-    async with open_fake(tmp_path) as embedder:
-        await embedder.wait_ready()
-        with pytest.raises(WorkerDied):
-            await embedder.embed(["urgent"], deadline_s=0.1)
-        await embedder.embed(["next"])
-
-
 async def test_another_replica_takes_over_even_what_is_urgent(tmp_path: Path) -> None:
     async with open_fake(tmp_path, replicas=2) as embedder:
         await until(lambda: len(embedder.worker_pids) == 2)
@@ -242,6 +234,29 @@ async def test_a_hung_worker_is_killed_and_its_batch_runs_again(tmp_path: Path) 
         with pytest.raises(ProcessLookupError):
             os.kill(hung, 0)
     np.testing.assert_array_equal(answer.vectors, expected(["stuck"]))
+
+
+async def test_memory_that_runs_out_fails_the_text_that_is_too_long_and_ends_no_worker(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "memory").write_text("20")
+    (tmp_path / "hold").touch()
+    async with open_fake(tmp_path, ModelLimits(batches_in_flight=1)) as embedder:
+        await embedder.wait_ready()
+        (worker,) = embedder.worker_pids
+        first = asyncio.ensure_future(embedder.embed(["running"]))
+        await until((tmp_path / "batches").exists)
+        calls = [asyncio.ensure_future(embedder.embed([text, 9 * f"{len(text)} "])) for text in TEXTS]
+        calls.append(asyncio.ensure_future(embedder.embed(["short", "word " * 30])))
+        await until(lambda: embedder.waiting_tokens(Lane.INTERACTIVE) == 16 + 3 * 11 + 35)
+        (tmp_path / "hold").unlink()
+        *answers, error = await asyncio.gather(*calls, return_exceptions=True)
+        await first
+        assert isinstance(error, OutOfMemory)
+        assert error.index == 1
+        for text, answer in zip(TEXTS, answers, strict=True):
+            np.testing.assert_array_equal(answer.vectors, expected([text, 9 * f"{len(text)} "]))
+        assert embedder.worker_pids == [worker]
 
 
 async def test_a_worker_that_raises_in_a_batch_is_replaced(tmp_path: Path) -> None:

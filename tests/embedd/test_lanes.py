@@ -88,16 +88,16 @@ def test_a_request_of_any_size_joins_while_the_lane_is_not_full(
     lanes: Lanes, loop: asyncio.AbstractEventLoop, tokens: int
 ) -> None:
     lanes.add(pieces(loop, Lane.BULK, [999]))
-    lanes.admit(Lane.BULK, tokens_per_s=100.0)
+    lanes.admit(Lane.BULK, 10, tokens_per_s=100.0)
     lanes.add(pieces(loop, Lane.BULK, [tokens]))
     with pytest.raises(Overloaded, match=f"{999 + tokens} tokens waiting, limit 1000"):
-        lanes.admit(Lane.BULK, tokens_per_s=100.0)
+        lanes.admit(Lane.BULK, 10, tokens_per_s=100.0)
 
 
 def test_a_refusal_says_when_the_lane_will_have_room(lanes: Lanes, loop: asyncio.AbstractEventLoop) -> None:
     lanes.add(pieces(loop, Lane.BULK, [1500]))
     with pytest.raises(Overloaded) as refusal:
-        lanes.admit(Lane.BULK, tokens_per_s=100.0)
+        lanes.admit(Lane.BULK, 10, tokens_per_s=100.0)
     assert refusal.value.retry_after_s == pytest.approx(5.0)
 
 
@@ -109,27 +109,28 @@ def test_jobs_are_told_to_wait_longer_when_people_take_most_of_the_model(
         lanes.add(pieces(loop, Lane.INTERACTIVE, [10]))
         next_batch(lanes, now=tick / 100)
     with pytest.raises(Overloaded) as refusal:
-        lanes.admit(Lane.BULK, tokens_per_s=100.0)
+        lanes.admit(Lane.BULK, 10, tokens_per_s=100.0)
     assert refusal.value.retry_after_s == pytest.approx(5.0 / 0.95**10)
 
 
-def test_a_request_that_would_be_late_before_its_turn_is_refused(
-    lanes: Lanes, loop: asyncio.AbstractEventLoop
+@pytest.mark.parametrize(("tokens", "time_left_s"), [(1, 5.2), (100, 6.4)])
+def test_a_request_that_would_not_be_done_in_time_is_refused(
+    lanes: Lanes, loop: asyncio.AbstractEventLoop, tokens: int, time_left_s: float
 ) -> None:
     lanes.add(pieces(loop, Lane.INTERACTIVE, [500]))
-    lanes.admit(Lane.INTERACTIVE, tokens_per_s=100.0, time_left_s=5.1)
-    with pytest.raises(Overloaded, match="500 tokens waiting, limit 400") as refusal:
-        lanes.admit(Lane.INTERACTIVE, tokens_per_s=100.0, time_left_s=4.0)
-    assert refusal.value.retry_after_s == pytest.approx(1.0)
+    lanes.admit(Lane.INTERACTIVE, tokens, tokens_per_s=100.0, time_left_s=1.1 * time_left_s)
+    with pytest.raises(Overloaded) as refusal:
+        lanes.admit(Lane.INTERACTIVE, tokens, tokens_per_s=100.0, time_left_s=time_left_s - 1.0)
+    assert 0.5 < refusal.value.retry_after_s < 1.5
 
 
 def test_nobody_is_refused_where_nothing_waits(lanes: Lanes) -> None:
-    lanes.admit(Lane.INTERACTIVE, tokens_per_s=100.0, time_left_s=0.0)
+    lanes.admit(Lane.INTERACTIVE, 10, tokens_per_s=100.0, time_left_s=0.0)
 
 
 def test_a_backlog_of_jobs_refuses_no_person(lanes: Lanes, loop: asyncio.AbstractEventLoop) -> None:
     lanes.add(pieces(loop, Lane.BULK, [1000]))
-    lanes.admit(Lane.INTERACTIVE, tokens_per_s=100.0)
+    lanes.admit(Lane.INTERACTIVE, 10, tokens_per_s=100.0)
 
 
 def test_taking_all_empties_both_lanes(lanes: Lanes, loop: asyncio.AbstractEventLoop) -> None:
