@@ -71,7 +71,9 @@ class Metrics:
         self.not_finite = self._counter("embedd_nonfinite_rows", "Answers that were not finite")
         self.overloaded = self._counter("embedd_overloaded", "Requests refused because too much waited")
         self.departed = self._counter("embedd_departed", "Inputs dropped: client gone or deadline passed")
-        self.restarts = self._counter("embedd_worker_restarts", "Workers that were lost and started again")
+        self.restarts = self._counter(
+            "embedd_worker_restarts", "Workers that ended, or did not start, and were started again"
+        )
         self.retries = self._counter("embedd_batch_retries", "Batches put back after their worker was lost")
         self._add_tei()
 

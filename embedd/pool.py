@@ -69,12 +69,9 @@ class Pool:
     @property
     def status(self) -> ModelStatus:
         if usable := self._usable:
-            late = min(replica.stalled_s for replica in usable)
-            return (
-                ModelStatus("stalled", f"no batch came back for {late:.1f} s")
-                if late
-                else ModelStatus("ready")
-            )
+            if stalled_s := min(replica.stalled_s for replica in usable):
+                return ModelStatus("stalled", f"no batch came back for {stalled_s:.1f} s")
+            return ModelStatus("ready")
         if len(self._failures) == len(self._commands):
             return ModelStatus("failed", self._reason)
         return ModelStatus("loading", self._reason)
@@ -135,7 +132,7 @@ class Pool:
             await self._change(takes_next_at)
 
     def release(self, place: Place) -> None:
-        place.leave()
+        place.replica.leave(place)
         self._announce()
 
     async def keep(self, number: int) -> None:

@@ -11,7 +11,7 @@ of its line fails at once, and those that had not begun say so.
 import asyncio
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -73,8 +73,21 @@ class Answer:
     seconds: float
 
 
+@dataclass(eq=False, slots=True)
+class Place:
+    """A place in the line of ``replica`` for one batch of ``tokens``; it ``began`` once it was ``sent`` and
+    the worker had nothing else before it.
+    """
+
+    replica: "Replica"
+    tokens: int = 0
+    sent: bool = False
+    began: float | None = None
+    limit: asyncio.Timeout = field(default_factory=lambda: asyncio.timeout(None))
+
+
 class Replica:
-    """One loaded worker; ``hello`` is what it said of itself."""
+    """One loaded worker, which said ``hello`` of itself; ``pace`` outlives it."""
 
     def __init__(self, child: Child, hello: Mapping[str, Any], command: WorkerCommand, pace: Pace) -> None:
         self.forward: Forward = hello.get("forward", "padded")
@@ -118,19 +131,26 @@ class Replica:
         age = self._clock() - head.began
         return age if age > max(STALLED_S, _LATE * self._pace.expected_s(head.tokens)) else 0.0
 
-    def take_place(self) -> "Place":
-        """The last place in its line, to be given back with ``Place.leave``."""
+    def take_place(self) -> Place:
+        """The last place in its line, to be given back with ``leave``."""
         place = Place(self)
         self._line.append(place)
         return place
 
-    async def run(self, place: "Place", payload: Mapping[str, Any]) -> tuple[Mapping[str, Any], float]:
-        """The worker's reply, and when it began; see ``Place.run``."""
+    async def run(
+        self, place: Place, inputs: Sequence[Encoding], token_dtype: TokenDtype | None = None
+    ) -> Answer:
+        """The model's answer to n inputs, with the vectors of all their tokens if ``token_dtype`` is given.
+
+        Raises:
+            CallFailed: they do not fit into the device's memory together.
+            BatchLost: the worker died, hung, or failed in a way it should not; it is gone in any case.
+        """
         try:
             async with place.limit:
                 place.sent = True
                 self._begin()
-                reply = await self._child.call("run", payload)
+                reply = await self._child.call("run", _payload(inputs, token_dtype))
         except CallFailed as error:
             if error.kind == _MEMORY_KIND:
                 raise
@@ -141,9 +161,9 @@ class Replica:
             raise self._lose(place, ChildTimedOut(self._child.name, self._patience_s(place))) from None
         assert place.began is not None
         self._pace.add(place.tokens, self._clock() - place.began)
-        return reply, place.began
+        return _answer(reply, inputs, place.began)
 
-    def leave(self, place: "Place") -> None:
+    def leave(self, place: Place) -> None:
         self._line.remove(place)
         self._begin()
 
@@ -154,52 +174,36 @@ class Replica:
             head.began = self._clock()
             head.limit.reschedule(head.began + self._patience_s(head))
 
-    def _patience_s(self, place: "Place") -> float:
+    def _patience_s(self, place: Place) -> float:
         """How long a batch may run; the first one, which may compile kernels, as long as any."""
         longest = self._command.batch_timeout_s
         if not self._pace.measured:
             return longest
         return min(longest, max(SHORTEST_HANG_S, _LATE * self._pace.expected_s(place.tokens)))
 
-    def _lose(self, place: "Place", error: ChildError) -> BatchLost:
+    def _lose(self, place: Place, error: ChildError) -> BatchLost:
         """Gives the worker up: after a CUDA error, for one, only a new process is of use."""
         if self._loss is None:
             self._loss = error
             self._child.kill()
             for other in self._line:
                 if other is not place and other.sent:
-                    other.limit.reschedule(self._clock())  # a process that cannot die answers nobody
+                    other.limit.reschedule(self._clock())  # a process that cannot die would answer nobody
         return BatchLost(str(self._loss), began=place.began is not None)
 
 
-class Place:
-    """A place in the line of a replica, for one batch of ``tokens``."""
+def _payload(inputs: Sequence[Encoding], token_dtype: TokenDtype | None) -> Mapping[str, Any]:
+    return {
+        "ids": np.concatenate([one.ids for one in inputs]),
+        "lengths": np.array([len(one.ids) for one in inputs], dtype=np.int32),
+        "seconds": np.array([one.second for one in inputs], dtype=np.int32),
+        "token_rows": list(range(len(inputs))) if token_dtype else [],
+        "token_dtype": token_dtype or "float32",
+    }
 
-    def __init__(self, replica: Replica) -> None:
-        self.replica = replica
-        self.tokens = 0
-        self.sent = False
-        self.began: float | None = None
-        self.limit = asyncio.timeout(None)
 
-    async def run(self, inputs: Sequence[Encoding], token_dtype: TokenDtype | None = None) -> Answer:
-        """The model's answer to n inputs, with the vectors of all their tokens if ``token_dtype`` is given.
-
-        Raises:
-            CallFailed: they do not fit into the device's memory together.
-            BatchLost: the worker died, hung, or failed in a way it should not; it is gone in any case.
-        """
-        lengths = [len(one.ids) for one in inputs]
-        payload = {
-            "ids": np.concatenate([one.ids for one in inputs]),
-            "lengths": np.array(lengths, dtype=np.int32),
-            "seconds": np.array([one.second for one in inputs], dtype=np.int32),
-            "token_rows": list(range(len(inputs))) if token_dtype else [],
-            "token_dtype": token_dtype or "float32",
-        }
-        reply, began = await self.replica.run(self, payload)
-        tokens = np.split(reply["tokens"], np.cumsum(lengths)[:-1]) if token_dtype else []
-        return Answer(reply["rows"], frozenset(reply["bad"]), tokens, began, reply["seconds"])
-
-    def leave(self) -> None:
-        self.replica.leave(self)
+def _answer(reply: Mapping[str, Any], inputs: Sequence[Encoding], began: float) -> Answer:
+    tokens: Sequence[npt.NDArray[Any]] = ()
+    if "tokens" in reply:
+        tokens = np.split(reply["tokens"], np.cumsum([len(one.ids) for one in inputs])[:-1])
+    return Answer(reply["rows"], frozenset(reply["bad"]), tokens, began, reply["seconds"])

@@ -176,8 +176,9 @@ class Scheduler:
             self._pool.release(place)
 
     async def _run_batch(self, place: Place, batch: Sequence[Piece]) -> None:
+        inputs = [piece.encoding for piece in batch]
         try:
-            answer = await place.run([piece.encoding for piece in batch], batch[0].request.token_dtype)
+            answer = await place.replica.run(place, inputs, batch[0].request.token_dtype)
         except BatchLost as error:
             self._retry(batch, error, place.tokens // 2)
         except CallFailed:
