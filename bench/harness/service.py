@@ -10,7 +10,7 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +33,7 @@ class Service:
     """A ready service; the two times count from just before its process was started."""
 
     url: str
+    port: int
     pid: int
     alive_after_s: float
     ready_after_s: float
@@ -47,30 +48,69 @@ class Service:
                     total[when] += size
         return sizes
 
+    def processes(self, kind: str) -> list[int]:
+        """The process ids of what it started of that kind (``embedd.worker``)."""
+        return [pid for pid in family(self.pid) if role(pid, self.pid) == kind]
+
 
 @asynccontextmanager
-async def open_service(*, model: str = MODEL) -> AsyncIterator[Service]:
+async def open_service(
+    *, model: str = MODEL, settings: Mapping[str, str] | None = None, cores: Sequence[int] = ()
+) -> AsyncIterator[Service]:
     """Starts ``embedd serve`` and waits until it is ready.
+
+    ``settings`` by their names; kept to ``cores`` where there are any, and so are the workers it starts.
 
     Raises:
         ServiceFailed: it ended early, or was not ready within ``START_TIMEOUT_S``.
     """
     with tempfile.TemporaryDirectory(prefix="embedd-bench-") as folder:
-        port, log = free_port(), Path(folder) / "log"
-        command = ["-m", "api", "serve", "--host", "127.0.0.1", "--port", str(port)]
-        settings = ["--data", str(Path(folder) / "data"), "--model", model]
-        started = time.perf_counter()
-        with log.open("wb") as sink:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable, *command, *settings, stdout=sink, stderr=sink, env=clean_environment()
-            )
-        try:
-            url = f"http://127.0.0.1:{port}"
-            alive = await wait_for(process, f"{url}/healthz", started, log)
-            ready = await wait_for(process, f"{url}/readyz", started, log)
-            yield Service(url, process.pid, alive, ready)
-        finally:
-            await stop(process)
+        port = free_port()
+        command = [sys.executable, "-m", "api", "serve", "--host", "127.0.0.1", "--port", str(port)]
+        command += ["--data", str(Path(folder) / "data"), "--model", model]
+        named = {f"EMBEDD_{name.upper()}": value for name, value in (settings or {}).items()}
+        environment = clean_environment() | named
+        probes = ("/healthz", "/readyz")
+        async with open_server(
+            command, port, probes, log=Path(folder) / "log", environment=environment, cores=cores
+        ) as service:
+            yield service
+
+
+@asynccontextmanager
+async def open_server(
+    command: Sequence[str],
+    port: int,
+    probes: tuple[str, str],
+    *,
+    log: Path,
+    environment: Mapping[str, str],
+    cores: Sequence[int] = (),
+    folder: Path | None = None,
+) -> AsyncIterator[Service]:
+    """Runs any server that listens on ``port``, alive and ready when the two ``probes`` answer 200.
+
+    Raises:
+        ServiceFailed: it ended early, or was not ready within ``START_TIMEOUT_S``.
+    """
+    kept = ["taskset", "--cpu-list", ",".join(map(str, cores))] if cores else []
+    started = time.perf_counter()
+    with log.open("wb") as sink:
+        process = await asyncio.create_subprocess_exec(
+            *kept, *command, stdout=sink, stderr=sink, env=environment, cwd=folder
+        )
+    try:
+        url = f"http://127.0.0.1:{port}"
+        alive, ready = [await wait_for(process, f"{url}{probe}", started, log) for probe in probes]
+        yield Service(url, port, process.pid, alive, ready)
+    finally:
+        await stop(process)
+
+
+def move(pid: int, cores: Sequence[int]) -> None:
+    """Keeps all threads of a running process to ``cores``, and those that they will start."""
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        os.sched_setaffinity(int(task.name), cores)
 
 
 def clean_environment() -> dict[str, str]:
