@@ -29,7 +29,7 @@ from embedd.launch import ModelLimits, worker_commands
 from embedd.metrics import Metrics, ModelMetrics
 from embedd.pool import ModelStatus, Pool, open_pool
 from embedd.scheduler import Scheduler, open_scheduler
-from embedd.sharing import SharedRuns
+from embedd.sharing import ModelCache, SharedRuns
 from embedd.sources import resolve
 from embedd.specs import ModelCard, ModelFiles, ModelKind, ModelSpec, Weights, fake_card, read_card
 from embedd.token_vectors import TokenDtype, TokenVectors
@@ -101,7 +101,8 @@ class Engine:
         self._pool = pool
         self._scheduler = scheduler
         self._cached = cache is not None
-        self._runs = SharedRuns(scheduler, card.dim, cache, metrics)
+        rows = None if cache is None else ModelCache(cache, self._identity)
+        self._runs = SharedRuns(scheduler, card.dim, rows, metrics)
         self._threads = threads
         self._metrics = metrics
 
@@ -172,7 +173,7 @@ class Engine:
             times = StageTimes(tokenize_s, outputs.queue_s, outputs.forward_s)
             vectors = TokenVectors.of(outputs.tokens) if outputs.tokens else None
             return Result(outputs.rows, tokens, truncated, times, token_vectors=vectors)
-        rows = await self._runs.rows(encodings, lane, deadline, self._identity())
+        rows = await self._runs.rows(encodings, lane, deadline)
         times = StageTimes(tokenize_s, rows.queue_s, rows.forward_s)
         return Result(rows.values, tokens, truncated, times, rows.cached)
 
@@ -204,7 +205,7 @@ class Engine:
             return None
         card = self.card
         facts = (card.kind, card.sha256, card.revision, card.dim, card.pooling, card.normalized, dtype)
-        return hashlib.blake2b(repr(facts).encode(), digest_size=32).digest()
+        return hashlib.blake2b(repr(facts).encode(), digest_size=16).digest()
 
 
 @asynccontextmanager

@@ -11,7 +11,7 @@ first one.
 import asyncio
 import hashlib
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -43,6 +43,32 @@ class Rows:
     cached: int
 
 
+class ModelCache:
+    """One model's part of a cache. ``identity`` gives what all its rows depend on beside their input, always
+    of the same length; while it is not known yet (None) there is nothing to be found and nothing is kept.
+    """
+
+    def __init__(self, cache: Cache, identity: Callable[[], bytes | None]) -> None:
+        self._cache = cache
+        self._identity = identity
+
+    def remembered(self, keys: Collection[bytes]) -> dict[bytes, bytes]:
+        return self._own(self._cache.remembered(self._full(keys)))
+
+    async def filed(self, keys: Collection[bytes]) -> dict[bytes, bytes]:
+        return self._own(await self._cache.filed(self._full(keys)))
+
+    def put(self, rows: Mapping[bytes, Row]) -> None:
+        self._cache.put(dict(zip(self._full(rows), (row.tobytes() for row in rows.values()), strict=False)))
+
+    def _full(self, keys: Collection[bytes]) -> list[bytes]:
+        identity = self._identity()
+        return [] if identity is None else [identity + key for key in keys]
+
+    def _own(self, rows: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
+        return {key[-_KEY_BYTES:]: row for key, row in rows.items()}
+
+
 @dataclass(slots=True)
 class _Search:
     """What one request has found so far: the rows of its ``inputs``, which are all different."""
@@ -51,7 +77,6 @@ class _Search:
     encodings: Sequence[Encoding]
     lane: Lane
     deadline: float
-    cache: Cache | None
     found: dict[bytes, Row] = field(default_factory=dict)
     cached: set[bytes] = field(default_factory=set)
     computed: int = 0
@@ -70,26 +95,25 @@ class _Search:
 class SharedRuns:
     """One model's runs. Without a cache equal inputs are still run once while they are under way."""
 
-    def __init__(self, scheduler: Scheduler, dim: int, cache: Cache | None, metrics: ModelMetrics) -> None:
+    def __init__(
+        self, scheduler: Scheduler, dim: int, cache: ModelCache | None, metrics: ModelMetrics
+    ) -> None:
         self._scheduler = scheduler
         self._dim = dim
         self._cache = cache
         self._metrics = metrics
         self._under_way: dict[Lane, dict[bytes, asyncio.Future[Row | None]]] = {lane: {} for lane in Lane}
 
-    async def rows(
-        self, inputs: Sequence[Encoding], lane: Lane, deadline: float = math.inf, model: bytes | None = None
-    ) -> Rows:
-        """The model's rows for ``inputs``. ``model`` names its weights and everything else that a row depends
-        on; without it the cache is left alone.
+    async def rows(self, inputs: Sequence[Encoding], lane: Lane, deadline: float = math.inf) -> Rows:
+        """The model's rows for ``inputs``.
 
         Raises: what ``Scheduler.run`` does, with the index of the input in ``inputs``.
         """
-        keys = [_key(one, model) for one in inputs]
+        keys = [_key(one) for one in inputs]
         first = {key: index for index, key in reversed(list(enumerate(keys)))}
-        search = _Search(first, inputs, lane, deadline, self._cache if model else None)
-        if search.cache is not None:
-            search.take_cached(search.cache.remembered(first))
+        search = _Search(first, inputs, lane, deadline)
+        if self._cache is not None:
+            search.take_cached(self._cache.remembered(first))
         while missing := search.missing:
             await self._find(search, missing)
         values = np.empty((len(keys), self._dim), dtype=np.float32)
@@ -115,8 +139,8 @@ class SharedRuns:
         promised = {key: future() for key in keys}
         under_way.update(promised)
         try:
-            if search.cache is not None:
-                search.take_cached(await search.cache.filed(keys))
+            if self._cache is not None:
+                search.take_cached(await self._cache.filed(keys))
             await self._run(search, [key for key in keys if key not in search.found])
         finally:
             for key, promise in promised.items():
@@ -133,25 +157,26 @@ class SharedRuns:
             )
         except (NotFinite, OutOfMemory) as error:
             raise type(error)(places[error.index]) from error
-        search.found.update(zip(keys, outputs.rows, strict=True))
+        rows: dict[bytes, Row] = dict(zip(keys, outputs.rows, strict=True))
+        search.found.update(rows)
         search.computed += len(keys)
         search.queue_s = max(search.queue_s, outputs.queue_s)
         search.forward_s = max(search.forward_s, outputs.forward_s)
-        if search.cache is not None:
-            search.cache.put({key: row.tobytes() for key, row in zip(keys, outputs.rows, strict=True)})
+        if self._cache is not None:
+            self._cache.put(rows)
 
     def _count(self, search: _Search, keys: Sequence[bytes]) -> int:
         """How many inputs were answered from the cache."""
         cached = sum(key in search.cached for key in keys)
-        if search.cache is not None:
+        if self._cache is not None:
             self._metrics.cached(cached, len(keys) - cached)
         if shared := len(keys) - cached - search.computed:
             self._metrics.coalesced(shared)
         return cached
 
 
-def _key(encoding: Encoding, model: bytes | None) -> bytes:
-    """What tells ``encoding`` apart from all others, for that model. BLAKE2: RFC 7693."""
-    digest = hashlib.blake2b(encoding.ids.data, digest_size=_KEY_BYTES, key=model or b"")
+def _key(encoding: Encoding) -> bytes:
+    """What tells ``encoding`` apart from all others. BLAKE2: RFC 7693."""
+    digest = hashlib.blake2b(encoding.ids.data, digest_size=_KEY_BYTES)
     digest.update((encoding.second + 1).to_bytes(4, "little"))
     return digest.digest()
