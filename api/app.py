@@ -65,7 +65,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
     metrics = CollectorRegistry()
     ProcessCollector(registry=metrics)
     async with (
-        open_models(settings) as models,
+        open_models(settings, metrics) as models,
         open_catalog(settings.data) as catalog,
         open_parser(_parser_limits(settings)) as parser,
     ):

@@ -88,6 +88,8 @@ class ModelInfo(Answer):
     status: ModelState
     reason: str | None
     source: str | UnsetType = UNSET
+    device: str | UnsetType = UNSET
+    dtype: str | UnsetType = UNSET
     dim: int | UnsetType = UNSET
     max_tokens: int | UnsetType = UNSET
     prompts: list[str] | UnsetType = UNSET
@@ -99,6 +101,7 @@ class Info(Answer):
     name: str
     version: str
     default_model: str | None
+    default_reranker: str | None
     generator: str
     models: list[ModelInfo]
     collections: int
@@ -141,9 +144,12 @@ class Embedding(Answer):
 
 
 class TruncatedInput(Answer):
+    """Input ``index`` had ``tokens`` tokens, or ``at_least`` so many, of which the model took ``kept``."""
+
     index: int
     tokens: int
     kept: int
+    at_least: bool | UnsetType = UNSET
 
 
 class EmbeddingUsage(Answer):
@@ -361,10 +367,11 @@ class SearchHit(Answer):
 
 
 class CutQuery(Answer):
-    """The query had ``tokens`` tokens, of which the model took ``kept``."""
+    """The query had ``tokens`` tokens, or ``at_least`` so many, of which the model took ``kept``."""
 
     tokens: int
     kept: int
+    at_least: bool | UnsetType = UNSET
 
 
 class SearchAnswer(Answer):

@@ -80,15 +80,19 @@ class Settings(BaseSettings):
     reranker: str = Field(
         "none", min_length=1, description="reranking model: a folder, a hub id, 'fake-reranker', 'none'"
     )
-    device: str = Field("auto", min_length=1, description="where models run: auto, cpu, cuda, cuda:1, mps")
+    device: str = Field(
+        "auto", min_length=1, description="where models run: auto, cpu, mps, cuda, or cuda:0,cuda:1"
+    )
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto", description="numbers that models compute in; auto takes what is fast here and exact enough"
     )
     compile: bool = Field(False, description="let torch compile models: slower starts, faster batches")
-    replicas: Count = Field(1, description="worker processes per embedding model")
+    replicas: Count = Field(1, description="worker processes per model")
     generator: Literal["extractive", "fake"] = Field("extractive", description="who writes chat answers")
 
-    max_batch_tokens: Count = Field(1024, description="padded tokens that one model batch may hold")
+    max_batch_tokens: Count | None = Field(
+        None, description="tokens that one model batch may hold; unless given, as many as suit the device"
+    )
     max_waiting_tokens: Count = Field(262_144, description="tokens that may wait for a model; more is a 429")
     cache_bytes: SizeOrNone = Field(
         64 * 2**20, description="memory for answers of models that may be asked again; 0: none"

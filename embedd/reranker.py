@@ -55,6 +55,11 @@ class Reranker:
         return self._engine.device
 
     @property
+    def dtype(self) -> str:
+        """What the model computes in, by torch's name; empty before it was loaded for the first time."""
+        return self._engine.dtype
+
+    @property
     def worker_pids(self) -> list[int]:
         """The process ids of the loaded workers."""
         return self._engine.worker_pids

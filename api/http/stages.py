@@ -1,4 +1,6 @@
-"""What a request took, as response headers that TEI's clients read: counts, and whole milliseconds.
+"""What a request took and what was cut, as responses tell it.
+
+The headers are those that TEI's clients read: counts, and whole milliseconds.
 
 https://github.com/huggingface/text-embeddings-inference, router/src/lib.rs
 """
@@ -7,9 +9,15 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from msgspec import UNSET, UnsetType
+
+from api.schemas import CutQuery, TruncatedInput
 from embedd.embedder import StageTimes, Truncated
 
 TRUNCATED_INPUTS = "x-truncated-inputs"
+
+_MOST_LISTED = 500
+"""Many clients and proxies take no header of more than 4,096 or 8,190 bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +48,24 @@ def headers_of(work: Work, began: float) -> Mapping[str, str]:
 
 
 def truncation_header(truncated: Sequence[Truncated]) -> dict[str, str]:
-    """Which inputs were cut; nothing if none was."""
-    return {TRUNCATED_INPUTS: ",".join(str(one.index) for one in truncated)} if truncated else {}
+    """Which inputs were cut, the first of very many; nothing if none was."""
+    if not truncated:
+        return {}
+    listed = [str(one.index) for one in truncated[:_MOST_LISTED]]
+    more = ["..."] if len(truncated) > _MOST_LISTED else []
+    return {TRUNCATED_INPUTS: ",".join(listed + more)}
+
+
+def describe_truncated(truncated: Sequence[Truncated]) -> list[TruncatedInput] | UnsetType:
+    """The inputs that were cut, as answers tell them; UNSET if none was."""
+    return [
+        TruncatedInput(one.index, one.tokens, one.kept, UNSET if one.exact else True) for one in truncated
+    ] or UNSET
+
+
+def describe_cut_query(cut: Truncated | None) -> CutQuery | UnsetType:
+    """What was left of a query, as answers tell it; UNSET if all of it."""
+    return UNSET if cut is None else CutQuery(cut.tokens, cut.kept, UNSET if cut.exact else True)
 
 
 def _milliseconds(seconds: float) -> str:

@@ -1,19 +1,23 @@
 """The models that this service was started with, by the names that clients use."""
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from prometheus_client import CollectorRegistry
 
 from api.errors import ModelChanged
 from api.services.registry import ModelState, Registry, open_registry
 from api.settings import Settings
+from embedd.cache import Cache, CacheLimits, open_cache
 from embedd.embedder import Embedder, ModelLimits, open_embedder
 from embedd.errors import UnknownModel
 from embedd.extractive import EmbedTexts
 from embedd.generators import ExtractiveGenerator, FakeGenerator, Generator
+from embedd.metrics import Metrics, ModelMetrics
+from embedd.reranker import Reranker, open_reranker
 from embedd.specs import ModelSpec, parse_spec
 from index.rows import CollectionSettings
 
@@ -22,12 +26,14 @@ NO_MODEL = "none"
 
 @dataclass(frozen=True, slots=True)
 class Models:
-    """Embedding models by name and the generator's name.
+    """Embedding and reranking models by name, the generator's name, and by what each model is ``measured``.
 
     ``deadline_s`` is what a model may take for one request of a person who waits.
     """
 
     embedders: Registry[Embedder]
+    rerankers: Registry[Reranker]
+    measured: Mapping[str, ModelMetrics]
     generator_name: str
     deadline_s: float | None = None
 
@@ -44,6 +50,31 @@ class Models:
             ModelLoadError: it is, and could not be opened.
         """
         return self.embedders.get(name)
+
+    def reranker(self, name: str | None = None) -> Reranker:
+        """The reranking model called ``name``, or the default one.
+
+        Raises:
+            UnknownModel: no such model is configured.
+            ModelLoadError: it is, and could not be opened.
+        """
+        return self.rerankers.get(name)
+
+    def ranker(self, name: str | None = None) -> Reranker | Embedder:
+        """What ranks texts for requests that name ``name``: a reranking model, or an embedding model, whose
+        token vectors do. Without a name the first of the two that there is a default for.
+
+        Raises:
+            UnknownModel: no such model is configured.
+            ModelLoadError: it is, and could not be opened.
+        """
+        if name is None:
+            return self.embedder() if self.rerankers.default is None else self.reranker()
+        if name in self.rerankers.names:
+            return self.reranker(name)
+        if name in self.embedders.names:
+            return self.embedder(name)
+        raise UnknownModel(name, [*self.rerankers.names, *self.embedders.names])
 
     def embedder_of(self, collection: CollectionSettings) -> Embedder:
         """The model that ``collection`` was made with; the same weights, not just the same name.
@@ -77,6 +108,7 @@ class Models:
     def states(self) -> Iterator[ModelState]:
         """Every configured model, as it is now."""
         yield from self.embedders.states()
+        yield from self.rerankers.states()
 
     def unready(self) -> list[str]:
         """Why the default embedding model cannot answer now; empty when it can, or when there is none."""
@@ -93,16 +125,43 @@ def embed_with(embedder: Embedder, deadline_s: float | None) -> EmbedTexts:
 
 
 @asynccontextmanager
-async def open_models(settings: Settings) -> AsyncIterator[Models]:
-    """Start every configured model; their workers load in the background."""
-    names = [name for name in dict.fromkeys((settings.model, *settings.models)) if name != NO_MODEL]
-    default = None if settings.model == NO_MODEL else settings.model
+async def open_models(settings: Settings, registry: CollectorRegistry) -> AsyncIterator[Models]:
+    """Start every configured model, measured in ``registry``; their workers load in the background."""
+    metrics, limits = Metrics(registry), _limits(settings)
+    embedding, reranking = _named(settings.model, *settings.models), _named(settings.reranker)
+    measured = {name: metrics.of(name) for name in (*embedding, *reranking)}
 
-    def open_one(name: str) -> AbstractAsyncContextManager[Embedder]:
-        return open_embedder(_spec(name, settings), _limits(settings))
+    async with _open_cache(settings) as cache:
 
-    async with open_registry("embedding", names, default, open_one) as embedders:
-        yield Models(embedders, settings.generator, settings.request_timeout_s)
+        def embedder(name: str) -> AbstractAsyncContextManager[Embedder]:
+            return open_embedder(_spec(name, settings), limits, metrics=measured[name], cache=cache)
+
+        def reranker(name: str) -> AbstractAsyncContextManager[Reranker]:
+            return open_reranker(_spec(name, settings), limits, metrics=measured[name], cache=cache)
+
+        async with (
+            open_registry("embedding", embedding, _default(settings.model), embedder) as embedders,
+            open_registry("reranking", reranking, _default(settings.reranker), reranker) as rerankers,
+        ):
+            yield Models(embedders, rerankers, measured, settings.generator, settings.request_timeout_s)
+
+
+def _named(*names: str) -> list[str]:
+    """Each of ``names`` once."""
+    return [name for name in dict.fromkeys(names) if name != NO_MODEL]
+
+
+def _default(name: str) -> str | None:
+    return None if name == NO_MODEL else name
+
+
+@asynccontextmanager
+async def _open_cache(settings: Settings) -> AsyncIterator[Cache | None]:
+    if not settings.cache_bytes and settings.cache_file is None:
+        yield None
+        return
+    async with open_cache(CacheLimits(settings.cache_bytes, settings.cache_file)) as cache:
+        yield cache
 
 
 def _spec(name: str, settings: Settings) -> ModelSpec:

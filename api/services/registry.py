@@ -29,18 +29,31 @@ class RunningModel(Protocol):
     def status(self) -> ModelStatus:
         """Whether it can answer."""
 
+    @property
+    def device(self) -> str:
+        """Where it runs."""
+
+    @property
+    def dtype(self) -> str:
+        """What it computes in."""
+
 
 ModelT = TypeVar("ModelT", bound=RunningModel)
 
 
 @dataclass(frozen=True, slots=True)
 class ModelState:
-    """A configured model as it is now; one that could not be opened has no card."""
+    """A configured model as it is now; one that could not be opened has no card.
+
+    ``device`` and ``dtype`` are empty until it has been loaded for the first time.
+    """
 
     name: str
     kind: ModelKind
     status: ModelStatus
     card: ModelCard | None = None
+    device: str = ""
+    dtype: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +68,11 @@ class Registry(Generic[ModelT]):
     running: Mapping[str, ModelT]
     broken: Mapping[str, str]
 
+    @property
+    def names(self) -> list[str]:
+        """What requests may ask for."""
+        return [*self.running, *self.broken]
+
     def get(self, name: str | None = None) -> ModelT:
         """The model called ``name``, or the default one.
 
@@ -67,12 +85,12 @@ class Registry(Generic[ModelT]):
             return self.running[wanted]
         if wanted in self.broken:
             raise ModelLoadError(f"model {wanted!r} cannot be loaded: {self.broken[wanted]}")
-        raise UnknownModel(wanted or f"(default {self.kind} model)", [*self.running, *self.broken])
+        raise UnknownModel(wanted or f"(default {self.kind} model)", self.names)
 
     def states(self) -> Iterator[ModelState]:
         """Every configured model."""
         for name, model in self.running.items():
-            yield ModelState(name, self.kind, model.status, model.card)
+            yield ModelState(name, self.kind, model.status, model.card, model.device, model.dtype)
         for name, reason in self.broken.items():
             yield ModelState(name, self.kind, ModelStatus("failed", reason))
 

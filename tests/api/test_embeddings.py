@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from aiohttp.test_utils import TestClient
 
+from embedd.fake import FakeTokenizer
+
 Ask = Callable[..., Awaitable[Any]]
 PATH = "/v1/embeddings"
 
@@ -80,6 +82,38 @@ async def test_a_cut_input_is_reported_in_the_answer_and_the_header(client: Test
     assert response.headers["x-truncated-inputs"] == "1"
 
 
+async def test_token_ids_give_the_vector_of_the_text_they_are_of(ask: Ask) -> None:
+    (plain,) = await vectors_of(ask, input="hello world")
+    ids = ids_of("hello world")
+    assert await vectors_of(ask, input=ids) == [plain]
+    assert await vectors_of(ask, input=[ids, ids[1:-1]]) == [plain, plain]
+
+
+def ids_of(text: str) -> list[int]:
+    """With the special tokens around them."""
+    (encoding,) = FakeTokenizer().encode([text], 256, "none")
+    return [int(one) for one in encoding.ids]
+
+
+async def test_the_headers_say_what_a_request_took(client: TestClient[Any, Any]) -> None:
+    response = await client.post(PATH, json={"input": ["hello", "hello world"]})
+    usage = (await response.json())["usage"]
+    assert response.headers["x-compute-tokens"] == str(usage["prompt_tokens"]) == "7"
+    assert response.headers["x-compute-characters"] == "16"
+    assert response.headers["x-compute-type"] == "cpu"
+    for stage in ("total", "queue", "tokenization", "inference"):
+        assert int(response.headers[f"x-{stage}-time"]) >= 0
+
+
+async def test_a_header_lists_the_first_of_very_many_cut_inputs_and_the_answer_all(
+    client: TestClient[Any, Any],
+) -> None:
+    response = await client.post(PATH, json={"input": ["word " * 300] * 600})
+    listed = response.headers["x-truncated-inputs"].split(",")
+    assert listed == [*map(str, range(500)), "..."]
+    assert len((await response.json())["truncated"]) == 600
+
+
 async def test_fields_of_openais_clients_that_we_do_not_know_are_ignored(ask: Ask) -> None:
     await ask("POST", PATH, {"input": "x", "user": "me", "something_new": 1})
 
@@ -91,8 +125,8 @@ async def test_fields_of_openais_clients_that_we_do_not_know_are_ignored(ask: As
         ({"input": ""}, None),
         ({"input": ["fine", "   "]}, None),
         ({"input": 5}, "input"),
-        ({"input": [1, 2]}, "input"),
-        ({"input": [[1, 2]]}, "input"),
+        ({"input": ["one", [1, 2]]}, "input"),
+        ({"input": [1, [2]]}, "input"),
         ({}, None),
         ({"input": "x", "dimensions": 65}, "dimensions"),
         ({"input": "x", "dimensions": 0}, "dimensions"),

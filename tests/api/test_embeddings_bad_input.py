@@ -119,6 +119,29 @@ async def test_an_input_that_is_no_text_is_refused(ask: Ask, value: object) -> N
     assert (await refusal(ask, input=value))["param"].startswith("input")
 
 
+@pytest.mark.parametrize("unknown", [-1, 2**31, 2**63])
+async def test_an_id_that_is_not_in_the_vocabulary_names_the_usual_reason(ask: Ask, unknown: int) -> None:
+    error = await refusal(ask, input=[[5, 6], [5, unknown]])
+    assert f"input 1 has the token id {unknown}" in error["message"]
+    assert "check_embedding_ctx_length=False" in error["message"]
+
+
+@pytest.mark.parametrize("mixed", [["tide", 5], [5, "tide"], [5, [6]], ["tide", [5]], [[5], "tide"]])
+async def test_texts_and_token_ids_are_not_mixed(ask: Ask, mixed: object) -> None:
+    error = await refusal(ask, input=mixed)
+    assert error["param"] == "input"
+    assert "mixes" in error["message"]
+
+
+async def test_an_empty_list_of_ids_is_refused_by_its_index(ask: Ask) -> None:
+    assert "input 1 is empty" in (await refusal(ask, input=[[5], []]))["message"]
+
+
+async def test_a_hundred_thousand_ids_are_cut_like_a_text(ask: Ask) -> None:
+    answer = await ask("POST", PATH, {"input": [5] * 100_000})
+    assert answer["truncated"] == [{"index": 0, "tokens": 100_002, "kept": 256}]
+
+
 async def test_a_vector_of_wrong_base64_is_refused_where_vectors_go_in(ask: Ask, docs: str) -> None:
     answer = await ask("POST", f"/v1/collections/{docs}/search", {"vector": "not base64!"}, status=422)
     assert (answer["error"]["param"], "base64" in answer["error"]["message"]) == ("vector", True)

@@ -1,12 +1,15 @@
 """GET /metrics: what Prometheus reads."""
 
+import re
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 from aiohttp.test_utils import TestClient
 from prometheus_client.parser import text_string_to_metric_families
 
 Ask = Callable[..., Awaitable[Any]]
+OPERATIONS = Path(__file__).parents[2] / "docs" / "operations.md"
 Series = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
 
@@ -36,6 +39,24 @@ async def test_requests_are_counted_by_route_and_status(client: TestClient[Any, 
     assert value(series, "embedd_http_request_seconds_sum", **route) > 0
 
 
+async def test_each_stage_of_a_request_is_timed(client: TestClient[Any, Any], ask: Ask) -> None:
+    await ask("POST", "/v1/embeddings", {"input": "tide"})
+    series = await scrape(client)
+    for stage in ("tokenize", "queue", "forward", "encode"):
+        assert value(series, "embedd_stage_seconds_count", model="fake", stage=stage) == 1
+    assert value(series, "embedd_workers_live", model="fake") == 1
+    assert value(series, "te_request_count", model="fake", method="single") == 1
+
+
+async def test_the_cache_and_the_cuts_are_counted(client: TestClient[Any, Any], ask: Ask) -> None:
+    for _ in range(2):
+        await ask("POST", "/v1/embeddings", {"input": "tide " * 1000})
+    series = await scrape(client)
+    assert value(series, "embedd_cache_hits_total", model="fake") == 1
+    assert value(series, "embedd_cache_misses_total", model="fake") == 1
+    assert value(series, "embedd_truncated_inputs_total", model="fake") == 2
+
+
 async def test_what_clients_make_up_is_no_label(client: TestClient[Any, Any], ask: Ask) -> None:
     await ask("GET", "/v1/collections/made-up", status=404)
     await ask("GET", "/made/up", status=404)
@@ -52,3 +73,10 @@ async def test_what_clients_make_up_is_no_label(client: TestClient[Any, Any], as
 
 async def test_the_memory_of_the_process_is_told(client: TestClient[Any, Any]) -> None:
     assert value(await scrape(client), "process_resident_memory_bytes") > 2**20
+
+
+async def test_the_documents_name_every_series_of_ours_and_no_other(client: TestClient[Any, Any]) -> None:
+    page = await (await client.get("/metrics")).text()
+    told = set(re.findall(r"^# TYPE (embedd_\w+) ", page, re.MULTILINE))
+    described = set(re.findall(r"`(embedd_\w+)`", OPERATIONS.read_text("utf-8")))
+    assert {name for name in told if not name.endswith("_created")} == described

@@ -47,7 +47,8 @@ async def serve(tmp_path: Path, aiohttp_client: AiohttpClient) -> AsyncIterator[
 
 async def _wait_for_all(services: Services) -> None:
     """Until every model is ready or will not be."""
-    for model in services.models.embedders.running.values():
+    models = services.models
+    for model in (*models.embedders.running.values(), *models.rerankers.running.values()):
         try:
             await model.wait_ready()
         except ModelUnavailable:
@@ -95,6 +96,33 @@ async def test_a_default_model_that_is_none_leaves_the_service_up_and_unready(se
     assert (await get(client, "/startupz", 503))["reasons"] == readiness["reasons"]
     await embed(client, "fake", 200)
     await embed(client, "no-such-model", 503)
+
+
+async def test_a_reranking_model_is_listed_and_decides_nothing(serve: Serve) -> None:
+    client = await serve(model="fake", reranker="no-such-model")
+    assert (await get(client, "/readyz"))["ready"] is True
+    info = await get(client, "/v1/info")
+    assert info["default_reranker"] == "no-such-model"
+    assert [(model["kind"], model["status"]) for model in info["models"]] == [
+        ("embedding", "ready"),
+        ("reranking", "failed"),
+    ]
+
+
+async def test_a_model_of_the_other_kind_is_told_apart(serve: Serve) -> None:
+    client = await serve(model="fake", models="fake-reranker", reranker="fake")
+    wrong = [model["reason"] for model in (await get(client, "/v1/info"))["models"][1:]]
+    assert wrong == [
+        "model 'fake-reranker' is for reranking, not for embedding",
+        "model 'fake' is for embedding, not for reranking",
+    ]
+
+
+async def test_info_says_where_a_model_runs_and_in_what(serve: Serve) -> None:
+    client = await serve(model="fake", reranker="fake-reranker")
+    embedding, reranking = (await get(client, "/v1/info"))["models"]
+    assert (embedding["device"], embedding["dtype"]) == ("cpu", "float32")
+    assert (reranking["kind"], reranking["dim"]) == ("reranking", 1)
 
 
 async def test_models_are_listed_with_their_state(serve: Serve) -> None:

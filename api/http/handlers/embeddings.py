@@ -1,23 +1,17 @@
 """POST /v1/embeddings, in OpenAI's shape."""
 
+import time
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from msgspec import UNSET
 
 from api.errors import InvalidRequest
 from api.http.routing import Call, Reply
+from api.http.stages import Work, describe_truncated, headers_of
 from api.http.wire import Base64
-from api.schemas import (
-    Embedding,
-    EmbeddingsAnswer,
-    EmbeddingsRequest,
-    EmbeddingUsage,
-    NoQuery,
-    TruncatedInput,
-)
+from api.schemas import Embedding, EmbeddingsAnswer, EmbeddingsRequest, EmbeddingUsage, NoQuery
 from api.services.embedding import check_dimensions, fit, lane_of, named_prompt, read_inputs, typed_prompt
 from embedd.embedder import Embeddings
 from embedd.specs import ModelCard
@@ -28,37 +22,40 @@ _INLINE_NUMBERS = 4096
 
 async def embed(call: Call[EmbeddingsRequest, NoQuery]) -> Reply:
     """Texts to vectors."""
+    began = time.perf_counter()
     request, models = call.body, call.services.models
-    texts = _texts(request, call.services.settings.max_texts_per_request)
+    inputs = _inputs(request, call.services.settings.max_texts_per_request)
     embedder = models.embedder(request.model)
-    check_dimensions(embedder.card, request.dimensions)
-    _check_bits(request, embedder.card)
+    card = embedder.card
+    _check(request, card)
     embedded = await embedder.embed(
-        texts,
-        lane=lane_of(len(texts)),
-        prompt=_prompt(request, embedder.card),
+        inputs,
+        lane=lane_of(len(inputs)),
+        prompt=_prompt(request, card),
         truncate=request.truncate,
         deadline_s=models.deadline_s,
     )
-    cut = ",".join(str(one.index) for one in embedded.truncated)
-    rows = _rows(embedded.vectors, request, embedder.card)
+    rows = _rows(embedded.vectors, request, card)
+    work = Work(
+        embedder.device,
+        characters=sum(map(len, inputs)),
+        tokens=sum(embedded.tokens),
+        times=embedded.times,
+        truncated=embedded.truncated,
+    )
     return Reply(
-        _answer(rows, embedded, request, embedder.card.name),
-        headers={"x-truncated-inputs": cut} if cut else {},
+        _answer(rows, embedded, request, card.name),
+        headers=headers_of(work, began),
         large=rows.size > _INLINE_NUMBERS,
+        encoded=models.measured[card.name].encoded,
     )
 
 
-def _texts(request: EmbeddingsRequest, limit: int) -> Sequence[str]:
+def _inputs(request: EmbeddingsRequest, limit: int) -> list[str | Sequence[int]]:
     inputs = read_inputs(request.input, limit, "input")
-    texts = [text for text in inputs if isinstance(text, str)]
-    if len(texts) < len(inputs):
-        raise InvalidRequest(
-            "`input` holds token ids: send text, since ids of another tokenizer would be read as other words "
-            "(with LangChain set check_embedding_ctx_length=False)",
-            param="input",
-        )
-    return texts
+    if len({isinstance(one, str) for one in inputs}) > 1:
+        raise InvalidRequest("`input` mixes texts with token ids: send one or the other", param="input")
+    return inputs
 
 
 def _prompt(request: EmbeddingsRequest, card: ModelCard) -> str:
@@ -67,7 +64,8 @@ def _prompt(request: EmbeddingsRequest, card: ModelCard) -> str:
     return named_prompt(card, request.prompt_name)
 
 
-def _check_bits(request: EmbeddingsRequest, card: ModelCard) -> None:
+def _check(request: EmbeddingsRequest, card: ModelCard) -> None:
+    check_dimensions(card, request.dimensions)
     dim = request.dimensions or card.dim
     if request.output_dtype == "ubinary" and dim % 8:
         raise InvalidRequest(
@@ -92,9 +90,5 @@ def _answer(
         data=[Embedding(number, Base64(row) if as_text else row) for number, row in enumerate(rows)],
         model=model,
         usage=EmbeddingUsage(prompt_tokens=tokens, total_tokens=tokens),
-        truncated=_truncated(embedded) or UNSET,
+        truncated=describe_truncated(embedded.truncated),
     )
-
-
-def _truncated(embedded: Embeddings) -> list[TruncatedInput]:
-    return [TruncatedInput(index=one.index, tokens=one.tokens, kept=one.kept) for one in embedded.truncated]

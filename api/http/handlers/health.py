@@ -3,6 +3,8 @@
 import importlib.metadata
 from http import HTTPStatus
 
+from msgspec import UNSET
+
 from api.http.routing import Call, Reply
 from api.schemas import Health, Info, ModelInfo, NoQuery, Readiness, Startup
 from api.services.registry import ModelState
@@ -36,12 +38,14 @@ async def info(call: Call[None, NoQuery]) -> Info:
         name="embedd",
         version=importlib.metadata.version("embedd"),
         default_model=services.models.default,
+        default_reranker=services.models.rerankers.default,
         generator=services.models.generator_name,
         models=[_describe(state) for state in services.models.states()],
         collections=len(services.catalog.names()),
         limits={
             "max_json_bytes": settings.max_json_bytes,
             "max_file_bytes": settings.max_file_bytes,
+            "max_waiting_tokens": settings.max_waiting_tokens,
             "max_texts_per_request": settings.max_texts_per_request,
             "max_documents_per_request": settings.max_documents_per_request,
             "max_points_per_request": settings.max_points_per_request,
@@ -54,6 +58,7 @@ def _describe(state: ModelState) -> ModelInfo:
     info = ModelInfo(state.name, state.kind, status.state, status.reason or None)
     if state.card is not None:
         info.source = state.card.source
+        info.device, info.dtype = state.device or UNSET, state.dtype or UNSET
         info.dim = state.card.dim
         info.max_tokens = state.card.max_tokens
         info.prompts = sorted(state.card.prompts)

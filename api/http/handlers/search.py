@@ -9,9 +9,9 @@ from msgspec import UNSET
 from api.errors import InvalidRequest
 from api.http import wire
 from api.http.routing import Call
+from api.http.stages import describe_cut_query
 from api.schemas import (
     MOST_RESULTS,
-    CutQuery,
     Include,
     NoQuery,
     SearchAnswer,
@@ -68,7 +68,7 @@ async def _search(retriever: Retriever, store: Store, request: SearchRequest, wa
         hits=[_describe(hit, request.include) for hit in found.hits],
         took_ms=round((time.perf_counter() - began) * 1000, 3),
         plan=found.plan,
-        truncated_query=UNSET if found.cut is None else CutQuery(found.cut.tokens, found.cut.kept),
+        truncated_query=describe_cut_query(found.cut),
     )
 
 

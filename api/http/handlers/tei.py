@@ -33,6 +33,7 @@ from api.schemas_tei import (
 from api.services import embedding
 from api.services.container import Services
 from api.services.models import Models
+from embedd.batches import BatchLimits
 from embedd.embedder import Embeddings, Lane
 from embedd.specs import ModelCard
 from embedd.token_vectors import TokenDtype
@@ -91,6 +92,7 @@ async def info(call: Call[None, NoQuery]) -> TeiInfo:
     settings = call.services.settings
     embedder = call.services.models.embedder()
     card = embedder.card
+    batches = BatchLimits.of_device(embedder.device or "cpu", settings.max_batch_tokens)
     return TeiInfo(
         model_id=card.name,
         model_sha=card.revision or None,
@@ -99,7 +101,7 @@ async def info(call: Call[None, NoQuery]) -> TeiInfo:
         model_type=TeiModelType(embedding=TeiPooling(pooling=card.pooling)),
         max_concurrent_requests=max(1, settings.max_waiting_tokens // card.max_tokens),
         max_input_length=card.max_tokens,
-        max_batch_tokens=settings.max_batch_tokens,
+        max_batch_tokens=batches.max_tokens,
         max_batch_requests=None,
         max_client_batch_size=settings.max_texts_per_request,
         auto_truncate=True,
