@@ -36,6 +36,7 @@ from index.rows import CollectionSettings
 MAX_DIM: Final = 65_536
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 _METRICS: Final = ("cosine", "dot", "l2")
+_TOKEN_FORMATS: Final = (None, "2bit")
 
 
 class Catalog:
@@ -155,6 +156,10 @@ def _check(settings: CollectionSettings) -> None:
         raise InvalidSettings(f"dim is {settings.dim}, it must be from 1 to {MAX_DIM}")
     if settings.metric not in _METRICS:
         raise InvalidSettings(f"metric is {settings.metric!r}, it must be one of {', '.join(_METRICS)}")
+    if settings.token_vectors not in _TOKEN_FORMATS:
+        raise InvalidSettings(
+            f"token vectors are kept as '2bit' or not at all, not as {settings.token_vectors!r}"
+        )
 
 
 def _differences(stored: CollectionSettings, asked: CollectionSettings) -> dict[str, tuple[Any, Any]]:

@@ -93,6 +93,7 @@ def _insert_passages(
         connection.executemany(_INSERT_PASSAGE, rows)
     except sqlite3.IntegrityError as error:
         raise _taken_id(connection, [row[2] for row in rows], first_seq) from error
+    connection.executemany("INSERT INTO token_vectors VALUES (?, ?)", _token_rows(first_seq, encoded))
     connection.execute(
         "INSERT INTO words (rowid, title, text) SELECT seq, title, text FROM passage_words WHERE seq >= ?",
         (first_seq,),
@@ -170,6 +171,13 @@ def _passage_rows(
         for id_, p in zip(passage_ids(document), document.passages, strict=True):
             seq, blob = next(blobs)
             yield (seq, key, id_, p.start, p.end, p.page, p.heading, p.tokens, p.text, blob)
+
+
+def _token_rows(first_seq: int, encoded: EncodedDocuments) -> Iterator[tuple[int, bytes]]:
+    passages = (passage for document in encoded.documents for passage in document.passages)
+    for seq, passage in enumerate(passages, start=first_seq):
+        if passage.token_vectors is not None:
+            yield seq, passage.token_vectors
 
 
 def _taken_id(connection: sqlite3.Connection, ids: Sequence[str], first_seq: int) -> InvalidId:

@@ -5,7 +5,9 @@ scores every row that has one of its terms: words that say nothing are dropped u
 duplicates too, and terms are capped.
 """
 
+import math
 import re
+from collections.abc import Iterable
 from typing import Final
 
 MAX_TERMS: Final = 32
@@ -30,3 +32,18 @@ def match_expression(text: str) -> str | None:
     terms = list(dict.fromkeys(_TERM.findall(text[:MAX_CHARACTERS].casefold())))
     telling = [term for term in terms if term not in _STOP_WORDS]
     return " OR ".join(f'"{term}"' for term in (telling or terms)[:MAX_TERMS]) or None
+
+
+def plain_words(words: Iterable[str]) -> list[str]:
+    """Those of ``words`` that are nothing but letters and digits, each once, as many as a query may have."""
+    return [word for word in dict.fromkeys(words) if _TERM.fullmatch(word)][:MAX_TERMS]
+
+
+def inverse_frequency(passages: int, having: int) -> float:
+    """How much a word tells that ``having`` of so many passages have, as in BM25; above 0.
+
+    Robertson and Zaragoza, "The Probabilistic Relevance Framework: BM25 and Beyond", 2009, with the 1 that
+    Lucene adds in the logarithm.
+    """
+    having = min(having, passages)
+    return math.log1p((passages - having + 0.5) / (having + 0.5))

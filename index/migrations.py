@@ -116,4 +116,16 @@ _FIRST_SCHEMA: Final = (
     ) STRICT, WITHOUT ROWID""",
 )
 
-MIGRATIONS: Final[tuple[Migration, ...]] = (_create_tables,)
+
+def _keep_token_vectors(connection: sqlite3.Connection) -> None:
+    connection.execute("ALTER TABLE settings ADD COLUMN token_vectors TEXT")
+    # Apart, because they are ten times as large as all else that a passage has.
+    connection.execute(
+        """CREATE TABLE token_vectors (
+            passage INTEGER PRIMARY KEY REFERENCES passages (seq) ON DELETE CASCADE,
+            packed BLOB NOT NULL
+        ) STRICT"""
+    )
+
+
+MIGRATIONS: Final[tuple[Migration, ...]] = (_create_tables, _keep_token_vectors)

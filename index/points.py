@@ -19,11 +19,12 @@ _JOIN: Final = "passages AS p JOIN documents AS d ON d.key = p.document"
 
 
 async def by_seq(
-    readers: Readers, seqs: Sequence[int], *, with_vectors: bool = False
+    readers: Readers, seqs: Sequence[int], *, with_vectors: bool = False, with_token_vectors: bool = False
 ) -> dict[int, StoredPoint]:
     """The points of these seqs that are still there; one statement, so one committed state."""
+    packed = "(SELECT packed FROM token_vectors WHERE passage = p.seq)" if with_token_vectors else "NULL"
     sql = (
-        f"SELECT {_columns(with_vectors)} FROM json_each(?) AS wanted CROSS JOIN passages AS p"
+        f"SELECT {_columns(with_vectors)}, {packed} FROM json_each(?) AS wanted CROSS JOIN passages AS p"
         " ON p.seq = wanted.value JOIN documents AS d ON d.key = p.document"
     )
     rows = await readers.rows(sql, (json.dumps(seqs),))
@@ -81,6 +82,15 @@ async def by_words(
     return [(row[0], row[1]) for row in rows]
 
 
+async def passages_with(readers: Readers, words: Sequence[str], after: int) -> dict[str, int]:
+    """How many points behind the seq ``after`` have each word, in any of its forms."""
+    sql = (
+        "SELECT value, (SELECT count(*) FROM words WHERE words MATCH '\"' || value || '\"' AND rowid > ?)"
+        " FROM json_each(?)"
+    )
+    return dict(await readers.rows(sql, (after, json.dumps(words))))
+
+
 def _only(matching: Condition) -> str:
     if matching.sql == "1":
         return ""
@@ -92,7 +102,7 @@ def _columns(with_vectors: bool) -> str:
 
 
 def _point(row: Sequence[Any]) -> StoredPoint:
-    _, id_, document_id, text, title, metadata, version, start, end, page, heading, vector = row
+    _, id_, document_id, text, title, metadata, version, start, end, page, heading, vector, *packed = row
     return StoredPoint(
         id=id_,
         document_id=document_id,
@@ -105,4 +115,5 @@ def _point(row: Sequence[Any]) -> StoredPoint:
         page=page,
         heading=heading,
         vector=None if vector is None else decode_vector(vector),
+        token_vectors=packed[0] if packed else None,
     )

@@ -17,6 +17,7 @@ from index.filters import Filter
 Vector: TypeAlias = npt.NDArray[np.float32]
 Metric: TypeAlias = Literal["cosine", "dot", "l2"]
 Mode: TypeAlias = Literal["hybrid", "dense", "lexical"]
+TokenFormat: TypeAlias = Literal["2bit"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +25,7 @@ class CollectionSettings:
     """What a collection is; everything but the description is fixed when it is created.
 
     ``model``, its revision and the sha256 of its weights are kept for whoever embeds; the store does not
-    read them.
+    read them. ``token_vectors`` says how those of the passages' tokens are kept, or that none are.
     """
 
     name: str
@@ -34,12 +35,13 @@ class CollectionSettings:
     model_revision: str | None = None
     model_sha256: str | None = None
     description: str = ""
+    token_vectors: TokenFormat | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Passage:
     """A piece of a document and its vector (dim,); ``start`` and ``end`` are offsets into the document's
-    text.
+    text. ``token_vectors`` are those of its tokens as ``index.late.pack`` makes them.
     """
 
     text: str | None
@@ -49,6 +51,7 @@ class Passage:
     page: int | None = None
     heading: str = ""
     tokens: int = 0
+    token_vectors: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +96,9 @@ class StoredDocument:
 
 @dataclass(frozen=True, slots=True)
 class StoredPoint:
-    """One passage with what it takes from its document; ``vector`` (dim,) as it was written, if asked for."""
+    """One passage with what it takes from its document; ``vector`` (dim,) and ``token_vectors`` as they were
+    written, if asked for.
+    """
 
     id: str
     document_id: str
@@ -106,6 +111,7 @@ class StoredPoint:
     page: int | None
     heading: str
     vector: Vector | None = None
+    token_vectors: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +131,7 @@ class Query:
     exact: bool = False
     min_score: float | None = None
     with_vectors: bool = False
+    with_token_vectors: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +140,7 @@ class Hit:
 
     ``score`` is what the hits are ordered by. Dense: the cosine, the dot product or the negative Euclidean
     distance. Lexical: BM25, positive. Hybrid: the fused score. ``scores`` has the parts, under ``dense``
-    and ``lexical``.
+    and ``lexical``. ``token_vectors``, if asked for, is None for a passage that was written without.
     """
 
     id: str
@@ -148,6 +155,7 @@ class Hit:
     heading: str
     scores: Mapping[str, float]
     vector: Vector | None = None
+    token_vectors: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)

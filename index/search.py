@@ -68,7 +68,12 @@ async def search(
     request = _checked(query, settings)
     for attempt in range(ATTEMPTS):
         found = await _find(request, table, graph, readers)
-        rows = await points.by_seq(readers, list(found.scores), with_vectors=query.with_vectors)
+        rows = await points.by_seq(
+            readers,
+            list(found.scores),
+            with_vectors=query.with_vectors,
+            with_token_vectors=query.with_token_vectors,
+        )
         if len(rows) == len(found.scores) or attempt == ATTEMPTS - 1:
             break
     hits = tuple(_hit(rows[seq], seq, found) for seq in found.scores if seq in rows)
@@ -177,4 +182,5 @@ def _hit(point: StoredPoint, seq: int, found: _Found) -> Hit:
         heading=point.heading,
         scores={name: part[seq] for name, part in parts.items() if seq in part},
         vector=point.vector,
+        token_vectors=point.token_vectors,
     )

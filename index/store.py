@@ -75,6 +75,12 @@ class Store(Protocol):
         """
         ...
 
+    async def idf(self, words: Sequence[str]) -> dict[str, float]:
+        """How rare each of ``words`` is, in whatever form, among the titles and texts of the newest 20,000
+        points or so; above 0. Only the first 32 distinct ones are looked up; the others are left out.
+        """
+        ...
+
     async def document(self, document_id: str, *, with_text: bool = False) -> StoredDocument | None:
         """The document of that id, or None."""
         ...

@@ -17,7 +17,7 @@ from index.rows import CollectionSettings
 from index.vectors import BLOCK_ROWS, VectorTable
 from index.writer import Change
 
-_COLUMNS: Final = "dim, metric, model, model_revision, model_sha256, description"
+_COLUMNS: Final = "dim, metric, model, model_revision, model_sha256, description, token_vectors"
 
 
 def create(folder: Path, settings: CollectionSettings) -> None:
@@ -34,10 +34,11 @@ def create(folder: Path, settings: CollectionSettings) -> None:
             settings.model_revision,
             settings.model_sha256,
             settings.description,
+            settings.token_vectors,
         )
         try:
             connection.execute(
-                f"INSERT INTO settings (only_row, {_COLUMNS}, created_at) VALUES (1, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608
+                f"INSERT INTO settings (only_row, {_COLUMNS}, created_at) VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608
                 (*values, timestamp()),
             )
         except sqlite3.Error as error:

@@ -89,6 +89,21 @@ class TableView:
         tails = [block.part(slice(start, None)) for block, start in zip(self._blocks, starts, strict=True)]
         return TableView([tail for tail in tails if len(tail.seqs)], self._metric)
 
+    def newest(self, count: int) -> "TableView":
+        """At least the last ``count`` rows that count: whole blocks from the end."""
+        chosen: list[Block] = []
+        for block in reversed(self._blocks):
+            if count <= 0:
+                break
+            chosen.append(block)
+            count -= int(np.count_nonzero(block.live))
+        return TableView(chosen[::-1], self._metric)
+
+    @property
+    def first_seq(self) -> int:
+        """The seq of the first row, whether it counts or not; 0 if there is none."""
+        return next((int(block.seqs[0]) for block in self._blocks if len(block.seqs)), 0)
+
     def of_documents(self, documents: Keys) -> "TableView":
         """Only the rows whose document key is among ``documents`` (ascending) count."""
         return TableView(

@@ -59,7 +59,10 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(names=st.lists(ids, max_size=4), size=sizes, seed=seeds)
     def upsert(self, names: list[str], size: int, seed: int) -> None:
         vectors, group = vectors_of(seed, size), seed % 3
-        passages = tuple(Passage(f"word{seed}", 0, 9, vector) for vector in vectors)
+        passages = tuple(
+            Passage(f"word{seed}", 0, 9, vector, token_vectors=vector.tobytes() if seed % 2 else None)
+            for vector in vectors
+        )
         self.runner.run(
             self.collection.upsert([Document(n, n, f"word{seed}", {"group": group}, passages) for n in names])
         )
@@ -94,8 +97,14 @@ class StoreMachine(RuleBasedStateMachine):
         query = vectors_of(seed, 1)[0]
         condition = None if group is None else parse_filter({"group": group})
         result = self.runner.run(
-            self.collection.search(Query(k, vector=query, filter=condition, exact=exact))
+            self.collection.search(
+                Query(k, vector=query, filter=condition, exact=exact, with_token_vectors=True)
+            )
         )
+        for hit in result.hits:
+            its_seed, vectors, _ = self.expected[hit.document_id]
+            packed = vectors[int(hit.id.rpartition("#")[2])].tobytes()
+            assert hit.token_vectors == (packed if its_seed % 2 else None)
         scores = {
             f"{name}#{n}": float(row @ query / np.linalg.norm(row) / np.linalg.norm(query))
             for name, (_, vectors, its_group) in self.expected.items()

@@ -84,6 +84,18 @@ def test_a_view_does_not_grow_and_sees_removals() -> None:
     assert view.seqs().tolist() == [2]
 
 
+def test_the_newest_rows_are_counted_back_to_a_whole_block() -> None:
+    table = VectorTable(DIM, "dot")
+    count = 2 * vectors.BLOCK_ROWS + 10
+    table.append(np.arange(1, count + 1), np.arange(1, count + 1), unit_rows(count, 0))
+    table.remove(np.arange(2 * vectors.BLOCK_ROWS + 1, 2 * vectors.BLOCK_ROWS + 6))
+    view = table.view()
+    assert (len(view.newest(5)), view.newest(5).first_seq) == (5, 2 * vectors.BLOCK_ROWS + 1)
+    assert (len(view.newest(6)), view.newest(6).first_seq) == (vectors.BLOCK_ROWS + 5, vectors.BLOCK_ROWS + 1)
+    assert (len(view.newest(10**6)), view.newest(10**6).first_seq) == (len(view), 1)
+    assert VectorTable(DIM, "dot").view().newest(5).first_seq == 0
+
+
 def test_near_neighbours_far_from_the_origin_keep_their_order() -> None:
     table = VectorTable(2, "l2")
     rows = np.array([[10_000.0, 0.0], [10_000.25, 0.0]], dtype=np.float32)
