@@ -16,8 +16,10 @@ from api.http.handlers import (
     metrics,
     models,
     points,
+    rerank,
     search,
     tei,
+    tei_rerank,
     tei_tokens,
     tokenize,
 )
@@ -46,6 +48,8 @@ ROUTES: tuple[Route, ...] = (
         body=s.EmbeddingsRequest,
         dialect="openai",
     ),
+    Route("POST", "/v1/rerank", rerank.rerank, r.RerankAnswer, body=r.RerankRequest),
+    Route("POST", "/v2/rerank", rerank.rerank_v2, r.RerankAnswer, body=r.RerankRequest),
     Route("POST", "/v1/tokenize", tokenize.tokenize, r.TokenizeAnswer, body=r.TokenizeRequest),
     Route("POST", "/v1/detokenize", tokenize.detokenize, r.DetokenizeAnswer, body=r.DetokenizeRequest),
     Route(
@@ -98,6 +102,7 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "/", tei.root, t.Matrix, body=t.TeiRootRequest, dialect="tei"),
     Route("POST", "/embed", tei.embed, t.Matrix, body=t.TeiEmbedRequest, dialect="tei"),
     Route("POST", "/embed_all", tei.embed_all, list[t.Matrix], body=t.TeiEmbedAllRequest, dialect="tei"),
+    Route("POST", "/rerank", tei_rerank.rerank, list[t.TeiRank], body=t.TeiRerankRequest, dialect="tei"),
     Route("POST", "/similarity", tei.similarity, list[float], body=t.TeiSimilarityRequest, dialect="tei"),
     Route(
         "POST", "/tokenize", tei_tokens.tokenize, list[list[Token]], body=t.TeiTokenizeRequest, dialect="tei"

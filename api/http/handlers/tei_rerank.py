@@ -1,0 +1,50 @@
+"""TEI's /rerank, by the default reranking model, or by late interaction where there is none."""
+
+import math
+import time
+
+from msgspec import UNSET, UnsetType
+
+from api.errors import WrongShape
+from api.http.routing import Call, Reply
+from api.http.stages import Work, headers_of
+from api.http.tei_body import characters_of, given, truncation_of
+from api.schemas import NoQuery
+from api.schemas_tei import TeiRank, TeiRerankRequest
+from api.services.embedding import refuse_many
+from api.services.rerank import Rank, Ranking, rank
+
+
+async def rerank(call: Call[TeiRerankRequest, NoQuery]) -> Reply:
+    """Texts in the order of their worth for a query."""
+    began = time.perf_counter()
+    body = call.body
+    texts = _texts(body, call.services.settings.max_texts_per_request)
+    ranking = await rank(call.services.models, body.query, texts, truncate=truncation_of(body))
+    ranks = [
+        TeiRank(
+            index=one.index,
+            score=one.raw if body.raw_scores else _score(one, ranking),
+            text=texts[one.index] if body.return_text else UNSET,
+        )
+        for one in ranking.ranks
+    ]
+    characters = len(texts) * len(body.query) + characters_of(texts)
+    work = Work(ranking.device, characters, ranking.tokens, ranking.times, ranking.truncated)
+    return Reply(ranks, headers=headers_of(work, began))
+
+
+def _texts(body: TeiRerankRequest, limit: int) -> list[str]:
+    if isinstance(body.texts, UnsetType):
+        raise WrongShape(
+            "`texts` is missing; a body with `documents`, as Cohere's and Jina's clients send it, "
+            "belongs to /v1/rerank",
+            param="texts",
+        )
+    refuse_many(len(given(body.texts, "texts")), limit, "texts")
+    return body.texts
+
+
+def _score(one: Rank, ranking: Ranking) -> float:
+    """TEI puts the sigmoid on every reranker's answer; the means of late interaction are scores already."""
+    return one.score if ranking.late else 0.5 + 0.5 * math.tanh(one.raw / 2)
