@@ -236,6 +236,18 @@ async def test_a_hung_worker_is_killed_and_its_batch_runs_again(tmp_path: Path) 
     np.testing.assert_array_equal(answer.vectors, expected(["stuck"]))
 
 
+async def test_a_worker_that_is_stopped_from_outside_is_killed_and_its_batches_run_again(
+    tmp_path: Path,
+) -> None:
+    async with open_fake(tmp_path, ModelLimits(batch_timeout_s=0.3)) as embedder:
+        await embedder.wait_ready()
+        (stopped,) = embedder.worker_pids
+        os.kill(stopped, signal.SIGSTOP)
+        answers = await asyncio.gather(*(embedder.embed([text]) for text in TEXTS))
+        np.testing.assert_array_equal(np.concatenate([one.vectors for one in answers]), expected(TEXTS))
+        assert embedder.worker_pids != [stopped]
+
+
 async def test_memory_that_runs_out_fails_the_text_that_is_too_long_and_ends_no_worker(
     tmp_path: Path,
 ) -> None:

@@ -114,6 +114,7 @@ class SimulatedWorker:
         return work.result()
 
     async def _load(self) -> Mapping[str, Any]:
+        self._machine.on_load(self)
         await asyncio.sleep(self._speed.load_s)
         return {"dim": DIM, "device": self._speed.device, "forward": self._speed.forward}
 
@@ -141,6 +142,10 @@ OnBatch = Callable[[SimulatedWorker, Mapping[str, Any]], Awaitable[list[int]]]
 """Called before each batch; gives the rows that are not finite, raises, kills, or never comes back."""
 
 
+OnLoad = Callable[[SimulatedWorker], None]
+"""Called before each load; may raise."""
+
+
 async def no_fault(worker: SimulatedWorker, payload: Mapping[str, Any]) -> list[int]:
     return []
 
@@ -150,6 +155,7 @@ class Machine:
     """Where the workers run: ``batches`` has the lengths of every batch begun."""
 
     on_batch: OnBatch = no_fault
+    on_load: OnLoad = lambda _: None
     speeds: Sequence[Speed] = (Speed(),)
     batches: list[list[int]] = field(default_factory=list)
     workers: list[SimulatedWorker] = field(default_factory=list)
