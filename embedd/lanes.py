@@ -20,9 +20,9 @@ import numpy as np
 import numpy.typing as npt
 
 from embedd.batches import BatchLimits, Forward, cut_batch
+from embedd.encoding import Encoding
 from embedd.errors import DeadlineExceeded, Overloaded
 from embedd.token_vectors import TokenDtype
-from embedd.tokenizer import Encoding
 
 LOOK_AHEAD = 512
 """Pieces that are looked over for ones of similar length. Cutting them takes 0.2 ms, a batch tens."""

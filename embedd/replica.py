@@ -19,10 +19,10 @@ import numpy.typing as npt
 
 from embedd.batches import BatchLimits, Forward
 from embedd.child import Child
+from embedd.encoding import Encoding
 from embedd.errors import BatchLost, CallFailed, ChildError, ChildTimedOut
 from embedd.pace import Pace
 from embedd.token_vectors import TokenDtype
-from embedd.tokenizer import Encoding
 
 SHORTEST_HANG_S = 5.0
 """No batch is called hung before this, however fast others were: the whole machine may have paused."""

@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 import structlog
 
+from embedd.encoding import Encoding
 from embedd.errors import (
     BatchLost,
     CallFailed,
@@ -37,7 +38,6 @@ from embedd.ownership import beside
 from embedd.pool import Pool
 from embedd.replica import Answer, Place
 from embedd.token_vectors import TokenDtype
-from embedd.tokenizer import Encoding
 
 _log = structlog.get_logger()
 

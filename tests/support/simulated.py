@@ -18,13 +18,13 @@ import numpy as np
 from prometheus_client import CollectorRegistry
 
 from embedd.batches import Forward
+from embedd.encoding import Encoding
 from embedd.errors import ChildDied
 from embedd.lanes import Lanes
 from embedd.metrics import Metrics
 from embedd.pool import Pool, open_pool
 from embedd.replica import WorkerCommand
 from embedd.scheduler import Scheduler, open_scheduler
-from embedd.tokenizer import Encoding
 
 T = TypeVar("T")
 
