@@ -85,6 +85,7 @@ ROWS: dict[type[Exception], Row] = {
     ParseFailed: Row(HTTPStatus.UNPROCESSABLE_ENTITY, _INVALID, "unreadable_document"),
     models.InvalidInput: Row(HTTPStatus.UNPROCESSABLE_ENTITY, _INVALID, "invalid_input"),
     models.OutOfMemory: Row(HTTPStatus.SERVICE_UNAVAILABLE, _DOWN, "out_of_memory"),
+    models.NotFinite: Row(HTTPStatus.UNPROCESSABLE_ENTITY, _INVALID, "not_finite"),
     models.UnknownModel: Row(HTTPStatus.NOT_FOUND, _MISSING, "model_not_found"),
     models.ModelLoadError: Row(HTTPStatus.SERVICE_UNAVAILABLE, _DOWN, "model_not_loaded"),
     models.ModelUnavailable: Row(HTTPStatus.SERVICE_UNAVAILABLE, _DOWN, "model_unavailable"),

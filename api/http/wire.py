@@ -62,7 +62,7 @@ def read_query(request: web.Request, kind: type[T]) -> T:
     Raises:
         WrongShape: an unknown parameter or a value of the wrong type.
     """
-    hints = get_type_hints(kind)
+    hints = get_type_hints(kind) if request.query else {}
     values = {
         name: "true" if value == "" and hints.get(name) is bool else value
         for name, value in request.query.items()

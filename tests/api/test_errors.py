@@ -45,6 +45,12 @@ def test_openai_routes_answer_400_where_others_say_422() -> None:
     assert refuse(error, openai=True).param == "input"
 
 
+def test_an_answer_that_is_no_number_is_told_apart_from_a_bad_input() -> None:
+    refusal = refuse(embedd.errors.NotFinite(3), openai=True)
+    assert (refusal.status, refusal.code) == (400, "not_finite")
+    assert "input 3" in refusal.message
+
+
 async def test_an_unknown_path_is_a_404_in_the_envelope(client: TestClient) -> None:
     response = await client.get("/v1/nothing")
     answer = await response.json()
