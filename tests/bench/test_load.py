@@ -12,7 +12,7 @@ import pytest
 from aiohttp import web
 
 from harness.sides.http import Answer, BadAnswer, connect, parse, post
-from harness.sides.load import STAMP, Target, fetch, rows_of, run_closed, run_open
+from harness.sides.load import STAMP, Target, fetch, rows_of, run_closed, run_open, steady_rate
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -152,3 +152,12 @@ async def test_vectors_are_fetched_in_the_order_of_their_texts(aiohttp_server: A
 def test_vectors_of_a_refusal_are_an_error() -> None:
     with pytest.raises(BadAnswer, match="503"):
         rows_of(Answer(503, retry_after=True, body=b"no"))
+
+
+def test_a_steady_rate_leaves_out_what_led_up_to_the_first_answer() -> None:
+    finished = [(2.0, 32), (3.0, 32), (4.0, 32), (7.0, 32)]
+    assert steady_rate(finished, within_s=6.0) == 64 / 4
+
+
+def test_a_single_answer_has_no_rate() -> None:
+    assert steady_rate([(1.0, 32)], within_s=6.0) is None

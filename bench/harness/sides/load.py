@@ -12,7 +12,7 @@ import json
 import math
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -110,6 +110,7 @@ class Tally:
         return {
             "seconds": within_s,
             "texts": sum(texts for at, texts in self.finished if at <= within_s),
+            "steady_texts_per_s": steady_rate(self.finished, within_s),
             "statuses": {str(status): count for status, count in sorted(self.statuses.items())},
             "answered": percentiles_ms(self.latencies) if self.latencies else None,
             "refused": percentiles_ms(self.refusals) if self.refusals else None,
@@ -117,6 +118,14 @@ class Tally:
             "unanswered": self.unanswered,
             "problems": self.problems,
         }
+
+
+def steady_rate(finished: Sequence[tuple[float, int]], within_s: float) -> float | None:
+    """Texts per second from the first answer on, whose own texts belong to the time before; None for one."""
+    inside = sorted(each for each in finished if each[0] <= within_s)
+    if len(inside) < 2 or inside[0][0] == within_s:
+        return None
+    return sum(texts for _, texts in inside[1:]) / (within_s - inside[0][0])
 
 
 async def run_closed(
