@@ -33,9 +33,10 @@ STALLED_S = 4.0
 _LATE = 20.0
 """Times the expected duration that a batch may take before it is late."""
 
-_HAND_OVER = 0.5
-"""How much of the running batch should be left when the next one is handed over: late enough that a person
-who comes while it runs waits for little else, early enough that the worker never does."""
+_LEAD = 0.5
+_SHORTEST_LEAD_S = 0.02
+"""The next batch is handed over when this part of the running one is left, or this time if that is more: late
+enough that a person who comes meanwhile waits for little else, early enough for an event loop that is late."""
 
 _MEMORY_KIND = "OutOfMemory"
 
@@ -120,7 +121,8 @@ class Replica:
             return math.inf
         head = self._line[0]
         begun = self._clock() if head.began is None else head.began
-        return begun + (1 - _HAND_OVER) * self._pace.expected_s(head.tokens)
+        expected_s = self._pace.expected_s(head.tokens)
+        return begun + expected_s - max(_LEAD * expected_s, _SHORTEST_LEAD_S)
 
     @property
     def stalled_s(self) -> float:
