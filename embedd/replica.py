@@ -35,8 +35,9 @@ _LATE = 20.0
 
 _LEAD = 0.5
 _SHORTEST_LEAD_S = 0.02
-"""The next batch is handed over when this part of the running one is left, or this time if that is more: late
-enough that a person who comes meanwhile waits for little else, early enough for an event loop that is late."""
+"""The next batch is handed over when this part of the running one is left, or this time if that is more:
+late enough that a person who comes meanwhile waits for little else, early enough for a busy event loop.
+"""
 
 _MEMORY_KIND = "OutOfMemory"
 
