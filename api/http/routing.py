@@ -85,8 +85,8 @@ class Route:
 
     @property
     def tag(self) -> str:
-        """The file of handlers it belongs to."""
-        return self.handler.__module__.rpartition(".")[2]
+        """The file of handlers it belongs to; ``tei_tokens`` belongs to ``tei``."""
+        return self.handler.__module__.rpartition(".")[2].partition("_")[0]
 
 
 def serve_route(route: Route, services: Services) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:

@@ -27,7 +27,12 @@ async def rerank(call: Call[RerankRequest, NoQuery]) -> Reply:
     body = call.body
     texts = _texts(body.documents, call.services.settings.max_texts_per_request)
     ranking = await rank(call.services.models, body.query, texts, model=body.model, truncate=body.truncate)
-    return Reply(_answer(ranking, texts, body), headers=truncation_header(ranking.truncated))
+    return Reply(
+        _answer(ranking, texts, body),
+        headers=truncation_header(ranking.truncated),
+        large=body.return_documents,
+        encoded=call.services.models.measured[ranking.model].encoded,
+    )
 
 
 async def rerank_v2(call: Call[RerankRequest, NoQuery]) -> Reply:

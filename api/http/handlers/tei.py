@@ -6,6 +6,7 @@ that were cut stand in ``x-truncated-inputs``.
 
 import importlib.metadata
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 
@@ -79,7 +80,7 @@ async def embed_all(call: Call[TeiEmbedAllRequest, NoQuery]) -> Reply:
     vectors = run.embedded.token_vectors
     assert vectors is not None, "they were asked for"
     rows = [list(vectors[number]) for number in range(len(vectors))]
-    return Reply(rows, headers=headers_of(run.work, began), large=True)
+    return Reply(rows, headers=headers_of(run.work, began), large=True, encoded=run.encoded)
 
 
 async def similarity(call: Call[TeiSimilarityRequest, NoQuery]) -> Reply:
@@ -122,11 +123,11 @@ async def health(call: Call[None, NoQuery]) -> web.Response:
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    """What the model made of a request, and what it took."""
+    """What the model made of a request and what it took; ``encoded`` is told how long writing it takes."""
 
     embedded: Embeddings
-    card: ModelCard
     work: Work
+    encoded: Callable[[float], None]
 
 
 async def _embed(services: Services, request: TeiEmbedRequest) -> Reply:
@@ -137,7 +138,8 @@ async def _embed(services: Services, request: TeiEmbedRequest) -> Reply:
     texts = _read(request.inputs, services.settings.max_texts_per_request)
     run = await _run(services.models, texts, request)
     vectors = embedding.fit(card, run.embedded.vectors, request.dimensions, normalize=request.normalize)
-    return Reply(list(vectors), headers=headers_of(run.work, began), large=vectors.size > _INLINE_NUMBERS)
+    large = vectors.size > _INLINE_NUMBERS
+    return Reply(list(vectors), headers=headers_of(run.work, began), large=large, encoded=run.encoded)
 
 
 async def _similarity(services: Services, request: TeiSimilarityRequest) -> Reply:
@@ -150,7 +152,8 @@ async def _similarity(services: Services, request: TeiSimilarityRequest) -> Repl
     )
     texts = [request.inputs.source_sentence, *sentences]
     run = await _run(services.models, texts, request.parameters or TeiEmbedding())
-    return Reply(embedding.cosines(run.embedded.vectors), headers=headers_of(run.work, began))
+    cosines = embedding.cosines(run.embedded.vectors)
+    return Reply(cosines, headers=headers_of(run.work, began), encoded=run.encoded)
 
 
 async def _run(
@@ -167,7 +170,7 @@ async def _run(
     )
     tokens = sum(embedded.tokens)
     work = Work(embedder.device, characters_of(texts), tokens, embedded.times, embedded.truncated)
-    return _Run(embedded, embedder.card, work)
+    return _Run(embedded, work, models.measured[embedder.card.name].encoded)
 
 
 def _read(inputs: Inputs, limit: int) -> Texts:

@@ -31,7 +31,8 @@ async def rerank(call: Call[TeiRerankRequest, NoQuery]) -> Reply:
     ]
     characters = len(texts) * len(body.query) + characters_of(texts)
     work = Work(ranking.device, characters, ranking.tokens, ranking.times, ranking.truncated)
-    return Reply(ranks, headers=headers_of(work, began))
+    encoded = call.services.models.measured[ranking.model].encoded
+    return Reply(ranks, headers=headers_of(work, began), large=body.return_text, encoded=encoded)
 
 
 def _texts(body: TeiRerankRequest, limit: int) -> list[str]:
