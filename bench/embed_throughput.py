@@ -9,37 +9,35 @@ held against those of ``encode()``.
 
 import asyncio
 import json
-import statistics
 import tempfile
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from harness.comparison import (
-    Rows,
-    cosines,
-    encode_batches,
-    largest_difference,
-    padding_share,
-    ratio,
-    take_turns,
+from harness.comparison import Rows, cosines, largest_difference, take_turns
+from harness.engine_figures import (
+    CROSS_ENCODER,
+    ENCODE,
+    ENCODE_BATCH_SIZE,
+    ENGINES,
+    FLOORS,
+    OPENVINO,
+    Placement,
+    figures_of,
+    goals_of,
 )
 from harness.model import Model, bundled_model
 from harness.options import Options, parse_options
 from harness.peers import peer_python
 from harness.report import machine, print_table, write
 from harness.service import MODEL
-from harness.side import Side, open_side, usable_cores
+from harness.side import open_side, usable_cores
+from harness.targets import print_goals
 from harness.texts import load_texts
-
-ENCODE, OPENVINO, CROSS_ENCODER = "encode()", "OpenVINO bf16", "cross-encoder"
-ENGINES = {"engine auto": "auto", "engine bfloat16": "bfloat16", "engine float32": "float32"}
-FLOORS = {"floor bfloat16": "bfloat16", "floor float32": "float32"}
-ENCODE_BATCH_SIZE = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,21 +51,6 @@ class Effort:
 
 FULL = Effort(texts=1024, rounds=5, invariance=256)
 QUICK = Effort(texts=96, rounds=2, invariance=32)
-
-
-@dataclass(slots=True)
-class Placement:
-    """One run of all sides on the same cores: what they are, and what they measured."""
-
-    texts: Sequence[str]
-    lengths: list[int]
-    sides: dict[str, Side] = field(default_factory=dict)
-    facts: dict[str, dict[str, Any]] = field(default_factory=dict)
-    measured: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
-
-    def seconds(self, name: str) -> list[float]:
-        """Of each round."""
-        return [each["seconds"] for each in self.measured[name]]
 
 
 async def measure(texts: Sequence[str], model: Model, cores: list[int], effort: Effort) -> dict[str, Any]:
@@ -118,74 +101,6 @@ def all_of(effort: Effort) -> dict[str, int]:
     return {"first": 0, "count": effort.texts}
 
 
-def figures_of(placement: Placement) -> dict[str, Any]:
-    """Rates, and ratios to ``encode()``, to OpenVINO and to the floor of the same precision."""
-    rows = {name: row_of(placement, name) for name in placement.measured}
-    embeds, reranks = placement.measured["engine auto"], placement.measured[CROSS_ENCODER]
-    forwards = ratio([forward_seconds(one) for one in embeds], [forward_seconds(one) for one in reranks])
-    return {
-        "sides": rows,
-        "cross_encoder_to_engine_forward": forwards,
-        "facts": placement.facts,
-        "seconds": {name: placement.seconds(name) for name in placement.measured},
-        "batch_ms": batch_times(embeds),
-    }
-
-
-def row_of(placement: Placement, name: str) -> dict[str, Any]:
-    """One line of the table; a figure that does not apply is None."""
-    seconds = placement.seconds(name)
-    median = statistics.median(seconds)
-    dtype = dtype_of(placement, name)
-    peer = placement.seconds(OPENVINO) if OPENVINO in placement.measured else None
-    return {
-        "dtype": dtype,
-        "texts_per_s": len(placement.texts) / median,
-        "tokens_per_s": sum(placement.lengths) / median,
-        "to_encode": ratio(placement.seconds(ENCODE), seconds),
-        "to_openvino": ratio(peer, seconds) if peer else None,
-        "share_of_floor": ratio(placement.seconds(f"floor {dtype}"), seconds),
-        "padding": padding_of(placement, name),
-        "tokenizing": tokenizing_share(placement.measured[name]),
-    }
-
-
-def dtype_of(placement: Placement, name: str) -> str:
-    """The precision of the linear layers, and so the floor to compare with."""
-    if name in FLOORS:
-        return FLOORS[name]
-    return "bfloat16" if "bf16" in name else str(placement.facts[name]["dtype"])
-
-
-def padding_of(placement: Placement, name: str) -> float | None:
-    """The share of padding in what was computed."""
-    if name == ENCODE:
-        return padding_share(encode_batches(placement.texts, placement.lengths, ENCODE_BATCH_SIZE))
-    if name in FLOORS:
-        return None
-    if placement.facts[name].get("forward") == "packed":
-        return 0.0
-    return padding_share(placement.measured[name][0]["batches"])
-
-
-def tokenizing_share(measured: Sequence[dict[str, Any]]) -> float | None:
-    """How much of the time went into tokenising, where the side tells."""
-    if "tokenize_s" not in measured[0]:
-        return None
-    return float(statistics.median(each["tokenize_s"] / each["seconds"] for each in measured))
-
-
-def forward_seconds(measured: dict[str, Any]) -> float:
-    """The time in the engine itself."""
-    return float(measured["seconds"] - measured["tokenize_s"])
-
-
-def batch_times(measured: Sequence[dict[str, Any]]) -> dict[str, float]:
-    """Median and longest batch of all rounds, in milliseconds."""
-    times = [1000 * seconds for each in measured for seconds in each["batch_seconds"]]
-    return {"median": statistics.median(times), "longest": max(times)}
-
-
 async def correctness(placement: Placement, effort: Effort, folder: Path) -> dict[str, Any]:
     """Each side's last vectors against ``encode()``'s, and how much batching shows in the engine's."""
     vectors: dict[str, Rows] = {}
@@ -212,10 +127,13 @@ async def run(options: Options) -> None:
     effort = QUICK if options.quick else FULL
     texts = load_texts(options.data, effort.texts)
     model, cores = bundled_model(), usable_cores()
-    figures = {"all_cores": await measure(texts, model, cores, effort)}
+    figures: dict[str, Any] = {"all_cores": await measure(texts, model, cores, effort)}
     print_placement(f"{len(cores)} cores", figures["all_cores"])
     figures["one_core"] = await measure(texts, model, cores[-1:], effort)
     print_placement("one core", figures["one_core"])
+    goals = goals_of(figures["all_cores"])
+    print_goals(goals)
+    figures["goals"] = [goal.as_figure() for goal in goals]
     write(options.out, figures, settings(options, effort, texts, model), before)
 
 

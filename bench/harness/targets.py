@@ -42,7 +42,8 @@ def in_unit(value: float, unit: str) -> str:
     """A number with as many digits as say something."""
     if unit == "%":
         return f"{value:.1%}"
-    digits = (
-        f"{value:.1e}" if 0 < abs(value) < 1e-3 else f"{value:.6g}" if 0.99 < value < 1 else f"{value:.3g}"
-    )
+    if 0 < abs(value) < 1e-3:
+        digits = f"{value:.1e}"
+    else:
+        digits = f"{value:.6g}" if 0.99 < value < 1.01 else f"{value:.3g}"
     return f"{digits} {unit}".rstrip()
