@@ -129,7 +129,7 @@ class EmbeddingsRequest(OpenAIRequest):
     input: str | list[str | int | list[int]]
     model: str | None = None
     encoding_format: Literal["float", "base64"] = "float"
-    output_dtype: Literal["float", "ubinary"] = "float"
+    output_dtype: Literal["float", "int8", "ubinary"] = "float"
     dimensions: Annotated[int, Meta(ge=1)] | None = None
     input_type: str | None = None
     prompt_name: str | None = None
@@ -158,11 +158,14 @@ class EmbeddingUsage(Answer):
 
 
 class EmbeddingsAnswer(Answer):
+    """``scale``: what one step of an int8 number stands for."""
+
     data: list[Embedding]
     model: str
     usage: EmbeddingUsage
     object: Literal["list"] = "list"
     truncated: list[TruncatedInput] | UnsetType = UNSET
+    scale: float | UnsetType = UNSET
 
 
 # --- collections ---------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +13,8 @@ from api.errors import ModelChanged
 from api.services.registry import ModelState, Registry, open_registry
 from api.settings import Settings
 from embedd.cache import Cache, CacheLimits, open_cache
-from embedd.embedder import Embedder, ModelLimits, open_embedder
+from embedd.calibration import Calibrator
+from embedd.embedder import Embedder, Lane, ModelLimits, open_embedder
 from embedd.errors import UnknownModel
 from embedd.extractive import EmbedTexts
 from embedd.generators import ExtractiveGenerator, FakeGenerator, Generator
@@ -26,14 +28,16 @@ NO_MODEL = "none"
 
 @dataclass(frozen=True, slots=True)
 class Models:
-    """Embedding and reranking models by name, the generator's name, and by what each model is ``measured``.
+    """Embedding and reranking models by name, and the generator's name.
 
-    ``deadline_s`` is what a model may take for one request of a person who waits.
+    ``measured`` has what each model is measured by, ``calibrators`` how each embedding model's vectors become
+    int8. ``deadline_s`` is what a model may take for one request of a person who waits.
     """
 
     embedders: Registry[Embedder]
     rerankers: Registry[Reranker]
     measured: Mapping[str, ModelMetrics]
+    calibrators: Mapping[str, Calibrator]
     generator_name: str
     deadline_s: float | None = None
 
@@ -143,7 +147,18 @@ async def open_models(settings: Settings, registry: CollectorRegistry) -> AsyncI
             open_registry("embedding", embedding, _default(settings.model), embedder) as embedders,
             open_registry("reranking", reranking, _default(settings.reranker), reranker) as rerankers,
         ):
-            yield Models(embedders, rerankers, measured, settings.generator, settings.request_timeout_s)
+            folder, deadline_s = settings.data / "calibration", settings.request_timeout_s
+            calibrators = {
+                name: _calibrator(one, folder, deadline_s) for name, one in embedders.running.items()
+            }
+            yield Models(embedders, rerankers, measured, calibrators, settings.generator, deadline_s)
+
+
+def _calibrator(embedder: Embedder, folder: Path, deadline_s: float) -> Calibrator:
+    async def embed(texts: Sequence[str]) -> npt.NDArray[np.float32]:
+        return (await embedder.embed(texts, lane=Lane.BULK, deadline_s=deadline_s)).vectors
+
+    return Calibrator(embed, embedder.card.sha256, embedder.card.dim, folder)
 
 
 def _named(*names: str) -> list[str]:

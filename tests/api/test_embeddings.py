@@ -1,6 +1,7 @@
 """POST /v1/embeddings."""
 
 import base64
+import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -9,6 +10,8 @@ import numpy as np
 import pytest
 from aiohttp.test_utils import TestClient
 
+from api.services.container import Services
+from api.settings import Settings
 from embedd.fake import FakeTokenizer
 
 Ask = Callable[..., Awaitable[Any]]
@@ -47,6 +50,45 @@ async def test_msgpack_goes_in_and_raw_float32_comes_out(client: TestClient[Any,
     answer = msgpack.unpackb(await response.read())
     assert response.content_type == "application/msgpack"
     np.testing.assert_array_equal(np.frombuffer(answer["data"][0]["embedding"], "<f4"), np.float32(plain))
+
+
+async def test_int8_is_in_steps_of_a_scale_that_is_measured_once(
+    ask: Ask, settings: Settings, services: Services
+) -> None:
+    plain = np.array(await vectors_of(ask, input=["port", "tide"]))
+    answer = await ask("POST", PATH, {"input": ["port", "tide"], "output_dtype": "int8"})
+    codes = np.array([one["embedding"] for one in answer["data"]])
+    assert np.abs(codes).max() <= 127
+    np.testing.assert_allclose(codes * answer["scale"], plain, atol=answer["scale"] * 0.51)
+    (stored,) = (settings.data / "calibration").iterdir()
+    assert stored.stem == services.models.embedder().card.sha256
+    assert json.loads(stored.read_text())["whole"] == answer["scale"]
+
+
+async def test_an_int8_vector_does_not_depend_on_what_it_comes_with(ask: Ask) -> None:
+    (alone,) = await vectors_of(ask, input="port", output_dtype="int8")
+    among_others = await vectors_of(ask, input=["a", "port", "tide tide"], output_dtype="int8")
+    assert among_others[1] == alone
+
+
+async def test_int8_of_fewer_dimensions_has_a_scale_of_its_own(ask: Ask) -> None:
+    (plain,) = await vectors_of(ask, input="port", dimensions=8)
+    answer = await ask("POST", PATH, {"input": "port", "dimensions": 8, "output_dtype": "int8"})
+    codes = np.array(answer["data"][0]["embedding"])
+    np.testing.assert_allclose(codes * answer["scale"], plain, atol=answer["scale"] * 0.51)
+
+
+async def test_int8_in_base64_is_a_byte_for_each_number(ask: Ask) -> None:
+    (codes,) = await vectors_of(ask, input="port", output_dtype="int8")
+    (text,) = await vectors_of(ask, input="port", output_dtype="int8", encoding_format="base64")
+    assert np.frombuffer(base64.b64decode(text), np.int8).tolist() == codes
+
+
+async def test_a_large_answer_is_the_same_as_a_small_one(ask: Ask) -> None:
+    texts = [f"tide {number}" for number in range(200)]
+    for how in ({}, {"encoding_format": "base64"}, {"output_dtype": "int8"}):
+        (last,) = await vectors_of(ask, input=texts[-1], **how)
+        assert (await vectors_of(ask, input=texts, **how))[-1] == last
 
 
 async def test_ubinary_packs_the_signs_of_eight_numbers_into_a_byte(ask: Ask) -> None:

@@ -10,6 +10,8 @@ import openai
 import pytest
 from real_service import Launcher, Service
 
+from embedd.fake import FakeTokenizer
+
 TIDES = "The moon pulls the sea. Spring tides come at new and full moon."
 QUESTION = [{"role": "user", "content": "When do spring tides come?"}]
 
@@ -65,6 +67,23 @@ def test_embeddings_are_the_same_in_the_clients_own_encoding_and_as_numbers(clie
         assert np.array_equal(decoded, np.float32(numbers.embedding))
     assert by_default.model == "fake"
     assert by_default.usage.total_tokens == by_default.usage.prompt_tokens > 0
+
+
+def test_embeddings_come_in_a_byte_or_a_bit_for_each_number(client: openai.OpenAI) -> None:
+    def embed(output_dtype: str) -> list[float]:
+        options: Any = {"encoding_format": "float", "extra_body": {"output_dtype": output_dtype}}
+        return client.embeddings.create(model="fake", input="The sea.", **options).data[0].embedding
+
+    numbers = np.array(embed("float"))
+    assert np.corrcoef(numbers, embed("int8"))[0, 1] > 0.999
+    assert embed("ubinary") == np.packbits(numbers > 0).tolist()
+
+
+def test_token_ids_are_taken_as_they_are(client: openai.OpenAI) -> None:
+    (ids,) = FakeTokenizer().encode(["The sea."], 256, "none")
+    (by_ids,) = client.embeddings.create(model="fake", input=ids.ids.tolist()).data
+    (by_text,) = client.embeddings.create(model="fake", input="The sea.").data
+    assert by_ids.embedding == by_text.embedding
 
 
 def test_embeddings_can_be_shortened(client: openai.OpenAI) -> None:
@@ -163,7 +182,8 @@ def test_an_unknown_embedding_model_is_not_found(client: openai.OpenAI) -> None:
     [
         ({"input": []}, "input"),
         ({"input": ""}, "input"),
-        ({"input": [[1, 2, 3]]}, "input"),
+        ({"input": [[1, 2**31]]}, "check_embedding_ctx_length=False"),
+        ({"input": ["The sea.", [1, 2]]}, "input"),
         ({"input": "The sea.", "dimensions": 65}, "dimensions"),
         ({"input": "The sea.", "dimensions": 0}, "dimensions"),
     ],

@@ -1,11 +1,14 @@
 """POST /v1/embeddings, in OpenAI's shape."""
 
+import asyncio
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import UNSET
 
 from api.errors import InvalidRequest
 from api.http.routing import Call, Reply
@@ -13,6 +16,7 @@ from api.http.stages import Work, describe_truncated, headers_of
 from api.http.wire import Base64
 from api.schemas import Embedding, EmbeddingsAnswer, EmbeddingsRequest, EmbeddingUsage, NoQuery
 from api.services.embedding import check_dimensions, fit, lane_of, named_prompt, read_inputs, typed_prompt
+from embedd.calibration import Calibrator, quantise_int8, to_ubinary
 from embedd.embedder import Embeddings
 from embedd.specs import ModelCard
 
@@ -28,6 +32,7 @@ async def embed(call: Call[EmbeddingsRequest, NoQuery]) -> Reply:
     embedder = models.embedder(request.model)
     card = embedder.card
     _check(request, card)
+    scale = await _scale(request, models.calibrators[card.name])
     embedded = await embedder.embed(
         inputs,
         lane=lane_of(len(inputs)),
@@ -35,18 +40,15 @@ async def embed(call: Call[EmbeddingsRequest, NoQuery]) -> Reply:
         truncate=request.truncate,
         deadline_s=models.deadline_s,
     )
-    rows = _rows(embedded.vectors, request, card)
-    work = Work(
-        embedder.device,
-        characters=sum(map(len, inputs)),
-        tokens=sum(embedded.tokens),
-        times=embedded.times,
-        truncated=embedded.truncated,
-    )
+    tokens = sum(embedded.tokens)
+    characters = sum(map(len, inputs))
+    work = Work(embedder.device, characters, tokens, embedded.times, embedded.truncated)
+    large = embedded.vectors.size > _INLINE_NUMBERS
+    answer = partial(_answer, request, card, embedded, scale)
     return Reply(
-        _answer(rows, embedded, request, card.name),
+        await asyncio.to_thread(answer) if large else answer(),
         headers=headers_of(work, began),
-        large=rows.size > _INLINE_NUMBERS,
+        large=large,
         encoded=models.measured[card.name].encoded,
     )
 
@@ -75,20 +77,33 @@ def _check(request: EmbeddingsRequest, card: ModelCard) -> None:
         )
 
 
-def _rows(vectors: npt.NDArray[np.float32], request: EmbeddingsRequest, card: ModelCard) -> npt.NDArray[Any]:
-    """The vectors as they were asked for: float32 (n, d), or uint8 (n, d / 8)."""
-    fitted = fit(card, vectors, request.dimensions, normalize=request.dimensions is not None)
-    return np.packbits(fitted > 0, axis=1) if request.output_dtype == "ubinary" else fitted
+async def _scale(request: EmbeddingsRequest, calibrator: Calibrator) -> float | None:
+    """What one step of an int8 number stands for, at as many dimensions as are asked for."""
+    if request.output_dtype != "int8":
+        return None
+    return (await calibrator.get()).scale(request.dimensions)
 
 
 def _answer(
-    rows: npt.NDArray[Any], embedded: Embeddings, request: EmbeddingsRequest, model: str
+    request: EmbeddingsRequest, card: ModelCard, embedded: Embeddings, scale: float | None
 ) -> EmbeddingsAnswer:
+    rows = _rows(request, card, embedded.vectors, scale)
     as_text = request.encoding_format == "base64"
     tokens = sum(embedded.tokens)
     return EmbeddingsAnswer(
         data=[Embedding(number, Base64(row) if as_text else row) for number, row in enumerate(rows)],
-        model=model,
+        model=card.name,
         usage=EmbeddingUsage(prompt_tokens=tokens, total_tokens=tokens),
         truncated=describe_truncated(embedded.truncated),
+        scale=UNSET if scale is None else scale,
     )
+
+
+def _rows(
+    request: EmbeddingsRequest, card: ModelCard, vectors: npt.NDArray[np.float32], scale: float | None
+) -> npt.NDArray[Any]:
+    """The vectors as they were asked for: float32 or int8 (n, d), or uint8 (n, d / 8)."""
+    fitted = fit(card, vectors, request.dimensions, normalize=request.dimensions is not None)
+    if scale is not None:
+        return quantise_int8(fitted, scale)
+    return to_ubinary(fitted) if request.output_dtype == "ubinary" else fitted
