@@ -256,7 +256,7 @@ def _read(kind: ModelKind, spec: ModelSpec, weights: Weights) -> tuple[ModelCard
     if fake:
         return card, FakeTokenizer()
     files = ModelFiles.read(weights.folder)
-    return card, read_tokenizer(files.tokenizer_folder, lowercase=files.lowercase)
+    return card, read_tokenizer(files.tokenizer_folder, lowercase=files.lowercase, segments=files.segments)
 
 
 def _one_thread(lane: Lane) -> ThreadPoolExecutor:

@@ -123,6 +123,11 @@ class ModelFiles:
         return bool(self.sentence.get("do_lower_case"))
 
     @property
+    def segments(self) -> bool:
+        """Whether the model is told which text of a pair a token belongs to."""
+        return "token_type_ids" in self.tokenizer.get("model_input_names", ["token_type_ids"])
+
+    @property
     def prompts(self) -> dict[str, str]:
         """By name; ``query`` and ``document`` are always there, if need be empty."""
         saved = self.settings.get("prompts") or {}

@@ -122,12 +122,12 @@ class TextTokenizer(Protocol):
 class Tokenizer:
     """The tokenizer of a model, as its ``tokenizer.json`` describes it."""
 
-    def __init__(self, description: str, *, lowercase: bool = False) -> None:
+    def __init__(self, description: str, *, lowercase: bool = False, segments: bool = True) -> None:
         self._description = description
         self._lowercase = lowercase
         self._copies = threading.local()
         self._single = single_frame(self._copy())
-        self._pair = pair_frame(self._copy())
+        self._pair = pair_frame(self._copy(), segments=segments)
         self.vocab_size = vocab_size(self._copy())
 
     @property
@@ -245,8 +245,8 @@ class Tokenizer:
         return copy
 
 
-def read_tokenizer(folder: Path, *, lowercase: bool = False) -> Tokenizer:
-    """The tokenizer in ``folder``.
+def read_tokenizer(folder: Path, *, lowercase: bool = False, segments: bool = True) -> Tokenizer:
+    """The tokenizer in ``folder``; ``segments``: whether the model is told the texts of a pair apart.
 
     Raises:
         ModelLoadError: there is no usable ``tokenizer.json``.
@@ -258,6 +258,6 @@ def read_tokenizer(folder: Path, *, lowercase: bool = False) -> Tokenizer:
             f"makes it: AutoTokenizer.from_pretrained({str(folder)!r}).save_pretrained({str(folder)!r})"
         )
     try:
-        return Tokenizer(path.read_text(encoding="utf-8"), lowercase=lowercase)
+        return Tokenizer(path.read_text(encoding="utf-8"), lowercase=lowercase, segments=segments)
     except Exception as error:  # the library raises plain Exception for what it cannot read
         raise ModelLoadError(f"{path} cannot be used as a tokenizer: {error}") from error

@@ -32,14 +32,14 @@ def single_frame(tokenizer: tokenizers.Tokenizer) -> Frame:
     return Frame(head=tuple(probe.ids[:first]), tail=tuple(probe.ids[last:]))
 
 
-def pair_frame(tokenizer: tokenizers.Tokenizer) -> Frame:
-    """The special tokens around and between two texts."""
+def pair_frame(tokenizer: tokenizers.Tokenizer, *, segments: bool) -> Frame:
+    """The special tokens around and between two texts, which are told apart only with ``segments``."""
     probe = tokenizer.encode("a", "a")
     left, right = ([p for p, part in enumerate(probe.sequence_ids) if part == number] for number in (0, 1))
     if not left or not right:
         return Frame()
     begin, end = left[-1] + 1, right[0]
-    segment = probe.type_ids.index(1) - begin if 1 in probe.type_ids else -1
+    segment = probe.type_ids.index(1) - begin if segments and 1 in probe.type_ids else -1
     return Frame(
         head=tuple(probe.ids[: left[0]]),
         between=tuple(probe.ids[begin:end]),

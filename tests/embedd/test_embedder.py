@@ -70,6 +70,35 @@ async def test_a_prompt_is_put_in_front(tmp_path: Path) -> None:
     np.testing.assert_array_equal(answer.vectors, expected(["query: fox"]))
 
 
+async def test_token_ids_stand_for_the_text_they_were_made_from(tmp_path: Path) -> None:
+    ids = [one.ids.tolist() for one in FakeTokenizer().encode(TEXTS, 256, "end")]
+    async with open_fake(tmp_path) as embedder:
+        answer = await embedder.embed([ids[0], TEXTS[1], ids[2][1:-1], ids[1]])
+        prompted = await embedder.embed([ids[0], TEXTS[0]], prompt="query: ")
+    np.testing.assert_array_equal(answer.vectors, expected([TEXTS[0], TEXTS[1], TEXTS[2], TEXTS[1]]))
+    assert answer.tokens == (5, 8, 3, 8)
+    np.testing.assert_array_equal(prompted.vectors, expected(["query: " + TEXTS[0]] * 2))
+
+
+async def test_token_ids_are_cut_and_reported_by_their_place_in_the_request(tmp_path: Path) -> None:
+    async with open_fake(tmp_path) as embedder:
+        answer = await embedder.embed(["short", [7] * 300])
+        assert answer.truncated == (Truncated(index=1, tokens=302, kept=256),)
+        with pytest.raises(InvalidInput, match="input 1 has the token id -5"):
+            await embedder.embed(["short", [-5], "other"])
+        with pytest.raises(InvalidInput, match="input 2 is empty"):
+            await embedder.embed(["short", [5], []])
+
+
+async def test_of_a_far_too_long_text_it_is_told_that_it_was_cut(tmp_path: Path) -> None:
+    async with open_embedder(parse_spec("all-MiniLM-L6-v2")) as embedder:
+        answer = await embedder.embed(["short", "word " * 200_000])
+    (cut,) = answer.truncated
+    assert (cut.index, cut.kept, cut.exact) == (1, 256, False)
+    assert cut.tokens > 256
+    assert answer.tokens == (3, 256)
+
+
 async def test_a_cut_text_is_reported(tmp_path: Path) -> None:
     async with open_fake(tmp_path) as embedder:
         answer = await embedder.embed(["short", "word " * 300])

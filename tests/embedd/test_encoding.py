@@ -52,6 +52,11 @@ def test_texts_and_pairs_have_the_special_tokens_that_the_library_gives_them(sha
         assert pair.second == (expected.type_ids.index(1) if 1 in expected.type_ids else -1)
 
 
+def test_texts_of_a_pair_are_not_told_apart_for_a_model_that_does_not_want_it() -> None:
+    tokenizer = Tokenizer(words(SHAPES["bert"]).to_str(), segments=False)
+    assert tokenizer.encode_pairs("a", ["b"], 9, "end")[0].second == -1
+
+
 def test_a_text_without_any_token_is_refused() -> None:
     with pytest.raises(InvalidInput, match="input 1 has no tokens"):
         Tokenizer(words(None).to_str()).encode(["a", " "], 8, "end")

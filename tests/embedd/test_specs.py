@@ -10,6 +10,7 @@ import pytest
 
 from embedd import sources
 from embedd.errors import ModelLoadError
+from embedd.model_files import ModelFiles
 from embedd.specs import ModelSpec, Weights, fake_card, parse_spec, read_card
 
 TRANSFORMER = {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"}
@@ -266,6 +267,18 @@ def test_a_reranker_that_cannot_be_run_is_refused(
     files = {"config.json": RERANKER | config, "config_sentence_transformers.json": settings}
     with pytest.raises(ModelLoadError, match=message):
         card_of(write(tmp_path, files))
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [(None, True), (["input_ids", "token_type_ids"], True), (["input_ids", "attention_mask"], False)],
+)
+def test_segments_are_told_to_models_that_take_them(
+    tmp_path: Path, names: list[str] | None, *, expected: bool
+) -> None:
+    tokenizer = {"model_input_names": names} if names else {}
+    folder = write(tmp_path, {"config.json": RERANKER, "tokenizer_config.json": tokenizer})
+    assert ModelFiles.read(folder).segments is expected
 
 
 def test_the_fake_reranker_is_a_model_of_its_own() -> None:

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tokenizers
 from hypothesis import given
 from hypothesis import strategies as st
+from tokenizers import models, pre_tokenizers, processors, trainers
 
 from embedd.errors import InvalidInput, ModelLoadError
 from embedd.fake import FakeTokenizer, fake_vectors
@@ -204,14 +206,32 @@ def test_a_text_that_may_not_be_cut_is_read_to_its_end() -> None:
 WORDS = st.sampled_from(["tide", "überflutet", "潮汐", "12.5", "(sea)", "\n", "e\u0301", "🚀🚀", "x" * 40])
 
 
-@given(words=st.lists(WORDS, min_size=60, max_size=400), truncate=st.sampled_from(["start", "end"]))
+def byte_level() -> Tokenizer:
+    """A tokenizer like those of decoders: parts of words begin with a blank, one special is at the end."""
+    library = tokenizers.Tokenizer(models.BPE())
+    library.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(
+        vocab_size=300, special_tokens=["<end>"], initial_alphabet=alphabet, show_progress=False
+    )
+    library.train_from_iterator(
+        ["the tide and the sea flooded the red fox", "überflutet 潮汐 tide sea"], trainer
+    )
+    library.post_processor = processors.TemplateProcessing(single="$A <end>", special_tokens=[("<end>", 0)])
+    return Tokenizer(library.to_str())
+
+
+@pytest.mark.parametrize("tokenizer", [BUNDLED, byte_level()], ids=["bundled", "byte level"])
+@pytest.mark.parametrize("truncate", ["start", "end"])
+@given(words=st.lists(WORDS, min_size=60, max_size=400))
 def test_reading_a_part_keeps_the_tokens_that_reading_the_whole_would(
-    words: list[str], truncate: str
+    tokenizer: Tokenizer, truncate: Truncate, words: list[str]
 ) -> None:
     text = " ".join(words)
-    ids = [token.id for token in BUNDLED.details(text, special=False)]
-    kept = ids[-6:] if truncate == "start" else ids[:6]
-    assert BUNDLED.encode([text], 8, truncate)[0].ids.tolist() == [101, *kept, 102]
+    ids = [token.id for token in tokenizer.details(text, special=False)]
+    room = 8 - tokenizer.special_tokens
+    (expected,) = tokenizer.encode_ids([ids[-room:] if truncate == "start" else ids[:room]], 8, "none")
+    assert tokenizer.encode([text], 8, truncate)[0].ids.tolist() == expected.ids.tolist()
 
 
 def test_a_long_text_without_a_blank_keeps_its_places() -> None:
