@@ -45,7 +45,14 @@ def _metavar(field: FieldInfo) -> str:
         return "|".join(get_args(field.annotation))
     if isinstance(field.default, bool):
         return "true|false"
-    return "NUMBER" if isinstance(field.default, int | float) else "TEXT"
+    numbers = isinstance(field.default, int | float) or int in _kinds(field.annotation)
+    return "NUMBER" if numbers else "TEXT"
+
+
+def _kinds(annotation: Any) -> set[Any]:
+    """The plain types in an annotation such as ``Annotated[int, Ge(1)] | None``."""
+    parts = get_args(annotation)
+    return {kind for part in parts for kind in _kinds(part)} if parts else {annotation}
 
 
 def _help(name: str, field: FieldInfo) -> str:

@@ -7,6 +7,10 @@ from typing import Any
 
 from aiohttp.test_utils import TestClient
 from prometheus_client.parser import text_string_to_metric_families
+from pytest_aiohttp import AiohttpClient
+
+from api.app import build_app, open_services
+from api.settings import load_settings
 
 Ask = Callable[..., Awaitable[Any]]
 OPERATIONS = Path(__file__).parents[2] / "docs" / "operations.md"
@@ -55,6 +59,30 @@ async def test_the_cache_and_the_cuts_are_counted(client: TestClient[Any, Any], 
     assert value(series, "embedd_cache_hits_total", model="fake") == 1
     assert value(series, "embedd_cache_misses_total", model="fake") == 1
     assert value(series, "embedd_truncated_inputs_total", model="fake") == 2
+
+
+async def test_a_cache_in_a_file_outlives_the_service(tmp_path: Path, aiohttp_client: AiohttpClient) -> None:
+    file = {"cache_file": tmp_path / "cache.db", "data": tmp_path / "data", "model": "fake"}
+    hits = []
+    for _ in range(2):
+        async with open_services(load_settings(file)) as services:
+            await services.models.embedder().wait_ready()
+            client = await aiohttp_client(build_app(services))
+            response = await client.post("/v1/embeddings", json={"input": "tide"})
+            assert response.status == 200
+            hits.append(value(await scrape(client), "embedd_cache_hits_total", model="fake"))
+    assert hits == [0, 1]
+
+
+async def test_without_a_cache_everything_is_computed(tmp_path: Path, aiohttp_client: AiohttpClient) -> None:
+    settings = load_settings({"cache_bytes": 0, "data": tmp_path / "data", "model": "fake"})
+    async with open_services(settings) as services:
+        client = await aiohttp_client(build_app(services))
+        for _ in range(2):
+            await client.post("/v1/embeddings", json={"input": "tide"})
+        series = await scrape(client)
+    assert value(series, "embedd_cache_hits_total", model="fake") == 0
+    assert value(series, "embedd_tokens_total", model="fake") == 6
 
 
 async def test_what_clients_make_up_is_no_label(client: TestClient[Any, Any], ask: Ask) -> None:

@@ -168,6 +168,18 @@ def test_the_data_folder_is_free_again_after_a_kill(services: Launcher) -> None:
     assert services.start(data=service.data).stop() == 0
 
 
+def test_a_service_whose_model_is_not_there_starts_and_says_so(services: Launcher) -> None:
+    service = services.launch(model="no-such-model")
+    service.wait_until_started()
+    with service.client() as client:
+        assert client.get("/healthz").status_code == 200
+        readiness = client.get("/readyz")
+        assert client.put("/v1/collections/own", json={"dim": 2}).status_code == 201
+    assert readiness.status_code == 503
+    assert "no model 'no-such-model'" in readiness.json()["reasons"][0]
+    assert service.stop() == 0
+
+
 def test_a_service_whose_port_is_taken_refuses_to_start(services: Launcher) -> None:
     first = services.start()
     reason = refusal(services.launch(port=first.port))
