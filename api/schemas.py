@@ -34,6 +34,13 @@ K = Annotated[int, Meta(ge=1, le=MOST_RESULTS, description="How many results at 
 PageSize = Annotated[int, Meta(ge=1, le=1_000)]
 Mode = Literal["hybrid", "dense", "lexical"]
 Include = Literal["text", "metadata", "vector"]
+Rerank = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        description="`late` for late interaction, or the name of a reranking model.",
+    ),
+]
 
 
 class Request(Struct, forbid_unknown_fields=True):
@@ -176,6 +183,7 @@ class CollectionRequest(Request):
     dim: Annotated[int, Meta(ge=1, le=4096)] | None = None
     metric: Literal["cosine", "dot", "l2"] = "cosine"
     description: str | None = None
+    token_vectors: Literal["2bit"] | None = None
 
 
 class CollectionPatch(Request):
@@ -189,6 +197,7 @@ class CollectionAnswer(Answer):
     model: str | None
     model_revision: str | None
     description: str
+    token_vectors: str | None
     documents: int
     points: int
     size_bytes: int
@@ -349,6 +358,7 @@ class SearchRequest(Request):
     min_score: float | None = None
     include: tuple[Include, ...] = ("text", "metadata")
     exact: bool = False
+    rerank: Rerank | None = None
 
 
 class SearchBatchRequest(Request):
@@ -407,6 +417,7 @@ class Retrieval(Request):
     filter: Filter | None = None
     mode: Mode = "hybrid"
     min_score: float | None = None
+    rerank: Rerank | None = None
 
 
 class StreamOptions(OpenAIRequest):

@@ -9,18 +9,18 @@ import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import msgspec
-import numpy as np
-import numpy.typing as npt
 
 from api.errors import InvalidRequest
 from api.services.chunk import Chunk, chunk
 from api.services.incoming import Incoming, Outcome, fingerprint, windows
 from api.services.models import Models
 from api.services.parse import Parsed, ParseFailed, Parser
-from embedd.embedder import Embedder, Embeddings, Lane
+from api.services.passage_vectors import PassageVectors, embed_passages, passage_prompt
+from embedd.embedder import Embedder
 from embedd.errors import InvalidInput, Overloaded
 from index.codec import check_document, encode_metadata
 from index.errors import InvalidDocument, InvalidId, InvalidVector
@@ -29,9 +29,6 @@ from index.store import Store
 
 WINDOWS_AT_ONCE = 4
 """Windows in work over all requests: one is embedded while others are parsed, written and waiting."""
-
-SLICE_PASSAGES = 64
-"""Passages handed to the model at once, so that no document is too large for its admission."""
 
 LONGEST_TITLE = 1000
 """Characters of a title that a file brings; every passage is indexed under its document's title."""
@@ -130,9 +127,9 @@ class Ingestor:
             began = time.monotonic()
             known = await store.content_hashes([document.id for document in window])
             results = [await self._prepare(embedder, document, known.get(document.id)) for document in window]
-            embedded = await _embed_documents(
-                embedder, [one for one in results if isinstance(one, _Prepared)]
-            )
+            prepared = [one for one in results if isinstance(one, _Prepared)]
+            with_tokens = store.settings.token_vectors is not None
+            embedded = await _embed_documents(embedder, prepared, with_tokens=with_tokens)
             ready = [one for one in embedded if isinstance(one, Document)]
             settled = [one for one in (*results, *embedded) if isinstance(one, Outcome)]
             outcomes = await _commit(store, ready, slots) + await _settle(store, settled, slots)
@@ -152,7 +149,7 @@ class Ingestor:
         except OSError as error:  # its upload is gone
             return Outcome(document.id, "failed", error=f"cannot be read: {error.strerror}")
         title = document.title or (parsed.title or _stem(document.filename))[:LONGEST_TITLE]
-        room = embedder.card.max_tokens - sum(embedder.tokenizer.count([_prompt(embedder)]))
+        room = embedder.card.max_tokens - sum(embedder.tokenizer.count([passage_prompt(embedder)]))
         chunks = await asyncio.to_thread(chunk, parsed, embedder.tokenizer, max_tokens=room, title=title)
         return _Prepared(document, content_hash, parsed, title, tuple(chunks))
 
@@ -166,40 +163,19 @@ class Ingestor:
         )
 
 
-async def _embed_documents(embedder: Embedder, prepared: Sequence[_Prepared]) -> list[Document | Outcome]:
+async def _embed_documents(
+    embedder: Embedder, prepared: Sequence[_Prepared], *, with_tokens: bool
+) -> list[Document | Outcome]:
     """The documents with their vectors; if the model refuses a text, each alone, and that one fails."""
+    texts = [text for one in prepared for text in one.texts]
     try:
-        vectors, tokens = await _embed(embedder, [text for one in prepared for text in one.texts])
+        vectors = iter(await embed_passages(embedder, texts, with_tokens=with_tokens))
     except InvalidInput as refusal:
-        if len(prepared) > 1:
-            return [result for one in prepared for result in await _embed_documents(embedder, [one])]
-        return [Outcome(prepared[0].source.id, "failed", error=f"cannot be embedded: {refusal}")]
-    return [*_with_vectors(prepared, vectors, tokens)]
-
-
-async def _embed(embedder: Embedder, texts: Sequence[str]) -> tuple[npt.NDArray[np.float32], list[int]]:
-    """Vectors (n, dim) and token counts (n) of ``texts``, slice by slice."""
-    vectors = [np.empty((0, embedder.card.dim), dtype=np.float32)]
-    tokens: list[int] = []
-    for first in range(0, len(texts), SLICE_PASSAGES):
-        embedded = await _embed_patiently(embedder, texts[first : first + SLICE_PASSAGES])
-        vectors.append(embedded.vectors)
-        tokens += embedded.tokens
-    return np.concatenate(vectors), tokens
-
-
-async def _embed_patiently(embedder: Embedder, texts: Sequence[str]) -> Embeddings:
-    """A document that was taken in waits its turn; only new requests are turned away."""
-    while True:
-        try:
-            return await embedder.embed(texts, lane=Lane.BULK, prompt=_prompt(embedder))
-        except Overloaded as overload:
-            await asyncio.sleep(overload.retry_after_s)
-
-
-def _prompt(embedder: Embedder) -> str:
-    """What this model wants in front of every text that is searched for."""
-    return embedder.card.prompts.get("document", "")
+        if len(prepared) == 1:
+            return [Outcome(prepared[0].source.id, "failed", error=f"cannot be embedded: {refusal}")]
+        alone = [await _embed_documents(embedder, [one], with_tokens=with_tokens) for one in prepared]
+        return [result for results in alone for result in results]
+    return [_document(one, list(islice(vectors, len(one.chunks)))) for one in prepared]
 
 
 async def _commit(store: Store, ready: Sequence[Document], slots: _Slots) -> list[Outcome]:
@@ -243,18 +219,7 @@ def _receipts(outcomes: Sequence[Outcome], slots: _Slots) -> list[Receipt]:
     ]
 
 
-def _with_vectors(
-    prepared: Sequence[_Prepared], vectors: npt.NDArray[np.float32], tokens: Sequence[int]
-) -> list[Document]:
-    documents, row = [], 0
-    for one in prepared:
-        rows = range(row, row + len(one.chunks))
-        row = rows.stop
-        documents.append(_document(one, vectors[rows.start : rows.stop], tokens[rows.start : rows.stop]))
-    return documents
-
-
-def _document(one: _Prepared, vectors: npt.NDArray[np.float32], tokens: Sequence[int]) -> Document:
+def _document(one: _Prepared, vectors: Sequence[PassageVectors]) -> Document:
     text = one.parsed.text
     return Document(
         id=one.source.id,
@@ -266,12 +231,13 @@ def _document(one: _Prepared, vectors: npt.NDArray[np.float32], tokens: Sequence
                 text=text[piece.start : piece.end],
                 start=piece.start,
                 end=piece.end,
-                vector=vector,
+                vector=made.vector,
                 page=piece.page,
                 heading=piece.heading,
-                tokens=count,
+                tokens=made.tokens,
+                token_vectors=made.token_vectors,
             )
-            for piece, vector, count in zip(one.chunks, vectors, tokens, strict=True)
+            for piece, made in zip(one.chunks, vectors, strict=True)
         ),
         content_hash=one.content_hash,
         media_type=one.parsed.media_type,

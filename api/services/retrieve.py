@@ -1,21 +1,30 @@
-"""A search in words or by vector becomes rows: embed the question if need be, then ask the collection."""
+"""A search in words or by vector becomes rows: embed the question if need be, ask the collection, and bring
+what it found into a better order if that is wanted.
+"""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from api.errors import InvalidRequest
 from api.services.models import Models
+from api.services.rerank_hits import LATE, MOST_CANDIDATES, HitReranker, best, candidates
+from embedd import late
 from embedd.embedder import Embeddings, Truncated
 from index.filters import Filter
+from index.late import weigh
 from index.rows import Hit, Mode, Query
 from index.store import Store
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Search:
-    """What a client looks for: ``text``, ``vector`` (dim,), or both for a hybrid search with its own."""
+    """What a client looks for: ``text``, ``vector`` (dim,), or both for a hybrid search with its own.
+
+    ``rerank`` is "late" for late interaction, or the name of a reranking model; ``min_score`` is then held
+    against its score.
+    """
 
     k: int
     mode: Mode
@@ -25,6 +34,12 @@ class Search:
     min_score: float | None = None
     exact: bool = False
     with_vectors: bool = False
+    rerank: str | None = None
+
+    @property
+    def candidates(self) -> int:
+        """How many passages are looked at for the ``k`` best."""
+        return self.k if self.rerank is None else candidates(self.k)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +56,16 @@ class Retriever:
 
     def __init__(self, models: Models) -> None:
         self._models = models
+        self._reranker = HitReranker(models)
 
     async def retrieve(self, store: Store, search: Search) -> Found:
         """The best ``search.k`` passages, best first.
 
         Raises:
-            InvalidRequest: nothing to search for, or a dense search by words without a model.
-            EmbeddError: the question could not be embedded.
+            InvalidRequest: nothing to search for, a dense search by words without a model, or nothing that
+                could be reranked.
+            UnknownModel: there is no such reranking model.
+            EmbeddError: the question could not be embedded, or what was found not be reranked.
             StoreError: the collection refused the query.
         """
         if search.text is None and search.vector is None:
@@ -55,23 +73,49 @@ class Retriever:
         if search.text is not None and not search.text.strip():
             raise InvalidRequest("`query` is empty", param="query")
         mode = self._mode(store, search)
+        if search.rerank is not None:
+            _refuse_to_rerank(search)
+        if search.rerank == LATE:
+            return await self._with_late_interaction(store, search, mode)
+        if search.rerank is not None:
+            return await self._with_model(store, search, mode, search.rerank)
+        return await self._search(store, search, mode)
+
+    async def _search(self, store: Store, search: Search, mode: Mode) -> Found:
         vector, cut = search.vector, None
         if vector is None and mode != "lexical":
             embedded = await self._embed(store, search.text or "")
             vector, cut = embedded.vectors[0], next(iter(embedded.truncated), None)
-        result = await store.search(
-            Query(
-                k=search.k,
-                vector=None if mode == "lexical" else vector,
-                text=None if mode == "dense" else search.text,
-                mode=mode,
-                filter=search.filter,
-                exact=search.exact,
-                min_score=search.min_score,
-                with_vectors=search.with_vectors,
-            )
-        )
+        result = await store.search(_query(search, mode, vector))
         return Found(result.hits, result.plan, cut)
+
+    async def _with_late_interaction(self, store: Store, search: Search, mode: Mode) -> Found:
+        if store.settings.model is None:
+            raise InvalidRequest(
+                f"collection {store.settings.name!r} has no embedding model that could compare tokens",
+                param="rerank",
+            )
+        embedder = self._models.embedder_of(store.settings)
+        question = await late.query(
+            embedder,
+            search.text or "",
+            prompt=embedder.card.prompts.get("query", ""),
+            deadline_s=self._models.deadline_s,
+        )
+        vector = question.vector if search.vector is None else search.vector
+        result = await store.search(replace(_query(search, mode, vector), with_token_vectors=True))
+        idf = await store.idf([word for word in question.words if word is not None])
+        weights = weigh(question.words, idf)
+        judged = await self._reranker.by_late_interaction(embedder, question, weights, result.hits)
+        hits = best(judged, search.k, search.min_score)
+        return Found(hits, f"{result.plan}+{LATE}", next(iter(question.embedded.truncated), None))
+
+    async def _with_model(self, store: Store, search: Search, mode: Mode, name: str) -> Found:
+        self._models.reranker(name)  # is there, before anything is searched for it
+        found = await self._search(store, search, mode)
+        judged = await self._reranker.by_model(name, search.text or "", found.hits)
+        hits = best(judged, search.k, search.min_score)
+        return Found(hits, f"{found.plan}+{name}", found.cut)
 
     def _mode(self, store: Store, search: Search) -> Mode:
         """Hybrid falls back to the half that the request and the collection can serve."""
@@ -93,3 +137,27 @@ class Retriever:
         embedder = self._models.embedder_of(store.settings)
         prompt = embedder.card.prompts.get("query", "")
         return await embedder.embed([text], prompt=prompt, deadline_s=self._models.deadline_s)
+
+
+def _refuse_to_rerank(search: Search) -> None:
+    if search.text is None:
+        raise InvalidRequest("`rerank` reads `query`: send it beside `vector`", param="query")
+    if search.k > MOST_CANDIDATES:
+        raise InvalidRequest(
+            f"k is {search.k}, with `rerank` it is at most {MOST_CANDIDATES}: ask for fewer, or leave it out",
+            param="k",
+        )
+
+
+def _query(search: Search, mode: Mode, vector: npt.NDArray[np.float32] | None) -> Query:
+    """What the collection is asked; a reranker wants more hits, and has a least score of its own."""
+    return Query(
+        k=search.candidates,
+        vector=None if mode == "lexical" else vector,
+        text=None if mode == "dense" else search.text,
+        mode=mode,
+        filter=search.filter,
+        exact=search.exact,
+        min_score=search.min_score if search.rerank is None else None,
+        with_vectors=search.with_vectors,
+    )

@@ -118,6 +118,7 @@ def _question(request: ChatRequest, services: Services) -> Question:
         mode=retrieval.mode,
         filter=None if retrieval.filter is None else parse_filter(retrieval.filter),
         min_score=retrieval.min_score,
+        rerank=retrieval.rerank,
     )
     return Question(turns, generator, services.catalog.get(retrieval.collection), scope)
 

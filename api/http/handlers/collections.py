@@ -69,6 +69,10 @@ def _settings(name: str, request: CollectionRequest, description: str, models: M
             raise InvalidRequest(
                 "send `model` or `dim`, not both: a model has its own dimension", param="dim"
             )
+        if request.token_vectors is not None:
+            raise InvalidRequest(
+                "send `model`, not `dim`: token vectors come from a model", param="token_vectors"
+            )
         return CollectionSettings(name=name, dim=request.dim, metric=request.metric, description=description)
     if request.model is None and models.default is None:
         raise InvalidRequest(
@@ -83,6 +87,7 @@ def _settings(name: str, request: CollectionRequest, description: str, models: M
         model_revision=card.revision,
         model_sha256=card.sha256,
         description=description,
+        token_vectors=request.token_vectors,
     )
 
 
@@ -95,6 +100,7 @@ async def _describe(store: Store) -> CollectionAnswer:
         model=settings.model,
         model_revision=settings.model_revision,
         description=settings.description,
+        token_vectors=settings.token_vectors,
         documents=sizes.documents,
         points=sizes.points,
         size_bytes=sizes.size_bytes,

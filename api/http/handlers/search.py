@@ -38,8 +38,8 @@ async def search_batch(call: Call[SearchBatchRequest, NoQuery]) -> SearchBatchAn
     All searches are checked before the first one runs.
     """
     store = call.services.catalog.get(call.path["name"])
-    _refuse_too_many(call.body.searches)
     searches = [(request, _read(request)) for request in call.body.searches]
+    _refuse_too_many([wanted for _, wanted in searches])
     try:
         async with asyncio.TaskGroup() as group:
             answers = [
@@ -51,12 +51,12 @@ async def search_batch(call: Call[SearchBatchRequest, NoQuery]) -> SearchBatchAn
     return SearchBatchAnswer(results=[answer.result() for answer in answers])
 
 
-def _refuse_too_many(searches: Sequence[SearchRequest]) -> None:
+def _refuse_too_many(searches: Sequence[Search]) -> None:
     """A batch is answered as one body, so it may ask for as much as one search may."""
-    wanted = sum(search.k for search in searches)
+    wanted = sum(search.candidates for search in searches)
     if wanted > MOST_RESULTS:
         raise InvalidRequest(
-            f"the searches ask for {wanted} results together, the limit is {MOST_RESULTS}: send fewer",
+            f"the searches look at {wanted} passages together, the limit is {MOST_RESULTS}: send fewer",
             param="searches",
         )
 
@@ -82,6 +82,7 @@ def _read(request: SearchRequest) -> Search:
         min_score=request.min_score,
         exact=request.exact,
         with_vectors="vector" in request.include,
+        rerank=request.rerank,
     )
 
 

@@ -1,0 +1,158 @@
+"""The hits of a search in a better order, by late interaction or by a reranking model.
+
+Late interaction finds the question's tokens among a passage's. It uses the vectors that were kept with the
+passage; for a passage that has none it embeds the text again. It sees single words better than what the
+passage is about, so its score is mixed with the one that the search gave. A reranking model was trained to
+judge alone, and does.
+"""
+
+import asyncio
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import accumulate
+
+import numpy as np
+
+from api.services.chunk import passage_context
+from api.services.models import Models
+from api.services.passage_vectors import passage_prompt
+from embedd import late
+from embedd.embedder import Embedder
+from index.late import Codes, Scores, max_sim, unpack
+from index.rows import Hit
+
+LATE = "late"
+"""The value of ``rerank`` that means late interaction; any other is a reranking model's name."""
+
+LEAST_CANDIDATES = 30
+MOST_CANDIDATES = 100
+"""How many hits are compared at least, if there are so many, and at most: for whoever waits for them."""
+
+_LATE_SHARE = 0.6
+"""Chosen by nDCG@10 over three collections, see bench/NOTES.md; each half is scaled to the hits compared."""
+
+_AT_ONCE = 4
+"""Searches that give their texts to a model at once; the others of a batch wait instead of being refused."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A hit and what the reranker said of it, which is nothing if it has no text.
+
+    ``final`` is the score that it is shown with. Hits are sorted by ``order``, the best with the highest.
+    """
+
+    hit: Hit
+    score: float | None
+    final: float
+    order: float
+
+
+class HitReranker:
+    """Judges hits; one for all searches of a service."""
+
+    def __init__(self, models: Models) -> None:
+        self._models = models
+        self._turns = asyncio.Semaphore(_AT_ONCE)
+
+    async def by_late_interaction(
+        self, embedder: Embedder, question: late.LateQuery, weights: Scores, hits: Sequence[Hit]
+    ) -> list[Judged]:
+        """``weights`` (t,) of the question's tokens; a hit without text keeps its place among all hits."""
+        embedded = await self._embedded(embedder, hits)
+        scores = await asyncio.to_thread(_compare, question, weights, hits, embedded)
+        first = _scaled([hit.score for hit in hits])
+        second = iter(_scaled([score for score in scores if score is not None]))
+        judged = []
+        for hit, score, its_first in zip(hits, scores, first, strict=True):
+            final = its_first if score is None else (1 - _LATE_SHARE) * its_first + _LATE_SHARE * next(second)
+            judged.append(Judged(hit, score, final, final))
+        return judged
+
+    async def by_model(self, name: str, question: str, hits: Sequence[Hit]) -> list[Judged]:
+        """Hits without text come last.
+
+        Raises:
+            UnknownModel: no such reranking model is configured.
+        """
+        reranker = self._models.reranker(name)
+        readable = [hit for hit in hits if _is_readable(hit)]
+        if not readable:
+            return [Judged(hit, None, hit.score, hit.score) for hit in hits]
+        async with self._turns:
+            result = await reranker.rerank(
+                question, [_searched_text(hit) for hit in readable], deadline_s=self._models.deadline_s
+            )
+        scores, raw = result.scores.tolist(), result.raw.tolist()
+        judged = [Judged(*row) for row in zip(readable, scores, scores, raw, strict=True)]
+        others = [hit for hit in hits if not _is_readable(hit)]
+        return judged + [Judged(hit, None, min(scores), -math.inf) for hit in others]
+
+    async def _embedded(self, embedder: Embedder, hits: Sequence[Hit]) -> dict[int, Codes]:
+        """The token vectors (t, dim) of the hits that were kept without, by their places."""
+        lacking = [at for at, hit in enumerate(hits) if hit.token_vectors is None and _is_readable(hit)]
+        if not lacking:
+            return {}
+        async with self._turns:
+            _, tokens = await late.passages(
+                embedder,
+                [_searched_text(hits[at]) for at in lacking],
+                prompt=passage_prompt(embedder),
+                deadline_s=self._models.deadline_s,
+            )
+        return {at: tokens[number] for number, at in enumerate(lacking)}
+
+
+def candidates(k: int) -> int:
+    """How many hits are compared for the ``k`` best of them."""
+    return max(k, LEAST_CANDIDATES)
+
+
+def best(judged: Sequence[Judged], k: int, min_score: float | None) -> tuple[Hit, ...]:
+    """The first ``k`` of those whose reranker's score reaches ``min_score``, with their final scores."""
+    ordered = sorted(judged, key=lambda one: -one.order)
+    return tuple(_rewritten(one) for one in ordered if _reaches(one.score, min_score))[:k]
+
+
+def _reaches(score: float | None, least: float | None) -> bool:
+    return least is None or (score is not None and score >= least)
+
+
+def _rewritten(one: Judged) -> Hit:
+    scores = one.hit.scores if one.score is None else {**one.hit.scores, "rerank": one.score}
+    return replace(one.hit, score=one.final, scores=scores, token_vectors=None)
+
+
+def _compare(
+    question: late.LateQuery, weights: Scores, hits: Sequence[Hit], embedded: Mapping[int, Codes]
+) -> list[float | None]:
+    dim = question.vectors.shape[1]
+    kept = {
+        at: unpack(hit.token_vectors, dim) for at, hit in enumerate(hits) if hit.token_vectors is not None
+    }
+    codes = {**kept, **embedded}
+    if not codes:
+        return [None] * len(hits)
+    offsets = np.array([0, *accumulate(map(len, codes.values()))], dtype=np.int32)
+    scores = max_sim(question.vectors, weights, np.concatenate([*codes.values()]), offsets)
+    by_place = dict(zip(codes, scores.tolist(), strict=True))
+    return [by_place.get(at) for at in range(len(hits))]
+
+
+def _scaled(scores: Sequence[float]) -> list[float]:
+    """From 0 for the worst to 1 for the best; all are best if they are equal."""
+    if not scores:
+        return []
+    worst, span = min(scores), max(scores) - min(scores)
+    return [1.0 if span == 0 else (score - worst) / span for score in scores]
+
+
+def _is_readable(hit: Hit) -> bool:
+    return bool(hit.text and not hit.text.isspace())
+
+
+def _searched_text(hit: Hit) -> str:
+    """What was embedded for a passage: its surroundings, then its text."""
+    context = passage_context(hit.title, hit.heading)
+    return f"{context}\n{hit.text}" if context else hit.text or ""
