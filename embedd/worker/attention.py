@@ -38,15 +38,23 @@ class _Rule:
     window: int | None
     scale: float
 
-    def mask(self, length: int) -> torch.Tensor | None:
-        """Which keys (columns) each query (row) sees; None for all."""
+    def mask(self, group: Group) -> torch.Tensor | None:
+        """Minus infinity (count or 1, queries or 1, keys) where a key is not seen; None if all are."""
+        unseen, hidden = self._unseen(group.longest), group.hidden_keys()
+        if unseen is not None and hidden is not None:
+            hidden = hidden | unseen
+        hidden = unseen if hidden is None else hidden
+        return None if hidden is None else torch.zeros(hidden.shape).masked_fill_(hidden, float("-inf"))
+
+    def _unseen(self, length: int) -> torch.Tensor | None:
+        """Which keys (columns) each query (row) must not look at, (1, length, length)."""
         window = self.window if self.window is not None and self.window < length else None
         if not self.causal and window is None:
             return None
         position = torch.arange(length)
-        ahead = position[None] - position[:, None]
-        seen = ahead <= 0 if self.causal else torch.ones_like(ahead, dtype=torch.bool)
-        return seen if window is None else seen & (ahead.abs() < window)
+        ahead = (position[None] - position[:, None])[None]
+        unseen = ahead > 0 if self.causal else torch.zeros_like(ahead, dtype=torch.bool)
+        return unseen if window is None else unseen | (ahead.abs() >= window)
 
 
 class PackedAttention:
@@ -112,12 +120,15 @@ def _attend_on_gpu(
 def _attend_on_cpu(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, rule: _Rule, layout: Layout
 ) -> torch.Tensor:
-    """All (heads, tokens, d) to (tokens, heads, d), one group of equal lengths after the other."""
-    mixed = value.new_empty((query.shape[1], query.shape[0], value.shape[-1]))
+    """All (heads, tokens, d) to (tokens, heads, d), one group of similar lengths after the other."""
+    shared = len(query) // len(key)
+    if shared > 1:
+        key, value = key.repeat_interleave(shared, dim=0), value.repeat_interleave(shared, dim=0)
+    mixed = value.new_zeros((query.shape[1], query.shape[0], value.shape[-1]))
     for group in layout.groups:
-        parts = (_split(part, group) for part in (query, key, value))
-        attended = _attend(*parts, mask=rule.mask(group.length), scale=rule.scale)
-        mixed[group.tokens] = attended.transpose(1, 2).flatten(0, 1)
+        attend = _attend_exactly if group.is_small or query.dtype == torch.float32 else _attend_in_blocks
+        parts = [group.split(part.transpose(0, 1)) for part in (query, key, value)]
+        mixed[group.tokens] = group.join(attend(parts[0], parts[1], parts[2], rule.mask(group), rule.scale))
     return mixed
 
 
@@ -135,42 +146,48 @@ def _is_causal(module: torch.nn.Module, options: dict[str, Any]) -> bool:
     return bool(getattr(module, "is_causal", True) if asked is None else asked)
 
 
-def _split(heads: torch.Tensor, group: Group) -> torch.Tensor:
-    """The group's part of (heads, tokens, d) as (count, heads, length, d)."""
-    part = heads[:, group.tokens]
-    return part.view(len(heads), group.count, group.length, -1).transpose(0, 1)
-
-
-def _attend(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, *, mask: torch.Tensor | None, scale: float
+def _attend_exactly(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor | None, scale: float
 ) -> torch.Tensor:
-    """All (count, heads, length, d)."""
-    shared = query.shape[1] // key.shape[1]
-    if query.dtype == torch.float32:
-        return scaled_dot_product_attention(
-            query, key, value, attn_mask=mask, scale=scale, enable_gqa=shared > 1
-        )
-    if shared > 1:
-        key, value = key.repeat_interleave(shared, dim=1), value.repeat_interleave(shared, dim=1)
-    mixed = _attend_in_blocks(query.flatten(0, 1), key.flatten(0, 1), value.flatten(0, 1), mask, scale)
-    return mixed.view(*query.shape[:3], -1)
+    """All (count, heads, length, d), computed in float32."""
+    mask = None if mask is None else mask[:, None]
+    exact = scaled_dot_product_attention(
+        query.float(), key.float(), value.float(), attn_mask=mask, scale=scale
+    )
+    return exact.to(value.dtype)
 
 
 def _attend_in_blocks(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor | None, scale: float
 ) -> torch.Tensor:
-    """All (count * heads, length, d), in a narrow type; scores and their softmax in float32."""
-    mixed = torch.empty_like(value)
-    for sequences, queries in _blocks(*query.shape[:2]):
-        scores = torch.bmm(query[sequences, queries], key[sequences].transpose(1, 2)).float().mul_(scale)
-        if mask is not None:
-            scores.masked_fill_(~mask[queries], float("-inf"))
-        mixed[sequences, queries] = torch.bmm(scores.softmax(-1).to(value.dtype), value[sequences])
-    return mixed
+    """All (count, heads, length, d), in a narrow type; the softmax in float32."""
+    count, heads, length, _ = query.shape
+    rows, keys, values = query.flatten(0, 1), key.flatten(0, 1), value.flatten(0, 1)
+    if mask is not None:
+        mask = mask.to(value.dtype).repeat_interleave(heads if len(mask) > 1 else 1, dim=0)
+    mixed = torch.empty_like(values)
+    for some, queries in _blocks(count * heads, length):
+        scores = _scores(rows[some, queries], keys[some], _part(mask, some, queries), scale)
+        weights = torch.softmax(scores, -1, dtype=torch.float32).to(values.dtype)
+        mixed[some, queries] = torch.bmm(weights, values[some])
+    return mixed.view(count, heads, length, -1)
+
+
+def _scores(
+    queries: torch.Tensor, keys: torch.Tensor, mask: torch.Tensor | None, scale: float
+) -> torch.Tensor:
+    added = queries.new_zeros(1) if mask is None else mask
+    return torch.baddbmm(added, queries, keys.transpose(1, 2), beta=int(mask is not None), alpha=scale)
+
+
+def _part(mask: torch.Tensor | None, some: slice, queries: slice) -> torch.Tensor | None:
+    if mask is None:
+        return None
+    return mask[some if len(mask) > 1 else slice(None), queries if mask.shape[1] > 1 else slice(None)]
 
 
 def _blocks(count: int, length: int) -> Iterator[tuple[slice, slice]]:
-    """Several sequences with all their queries, or some queries of one."""
+    """Some of ``count`` heads with all their queries, or some queries of one."""
     together = _BLOCK_SCORES // length**2
     if together:
         for first in range(0, count, together):

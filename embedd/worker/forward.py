@@ -14,7 +14,7 @@ import torch
 
 from embedd.errors import ModelLoadError
 from embedd.worker.attention import PackedAttention
-from embedd.worker.layout import Layout
+from embedd.worker.layout import Layout, round_rows
 from embedd.worker.linear import choose_dtype, speed_up
 from embedd.worker.models import Model
 
@@ -59,7 +59,10 @@ class PaddedForward:
 
 
 class PackedForward:
-    """All sequences as one row of tokens, without padding."""
+    """All sequences as one row of tokens, without padding between them.
+
+    A few tokens behind the last one round their number up, see ``round_rows``; nothing attends to them.
+    """
 
     name = "packed"
     note = ""
@@ -69,6 +72,7 @@ class PackedForward:
         self._takes_types = _takes_types(model)
         self._typed = _tells_segments_apart(model)
         self._first_position = _first_position(model.stack)
+        self._options = {"use_cache": False} if hasattr(model.stack.config, "use_cache") else {}
         self._attention = PackedAttention()
         self._library_attention = model.stack.config._attn_implementation  # noqa: SLF001
         model.stack.set_attn_implementation(self._attention.name)
@@ -85,18 +89,16 @@ class PackedForward:
         device = self._model.stack.device
         layout = Layout.of([len(one) for one in ids], device)
         self._attention.layout = layout
-        inputs: dict[str, Any] = {
-            "input_ids": torch.from_numpy(np.concatenate(ids).astype(np.int64))[None].to(device),
-            "position_ids": layout.positions[None] + self._first_position,
-        }
+        tokens = torch.from_numpy(np.concatenate(ids).astype(np.int64)).to(device)
+        inputs = {"input_ids": tokens, "position_ids": layout.positions + self._first_position}
         if self._takes_types:
             starts = torch.from_numpy(np.repeat(_starts(seconds, typed=self._typed), layout.lengths)).to(
                 device
             )
-            inputs["token_type_ids"] = (layout.positions >= starts).long()[None]
-        if hasattr(self._model.stack.config, "use_cache"):
-            inputs["use_cache"] = False
-        hidden = self._model.stack(**inputs).last_hidden_state[0].float()
+            inputs["token_type_ids"] = (layout.positions >= starts).long()
+        more = round_rows(len(tokens)) - len(tokens)
+        filled = {name: torch.nn.functional.pad(value, (0, more))[None] for name, value in inputs.items()}
+        hidden = self._model.stack(**filled, **self._options).last_hidden_state[0, : len(tokens)].float()
         return self._model.finish(hidden, layout).float(), hidden
 
 

@@ -1,7 +1,6 @@
-"""Where the sequences of a packed batch lie: one behind the other, equal lengths side by side.
+"""Where the sequences of a packed batch lie: one behind the other, similar lengths side by side.
 
-Knows no model. Invariant: lengths never fall, so neighbours of equal length form one group, which a CPU
-attends to in one call.
+Knows no model. Invariant: lengths never fall, so neighbours form groups that a CPU attends to in one call.
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,23 +10,86 @@ from itertools import groupby
 import numpy as np
 import torch
 
+_SMALL = 64
+_FEWEST = 8
+
+
+def round_length(length: int) -> int:
+    """``length``, or what it is attended to as: one of eight numbers per octave above it."""
+    return _rounded(length, per_octave=8)
+
+
+def round_rows(rows: int) -> int:
+    """``rows``, or what they are filled up to for a product: one of sixteen numbers per octave above it."""
+    return _rounded(rows, per_octave=16)
+
+
+def _rounded(count: int, per_octave: int) -> int:
+    """For oneDNN, which compiles a kernel for every shape and keeps half a megabyte of each for ever: what is
+    handed to it comes in few shapes (bench/NOTES.md).
+    """
+    step = max(_FEWEST, (1 << (count - 1).bit_length()) // (2 * per_octave))
+    return -(-count // step) * step
+
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """``count`` sequences of ``length`` tokens from token ``first`` on."""
+    """Sequences of ``lengths`` from token ``first`` on, attended to as ``longest`` tokens each.
+
+    ``spread`` (count * longest,) says which of the group's tokens stands in each place, any one where none
+    does, and ``real`` (tokens,) which places are taken; both None where all are.
+    """
 
     first: int
-    count: int
-    length: int
+    lengths: tuple[int, ...]
+    longest: int
+    spread: torch.Tensor | None = None
+    real: torch.Tensor | None = None
+
+    @classmethod
+    def of(cls, first: int, lengths: tuple[int, ...]) -> "Group":
+        longest = lengths[-1] if _is_small(lengths) else round_length(lengths[-1])
+        if lengths[0] == longest:
+            return cls(first, lengths, longest)
+        places = np.arange(longest)
+        starts = np.cumsum((0, *lengths[:-1]))[:, None]
+        taken = places < np.array(lengths)[:, None]
+        spread = np.where(taken, starts + places, starts)
+        return cls(
+            first, lengths, longest, torch.from_numpy(spread.ravel()), torch.from_numpy(np.flatnonzero(taken))
+        )
+
+    @property
+    def is_small(self) -> bool:
+        """A question, say: calling kernels costs more than what they compute."""
+        return _is_small(self.lengths)
 
     @property
     def tokens(self) -> slice:
-        return slice(self.first, self.first + self.count * self.length)
+        return slice(self.first, self.first + sum(self.lengths))
+
+    def split(self, states: torch.Tensor) -> torch.Tensor:
+        """The group's part of (tokens, heads, d) as (count, heads, longest, d)."""
+        part = states[self.tokens]
+        if self.spread is not None:
+            part = part.index_select(0, self.spread)
+        return part.view(len(self.lengths), self.longest, *states.shape[1:]).transpose(1, 2)
+
+    def join(self, attended: torch.Tensor) -> torch.Tensor:
+        """What came out for (count, heads, longest, d) as (tokens, heads, d)."""
+        part = attended.transpose(1, 2).flatten(0, 1)
+        return part if self.real is None else part.index_select(0, self.real)
+
+    def hidden_keys(self) -> torch.Tensor | None:
+        """Which places (count, 1, longest) are not taken; None if all are."""
+        if self.real is None:
+            return None
+        return torch.arange(self.longest) >= torch.tensor(self.lengths)[:, None, None]
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """``lengths`` of the sequences, rising; ``groups`` of equal ones; ``positions`` (tokens,) in each."""
+    """``lengths`` of the sequences, rising; ``groups`` of similar ones; ``positions`` (tokens,) in each."""
 
     lengths: tuple[int, ...]
     groups: tuple[Group, ...]
@@ -44,9 +106,13 @@ class Layout:
         return torch.tensor([0, *np.cumsum(self.lengths)], dtype=torch.int32, device=device)
 
 
+def _is_small(lengths: Sequence[int]) -> bool:
+    return len(lengths) == 1 and lengths[0] <= _SMALL
+
+
 def _groups(lengths: Sequence[int]) -> Iterator[Group]:
     first = 0
-    for length, equal in groupby(lengths):
-        count = len(list(equal))
-        yield Group(first, count, length)
-        first += count * length
+    for _, similar in groupby(lengths, key=round_length):
+        group = Group.of(first, tuple(similar))
+        yield group
+        first = group.tokens.stop

@@ -9,6 +9,8 @@ from typing import Final
 
 import torch
 
+from embedd.worker.layout import round_rows
+
 _UNFUSED: Final = ("none", (), "")
 """No activation is fused behind the product: in bfloat16 that saves nothing (bench/NOTES.md)."""
 
@@ -45,10 +47,12 @@ class PackedLinear(torch.nn.Module):
         self._bias = _narrowed(linear.bias, dtype)
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        rows = inputs.flatten(0, -2).to(self._dtype)
+        filled = torch.nn.functional.pad(rows, (0, 0, 0, round_rows(len(rows)) - len(rows)))
         product: torch.Tensor = torch.ops.mkldnn._linear_pointwise(  # noqa: SLF001
-            inputs.to(self._dtype), self._weight, self._bias, *_UNFUSED
+            filled, self._weight, self._bias, *_UNFUSED
         )
-        return product
+        return product[: len(rows)].view(*inputs.shape[:-1], -1)
 
 
 class NarrowLinear(torch.nn.Module):
