@@ -7,6 +7,8 @@ from tokenizers import normalizers
 
 from embedd.encoding import Frame
 
+_LETTER = "a"
+
 
 def build(description: str, *, lowercase: bool) -> tokenizers.Tokenizer:
     """The tokenizer, which neither cuts nor pads; ``lowercase`` adds a step in front if there is none."""
@@ -25,27 +27,30 @@ def _lowercases(description: str) -> bool:
 
 
 def single_frame(tokenizer: tokenizers.Tokenizer) -> Frame:
-    """The special tokens around one text, found out with a text of one word."""
-    probe = tokenizer.encode("a")
-    places = [place for place, special in enumerate(probe.special_tokens_mask) if not special]
-    first, last = (places[0], places[-1] + 1) if places else (0, 0)
+    """The special tokens around one text, found out with a text of one letter."""
+    probe = tokenizer.encode(_LETTER)
+    first, last = _places(probe, 0)
     return Frame(head=tuple(probe.ids[:first]), tail=tuple(probe.ids[last:]))
 
 
 def pair_frame(tokenizer: tokenizers.Tokenizer, *, segments: bool) -> Frame:
     """The special tokens around and between two texts, which are told apart only with ``segments``."""
-    probe = tokenizer.encode("a", "a")
-    left, right = ([p for p, part in enumerate(probe.sequence_ids) if part == number] for number in (0, 1))
-    if not left or not right:
-        return Frame()
-    begin, end = left[-1] + 1, right[0]
-    segment = probe.type_ids.index(1) - begin if segments and 1 in probe.type_ids else -1
+    probe = tokenizer.encode(_LETTER, _LETTER)
+    (start, begin), (end, last) = _places(probe, 0), _places(probe, 1)
     return Frame(
-        head=tuple(probe.ids[: left[0]]),
+        head=tuple(probe.ids[:start]),
         between=tuple(probe.ids[begin:end]),
-        tail=tuple(probe.ids[right[-1] + 1 :]),
-        segment=segment,
+        tail=tuple(probe.ids[last:]),
+        segment=probe.type_ids.index(1) - begin if segments and 1 in probe.type_ids else -1,
     )
+
+
+def _places(probe: tokenizers.Encoding, text: int) -> tuple[int, int]:
+    """Where the tokens of that text begin and end."""
+    places = [place for place, part in enumerate(probe.sequence_ids) if part == text]
+    if not places:
+        raise ValueError(f"it makes no token of the letter {_LETTER!r}")
+    return places[0], places[-1] + 1
 
 
 def vocab_size(tokenizer: tokenizers.Tokenizer) -> int:

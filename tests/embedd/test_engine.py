@@ -172,6 +172,7 @@ async def test_the_file_answers_after_a_restart(tmp_path: Path) -> None:
     async with open_cache(limits) as cache, open_fake(tmp_path, cache) as embedder:
         first = await embedder.embed(["red fox", "snow"])
     async with open_cache(limits) as cache, open_fake(tmp_path, cache) as embedder:
+        assert (await embedder.embed(["snow"])).cached == 1
         second = await embedder.embed(["tide", "snow", "red fox"])
     np.testing.assert_array_equal(second.vectors[[2, 1]], first.vectors)
     assert second.cached == 2

@@ -114,7 +114,15 @@ def test_a_missing_tokenizer_is_a_load_error_that_says_how_to_make_one(tmp_path:
         read_tokenizer(tmp_path)
 
 
-@pytest.mark.parametrize("content", ["{}", "no json"])
+DEAF = {
+    "version": "1.0",
+    "added_tokens": [],
+    "normalizer": {"type": "Replace", "pattern": {"String": "a"}, "content": ""},
+    "model": {"type": "WordLevel", "vocab": {"[UNK]": 0}, "unk_token": "[UNK]"},
+}
+
+
+@pytest.mark.parametrize("content", ["{}", "no json", json.dumps(DEAF)])
 def test_a_broken_tokenizer_is_a_load_error(tmp_path: Path, content: str) -> None:
     (tmp_path / "tokenizer.json").write_text(content)
     with pytest.raises(ModelLoadError, match=r"tokenizer\.json cannot be used"):
@@ -192,6 +200,13 @@ def test_what_lies_behind_a_megabyte_of_blanks_is_given_up_and_that_is_told(trun
     (encoding,) = tokenizer.encode(["first" + " " * 1_000_000 + "last"], 256, truncate)
     assert encoding.ids.tolist() == tokenizer.encode([kept], 256, "end")[0].ids.tolist()
     assert encoding.cut
+
+
+def test_a_text_whose_tokens_are_few_is_read_to_its_end_if_that_is_near() -> None:
+    tokenizer = bundled()
+    (encoding,) = tokenizer.encode(["first" + " " * 20 * 256 + "last"], 256, "end")
+    assert encoding.ids.tolist() == tokenizer.encode(["first last"], 256, "end")[0].ids.tolist()
+    assert not encoding.cut
 
 
 def test_a_text_that_may_not_be_cut_is_read_to_its_end() -> None:
