@@ -70,9 +70,9 @@ def test_what_is_not_chosen_keeps_its_place(lanes: Lanes, loop: asyncio.Abstract
 
 
 def test_the_look_ahead_is_bounded(lanes: Lanes, loop: asyncio.AbstractEventLoop) -> None:
-    far = pieces(loop, Lane.BULK, [1])
-    lanes.add([*pieces(loop, Lane.BULK, [1] + [90] * (LOOK_AHEAD - 1)), *far])
-    assert len(next_batch(lanes, now=0.0)) == 1
+    ahead = LOOK_AHEAD["padded"] * LIMITS.max_tokens
+    lanes.add(pieces(loop, Lane.BULK, [1, *[100] * (ahead // 100), 1]))
+    assert [piece.length for piece in next_batch(lanes, now=0.0)] == [1]
 
 
 def test_pieces_put_back_come_first_and_count_again(lanes: Lanes, loop: asyncio.AbstractEventLoop) -> None:
@@ -168,7 +168,7 @@ def test_a_request_whose_deadline_has_passed_is_dropped_and_told(
 
 
 def test_any_number_of_departed_pieces_hides_nobody(lanes: Lanes, loop: asyncio.AbstractEventLoop) -> None:
-    gone, here = pieces(loop, Lane.BULK, [1] * (2 * LOOK_AHEAD)), pieces(loop, Lane.BULK, [1])
+    gone, here = pieces(loop, Lane.BULK, [1] * 10_000), pieces(loop, Lane.BULK, [1])
     lanes.add([*gone, *here])
     gone[0].request.done.cancel()
     assert next_batch(lanes, now=0.0) == here

@@ -191,6 +191,27 @@ def test_at_ten_times_the_capacity_nine_tenths_of_it_is_answered_and_nothing_is_
     assert refused > 5000
 
 
+def test_requests_of_many_texts_are_answered_one_after_the_other() -> None:
+    """Not all at the end, as they would be if the lengths of all were sorted."""
+
+    async def main() -> list[float]:
+        async with open_simulated(Machine()) as (scheduler, _):
+            began, answered = now(), []
+
+            async def client(lengths: list[int]) -> None:
+                await ask(scheduler, lengths, Lane.BULK)
+                answered.append(now() - began)
+
+            lengths = mixed(40 * 32)
+            parts = [lengths[first : first + 32] for first in range(0, len(lengths), 32)]
+            await asyncio.gather(*map(client, parts))
+        return answered
+
+    answered = simulate(main())
+    one = answered[-1] / 40
+    assert all(at <= (number + 3) * one for number, at in enumerate(answered, start=1))
+
+
 def test_clients_that_leave_while_they_wait_cost_nothing() -> None:
     async def main() -> float:
         chance = random.Random(19)
