@@ -3,19 +3,21 @@
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from fake_models import batches, expected, until
+from fake_models import open_fake as open_any_fake
 from prometheus_client import CollectorRegistry
 
 from embedd.cache import Cache, CacheLimits, open_cache
 from embedd.embedder import Embedder, open_embedder
 from embedd.errors import DeadlineExceeded, InvalidInput, ModelLoadError, ModelUnavailable, NotFinite
-from embedd.fake import FakeTokenizer, fake_token_vectors, fake_vectors
+from embedd.fake import FakeTokenizer, fake_token_vectors
 from embedd.lanes import Lane
 from embedd.launch import ModelLimits, worker_commands
 from embedd.metrics import Metrics
@@ -25,25 +27,9 @@ from embedd.specs import Weights, fake_card, parse_spec, read_card
 
 @asynccontextmanager
 async def open_fake(faults: Path, cache: Cache | None = None, **more: Any) -> AsyncIterator[Embedder]:
-    spec = parse_spec("fake")
-    async with open_embedder(spec, cache=cache, worker_args=["--faults", str(faults)], **more) as embedder:
+    async with open_any_fake(faults, cache=cache, **more) as embedder:
         await embedder.wait_ready()
         yield embedder
-
-
-def expected(texts: list[str]) -> np.ndarray:
-    return fake_vectors([one.ids for one in FakeTokenizer().encode(texts, 256, "end")])
-
-
-def batches(faults: Path) -> list[int]:
-    """The tokens of every batch so far."""
-    path = faults / "batches"
-    return [int(line) for line in path.read_text().split()] if path.exists() else []
-
-
-async def until(condition: Callable[[], object]) -> None:
-    while not condition():  # noqa: ASYNC110 - another process makes it true
-        await asyncio.sleep(0.002)
 
 
 async def test_equal_inputs_of_a_request_are_computed_once(tmp_path: Path) -> None:
