@@ -3,8 +3,9 @@
 Pure functions of lengths.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Literal
 
 import numpy as np
@@ -15,6 +16,14 @@ Forward = Literal["packed", "padded"]
 
 _AREA_PER_TOKEN = 1024
 """Sequences up to this long fill a batch; of longer ones there are fewer, as their attention takes over."""
+
+LOOK_AHEAD: Mapping[Forward, int] = {"packed": 8, "padded": 32}
+"""Batches' worth of tokens that are looked over for pieces of similar length. With more, batches would be a
+little cheaper, but requests of many pieces would all be answered late instead of one after the other.
+"""
+
+_MOST_AHEAD = 1024
+"""Pieces, whatever their length: to cut a batch from them takes 0.2 ms, to run it tens."""
 
 _TOKENS = {"cpu": 1024, "cuda": 16_384}
 
@@ -41,6 +50,16 @@ class BatchLimits:
         """The same with fewer tokens."""
         tokens = self.max_tokens if max_tokens is None else min(self.max_tokens, max_tokens)
         return BatchLimits(tokens, self.max_area)
+
+
+def look_ahead(lengths: Iterable[int], limits: BatchLimits, forward: Forward) -> int:
+    """How many of the pieces that wait, oldest first, a batch is cut from."""
+    tokens = LOOK_AHEAD[forward] * limits.max_tokens
+    for count, length in enumerate(islice(lengths, _MOST_AHEAD), start=1):
+        tokens -= length
+        if tokens <= 0:
+            return count
+    return _MOST_AHEAD
 
 
 def cut_batch(lengths: Sequence[int], limits: BatchLimits, forward: Forward) -> list[int]:

@@ -11,7 +11,7 @@ import asyncio
 import enum
 import math
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import count, islice, takewhile
 from typing import Any
@@ -19,18 +19,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from embedd.batches import BatchLimits, Forward, cut_batch
+from embedd.batches import BatchLimits, Forward, cut_batch, look_ahead
 from embedd.encoding import Encoding
 from embedd.errors import DeadlineExceeded, Overloaded
 from embedd.token_vectors import TokenDtype
-
-LOOK_AHEAD: Mapping[Forward, int] = {"packed": 8, "padded": 32}
-"""Batches' worth of tokens that are looked over for pieces of similar length. With more, batches would be a
-little cheaper, but requests of many pieces would all be answered late instead of one after the other.
-"""
-
-_MOST_AHEAD = 1024
-"""Pieces, whatever their length: to cut a batch from them takes 0.2 ms, to run it tens."""
 
 _SHORTEST_RETRY_S = 0.1
 _MARGIN = 0.95
@@ -179,7 +171,7 @@ class Lanes:
     def next_batch(self, now: float, limits: BatchLimits, forward: Forward) -> list[Piece]:
         """The pieces to run now, of one lane, and no longer waiting; empty if there are none."""
         for lane in self._lanes_by_turn(now):
-            if window := self._window(lane, now, LOOK_AHEAD[forward] * limits.max_tokens):
+            if window := self._window(lane, now, limits, forward):
                 cut = cut_batch(
                     [piece.length for piece in window], limits.within(window[0].max_batch_tokens), forward
                 )
@@ -203,29 +195,19 @@ class Lanes:
         if served:
             self._bulk_served = now
 
-    def _window(self, lane: Lane, now: float, tokens: int) -> list[Piece]:
-        """The oldest piece that anyone still waits for, and of those in so many tokens behind it the ones it
-        may run with.
+    def _window(self, lane: Lane, now: float, limits: BatchLimits, forward: Forward) -> list[Piece]:
+        """The oldest piece that anyone still waits for, and of those close behind it the ones it may run
+        with.
         """
         pieces = self._waiting[lane].pieces
         window: list[Piece] = []
         while pieces and not window:
-            ahead = _first(pieces, tokens)
+            seen = look_ahead((piece.length for piece in pieces), limits, forward)
+            ahead = list(islice(pieces, seen))
             window = [piece for piece in ahead if not _is_over(piece.request, now)]
             if len(window) < len(ahead):
                 self.drop(set(ahead) - set(window))
         return [piece for piece in window if _are_alike(piece, window[0])]
-
-
-def _first(pieces: Iterable[Piece], tokens: int) -> list[Piece]:
-    """As many as hold that many tokens."""
-    first: list[Piece] = []
-    for piece in islice(pieces, _MOST_AHEAD):
-        if tokens <= 0:
-            break
-        first.append(piece)
-        tokens -= piece.length
-    return first
 
 
 def _is_over(request: Request, now: float) -> bool:

@@ -10,10 +10,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from embedd.batches import BatchLimits
+from embedd.batches import LOOK_AHEAD, BatchLimits
 from embedd.encoding import Encoding
 from embedd.errors import DeadlineExceeded, Overloaded
-from embedd.lanes import LOOK_AHEAD, Lane, Lanes, Piece, Request
+from embedd.lanes import Lane, Lanes, Piece, Request
 from embedd.token_vectors import TokenDtype
 
 LIMITS = BatchLimits(max_tokens=100, max_area=10**6)
