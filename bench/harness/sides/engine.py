@@ -4,12 +4,9 @@ One batch after the other, in the thread that asks. ``reranking`` runs a cross-e
 random weights over the same sequences, each taken for a pair.
 """
 
-import asyncio
 import json
-import math
 import time
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +15,6 @@ import numpy.typing as npt
 
 from embedd.batches import BatchLimits, Forward, cut_batch, look_ahead
 from embedd.sources import weights_sha256
-from embedd.tokenizer import Encoding
 from embedd.worker.backend import Backend, Batch
 from harness.model import Model
 from harness.sides.cross_encoder import write_cross_encoder
@@ -117,17 +113,14 @@ def make_engine(folder: Path, configuration: dict[str, Any]) -> Backend:
 
 def cut(lengths: Sequence[int], limits: BatchLimits, forward: Forward) -> list[list[int]]:
     """The indices of each batch when everything waits at once: what the scheduler makes of a backlog."""
-    loop = asyncio.new_event_loop()
-    try:
-        rows = np.empty((0, 0), dtype=np.float32)
-        request = Request(Lane.BULK, rows, loop.create_future(), math.inf, missing=len(lengths))
-        lanes = Lanes(max_waiting_tokens=sum(lengths), bulk_patience_s=math.inf)
-        blanks = (Encoding(np.zeros(length, dtype=np.int32), length) for length in lengths)
-        lanes.add(Piece(blank, row, request, since=0.0) for row, blank in enumerate(blanks))
-        cut_next = partial(lanes.next_batch, 0.0, limits, forward)
-        return [[piece.row for piece in batch] for batch in iter(cut_next, [])]
-    finally:
-        loop.close()
+    waiting, batches = list(range(len(lengths))), []
+    while waiting:
+        window = waiting[: look_ahead((lengths[row] for row in waiting), limits, forward)]
+        batch = [window[index] for index in cut_batch([lengths[row] for row in window], limits, forward)]
+        batches.append(batch)
+        gone = set(batch)
+        waiting = [row for row in waiting if row not in gone]
+    return batches
 
 
 def main() -> None:
