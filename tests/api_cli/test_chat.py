@@ -116,18 +116,24 @@ def test_an_answer_that_failed_does_not_end_the_conversation(stub: Stub) -> None
 
 def test_ctrl_c_stops_an_answer_and_asks_again(stub: Stub) -> None:
     stub.chunks, stub.endless = [chunk("An answer that")], True
-    with Terminal("chat", "--url", stub.url) as terminal:
+    with Terminal("chat", "--url", stub.url, measured=False) as terminal:
         terminal.type("first\n")
         terminal.read_until("An answer that")
-        terminal.interrupt_until("> ")
+        terminal.interrupt()
+        terminal.read_until("> ")
         terminal.type("\x04")
         assert terminal.exit_code() == 0
 
 
 class Terminal:
-    """``embedd`` in a real terminal; ended by its id if a test leaves it running."""
+    """``embedd`` in a real terminal; ended by its id if a test leaves it running.
 
-    def __init__(self, *arguments: str) -> None:
+    Without ``measured`` no coverage is taken: of two whole runs with it one lost an interrupt, as if the
+    exception had been raised inside the tracer; without it 583 of 583 presses were answered.
+    """
+
+    def __init__(self, *arguments: str, measured: bool = True) -> None:
+        tracing = () if measured else ("COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG")
         self._ours, theirs = pty.openpty()
         self._process = subprocess.Popen(
             [sys.executable, "-m", "api", *arguments],
@@ -135,7 +141,7 @@ class Terminal:
             stdout=theirs,
             stderr=theirs,
             start_new_session=True,
-            env=os.environ | {"TERM": "dumb"},
+            env={name: value for name, value in os.environ.items() if name not in tracing} | {"TERM": "dumb"},
         )
         os.close(theirs)
         self._unread = b""
@@ -160,18 +166,6 @@ class Terminal:
 
     def interrupt(self) -> None:
         self._process.send_signal(signal.SIGINT)
-
-    def interrupt_until(self, text: str) -> None:
-        """Press Ctrl-C, and again if nothing has come of it after some seconds.
-
-        One press was once lost in a whole run with coverage; why is not known. Without coverage 583 single
-        presses of 583 were answered.
-        """
-        while text.encode() not in self._unread:
-            self.interrupt()
-            while text.encode() not in self._unread and select.select([self._ours], [], [], 3.0)[0]:
-                self._unread += os.read(self._ours, 4096)
-        self.read_until(text)
 
     def exit_code(self) -> int:
         return self._process.wait(20)
