@@ -17,7 +17,7 @@ Forward = Literal["packed", "padded"]
 _AREA_PER_TOKEN = 1024
 """Sequences up to this long fill a batch; of longer ones there are fewer, as their attention takes over."""
 
-LOOK_AHEAD: Mapping[Forward, int] = {"packed": 8, "padded": 32}
+LOOK_AHEAD: Mapping[Forward, int] = {"packed": 16, "padded": 32}
 """Batches' worth of tokens that are looked over for pieces of similar length. With more, batches would be a
 little cheaper, but requests of many pieces would all be answered late instead of one after the other.
 """
