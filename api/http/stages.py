@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from msgspec import UNSET, UnsetType
 
 from api.schemas import CutQuery, TruncatedInput
+from api.services.rerank import Ranking
 from embedd.embedder import StageTimes, Truncated
 
 TRUNCATED_INPUTS = "x-truncated-inputs"
@@ -29,6 +30,12 @@ class Work:
     tokens: int
     times: StageTimes
     truncated: Sequence[Truncated]
+
+
+def ranking_work(ranking: Ranking, query: str, texts: Sequence[str]) -> Work:
+    """What a ranking took; TEI counts the query once for every text."""
+    characters = len(texts) * len(query) + sum(map(len, texts))
+    return Work(ranking.device, characters, ranking.tokens, ranking.times, ranking.truncated)
 
 
 def headers_of(work: Work, began: float) -> Mapping[str, str]:

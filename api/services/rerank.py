@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from api.services.models import Models
+from api.services.passage_vectors import passage_prompt
 from embedd import late
 from embedd.embedder import Embedder, Embeddings, Lane, StageTimes, Truncated
 from embedd.errors import InvalidInput, NotFinite, OutOfMemory
@@ -159,7 +160,7 @@ async def _read(embedder: Embedder, task: _Task, first: int) -> tuple[Embeddings
             embedder,
             task.texts[first : first + _SLICE],
             lane=task.lane,
-            prompt=embedder.card.prompts.get("document", ""),
+            prompt=passage_prompt(embedder),
             truncate=_cutting(task.truncate),
             deadline_s=task.seconds_left,
         )

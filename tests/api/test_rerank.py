@@ -121,6 +121,7 @@ async def test_what_was_cut_is_reported(client: TestClient[Any, Any], model: str
     assert cut["index"] == 1
     assert cut["tokens"] > cut["kept"]
     assert response.headers["x-truncated-inputs"] == "1"
+    assert response.headers["x-compute-tokens"] == str((await response.json())["usage"]["total_tokens"])
 
 
 @pytest.mark.parametrize(("truncate", "best"), [("end", 0), ("start", 1)])

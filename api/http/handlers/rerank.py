@@ -1,5 +1,6 @@
 """POST /v1/rerank, in the shape of Cohere's and Jina's clients."""
 
+import time
 import uuid
 from collections.abc import Sequence
 
@@ -7,7 +8,7 @@ from msgspec import UNSET
 
 from api.errors import InvalidRequest
 from api.http.routing import Call, Reply
-from api.http.stages import describe_cut_query, describe_truncated, truncation_header
+from api.http.stages import describe_cut_query, describe_truncated, headers_of, ranking_work
 from api.schemas import EmbeddingUsage, NoQuery
 from api.schemas_rerank import (
     RerankAnswer,
@@ -24,12 +25,13 @@ from api.services.rerank import Ranking, rank
 
 async def rerank(call: Call[RerankRequest, NoQuery]) -> Reply:
     """Documents in the order of their worth for a query."""
+    began = time.perf_counter()
     body = call.body
     texts = _texts(body.documents, call.services.settings.max_texts_per_request)
     ranking = await rank(call.services.models, body.query, texts, model=body.model, truncate=body.truncate)
     return Reply(
         _answer(ranking, texts, body),
-        headers=truncation_header(ranking.truncated),
+        headers=headers_of(ranking_work(ranking, body.query, texts), began),
         large=body.return_documents,
         encoded=call.services.models.measured[ranking.model].encoded,
     )

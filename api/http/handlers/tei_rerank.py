@@ -7,8 +7,8 @@ from msgspec import UNSET, UnsetType
 
 from api.errors import WrongShape
 from api.http.routing import Call, Reply
-from api.http.stages import Work, headers_of
-from api.http.tei_body import characters_of, given, truncation_of
+from api.http.stages import headers_of, ranking_work
+from api.http.tei_body import given, truncation_of
 from api.schemas import NoQuery
 from api.schemas_tei import TeiRank, TeiRerankRequest
 from api.services.embedding import refuse_many
@@ -29,10 +29,9 @@ async def rerank(call: Call[TeiRerankRequest, NoQuery]) -> Reply:
         )
         for one in ranking.ranks
     ]
-    characters = len(texts) * len(body.query) + characters_of(texts)
-    work = Work(ranking.device, characters, ranking.tokens, ranking.times, ranking.truncated)
+    headers = headers_of(ranking_work(ranking, body.query, texts), began)
     encoded = call.services.models.measured[ranking.model].encoded
-    return Reply(ranks, headers=headers_of(work, began), large=body.return_text, encoded=encoded)
+    return Reply(ranks, headers=headers, large=body.return_text, encoded=encoded)
 
 
 def _texts(body: TeiRerankRequest, limit: int) -> list[str]:
