@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import scenarios
-from harness.corpora import load_squad
+from harness.corpora import load_squad, sample
 from harness.late_search import late_search
 from harness.model import Model, bundled_model
 from harness.options import Options, parse_options
@@ -40,6 +40,7 @@ FULL = Effort(
     overload_s=60.0,
     memory=100_000,
     searches=75,
+    documents=2_000,
     peers=512,
 )
 QUICK = Effort(
@@ -51,6 +52,7 @@ QUICK = Effort(
     overload_s=10.0,
     memory=5_000,
     searches=25,
+    documents=200,
     peers=64,
 )
 
@@ -82,6 +84,7 @@ async def staged_figures(stage: Stage, effort: Effort, parts: tuple[str, ...]) -
         )
     if "overload" in parts:
         figures["overload"] = await scenarios.overload(stage, effort)
+    figures["spared"] = await stage.spared()
     if "memory" in parts:
         figures["memory"] = await scenarios.memory_growth(stage, effort)
     return figures
@@ -124,7 +127,8 @@ async def run(options: Options) -> None:
             async with open_stage(texts, model, folder) as stage:
                 figures |= await staged_figures(stage, effort, options.parts)
         if "late" in options.parts:
-            figures["late"] = await late_search(load_squad(options.data), texts.queries, effort, folder)
+            corpus = sample(load_squad(options.data), questions=0, documents=effort.documents)
+            figures["late"] = await late_search(corpus, texts.queries, effort, folder)
         if "peers" in options.parts:
             figures["peers"] = await beside_peers(texts, model, effort, folder)
     goals = goals_of(figures)

@@ -38,6 +38,7 @@ class Effort:
     overload_s: float
     memory: int
     searches: int
+    documents: int
     peers: int
 
 

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import aiohttp
+
 from harness.model import Model
 from harness.service import MODEL, Service, move, open_service
 from harness.side import Side, open_side, usable_cores
@@ -50,6 +52,18 @@ class Stage:
     def target(self, name: str, bodies: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """What a load is told to send; ``name`` stands for always the same bodies."""
         return target_of(self.service.port, EMBEDDINGS, self.folder / f"{name}.json", bodies)
+
+    async def spared(self) -> dict[str, float]:
+        """How many texts were answered without a run of their own so far, by the service's own count."""
+        async with aiohttp.ClientSession() as session, session.get(f"{self.service.url}/metrics") as response:
+            exposed = await response.text()
+        return {name: counter(exposed, f"embedd_{name}_total") for name in ("cache_hits", "coalesced")}
+
+
+def counter(exposed: str, name: str) -> float:
+    """The sum of a counter over its labels, in Prometheus' text form."""
+    lines = [line for line in exposed.splitlines() if line.startswith((f"{name}{{", f"{name} "))]
+    return sum(float(line.rsplit(" ", 1)[1]) for line in lines)
 
 
 def target_of(port: int, path: str, file: Path, bodies: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from harness.scenarios import LoadFailed, neither, only_answers
 from harness.service import open_service
 from harness.side import open_side, usable_cores
 from harness.sides.load import STAMP
-from harness.stage import EMBEDDINGS, SETTINGS, WORKER, one_by_one, target_of, together
+from harness.stage import EMBEDDINGS, SETTINGS, WORKER, counter, one_by_one, target_of, together
 
 
 def test_texts_sent_together_are_stamped_and_none_is_sent_twice() -> None:
@@ -33,6 +33,13 @@ async def test_a_load_is_answered_by_a_real_service_on_the_cores_it_was_given(tm
         result = await load.call("closed", target=target, clients=4, requests=20)
         assert only_answers(result, 20) == 20
         assert len(service.processes(WORKER)) == 1
+
+
+def test_a_counter_is_summed_over_its_labels() -> None:
+    exposed = (
+        '# TYPE hits_total counter\nhits_total{model="a"} 2.0\nhits_total{model="b"} 3.0\nhits_total_x 9.0\n'
+    )
+    assert counter(exposed, "hits_total") == 5.0
 
 
 async def test_a_load_that_no_one_answers_is_an_error() -> None:
