@@ -9,6 +9,8 @@ import pytest
 from aiohttp.test_utils import TestClient
 
 from api.services.container import Services
+from embedd.embedder import Embedder
+from embedd.errors import ModelUnavailable, Overloaded, WorkerDied
 
 Ask = Callable[..., Awaitable[Any]]
 TEXTS = ["The moon pulls the sea.", "Wind is air that moves."]
@@ -149,6 +151,36 @@ async def test_what_cannot_be_done_is_refused_as_tei_does(
 async def test_vectors_are_not_called_raw_that_are_not(ask: Ask) -> None:
     error = await ask("POST", "/embed", {"inputs": "x", "normalize": False}, status=424)
     assert "Normalize module" in error["error"]
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "kind"),
+    [
+        (Overloaded("262144 tokens waiting", 2.5), 429, "Overloaded"),
+        (ModelUnavailable("the worker is loading", 2.5), 503, "Unhealthy"),
+        (WorkerDied("the worker died", 2.5), 424, "Backend"),
+    ],
+)
+async def test_what_may_pass_says_when_to_come_back(
+    client: TestClient[Any, Any], monkeypatch: pytest.MonkeyPatch, error: Exception, status: int, kind: str
+) -> None:
+    async def embed(*_: Any, **__: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(Embedder, "embed", embed)
+    response = await client.post("/embed", json={"inputs": "x"})
+    assert response.status == status
+    assert response.headers["Retry-After"] == "3"
+    assert await response.json() == {"error": str(error), "error_type": kind}
+
+
+async def test_the_contract_tells_flat_errors_and_bare_lists(ask: Ask) -> None:
+    api = await ask("GET", "/openapi.json")
+    responses = api["paths"]["/embed"]["post"]["responses"]
+    error = responses["default"]["content"]["application/json"]["schema"]
+    assert error == {"$ref": "#/components/schemas/TeiErrorAnswer"}
+    answer = responses["200"]["content"]["application/json"]["schema"]
+    assert answer == {"type": "array", "items": {"type": "array", "items": {"type": "number"}}}
 
 
 async def test_broken_json_is_a_flat_400(client: TestClient[Any, Any]) -> None:
