@@ -18,6 +18,7 @@ from harness.late_search import late_search
 from harness.model import Model, bundled_model
 from harness.options import Options, parse_options
 from harness.peer_services import beside_peers
+from harness.peers import peer_versions
 from harness.report import machine, print_table, write
 from harness.scenarios import Effort
 from harness.service import MODEL
@@ -151,6 +152,7 @@ def settings(options: Options, effort: Effort, texts: Texts) -> dict[str, Any]:
         "bulk": {"clients": scenarios.BULK_CLIENTS, "texts": scenarios.BULK_TEXTS},
         "overload": {"times": scenarios.OVERLOAD, "texts": scenarios.REQUEST_TEXTS},
         "service": SETTINGS,
+        "infinity": peer_versions("infinity"),
     }
 
 

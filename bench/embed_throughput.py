@@ -32,7 +32,7 @@ from harness.engine_figures import (
 )
 from harness.model import Model, bundled_model
 from harness.options import Options, parse_options
-from harness.peers import peer_python
+from harness.peers import peer_python, peer_versions
 from harness.report import machine, print_table, write
 from harness.service import MODEL
 from harness.side import open_side, usable_cores
@@ -147,6 +147,7 @@ def settings(options: Options, effort: Effort, texts: Sequence[str], model: Mode
         "rounds": effort.rounds,
         "encode_batch_size": ENCODE_BATCH_SIZE,
         "invariance_texts": effort.invariance,
+        "openvino": peer_versions("openvino"),
     }
 
 

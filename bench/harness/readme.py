@@ -27,6 +27,7 @@ def section(throughput: Result, service: Result) -> str:
     """Everything between the two marks."""
     parts = [
         *machine_lines(throughput),
+        *peer_lines(throughput, service),
         f"\n![Texts per second](results/{PLOT})\n",
         f"**The engine alone**, {throughput['settings']['texts']} texts of mixed lengths:\n",
         *engine_table(throughput["figures"]),
@@ -47,6 +48,15 @@ def machine_lines(result: Result) -> Iterator[str]:
         f"{machine['at'][:10]}, revision {machine['revision']}. Ratios are medians over "
         f"{result['settings']['rounds']} rounds in which all took turns."
     )
+
+
+def peer_lines(throughput: Result, service: Result) -> Iterator[str]:
+    """What it is compared with."""
+    openvino = throughput["settings"]["openvino"].get("openvino")
+    infinity = service["settings"]["infinity"]
+    if openvino and infinity:
+        versions = ", ".join(f"{name} {version}" for name, version in sorted(infinity.items()))
+        yield f"Beside it OpenVINO {openvino}, and infinity with {versions}."
 
 
 def engine_table(figures: Result) -> Iterator[str]:

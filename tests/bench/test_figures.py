@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from harness.engine_figures import CROSS_ENCODER, ENCODE, ENGINES, FLOORS, Placement, figures_of, goals_of
+from harness.peers import peer_versions
 from harness.readme import BEGIN, END, README, RESULTS, groups, main, recorded, replaced, section
 from harness.svg import Bar, Group, plot
 
@@ -48,7 +49,7 @@ def throughput(placement: Placement) -> dict[str, Any]:
             "one_core": figures,
             "goals": [goal.as_figure() for goal in goals_of(figures)],
         },
-        "settings": {"model": "tiny", "texts": 2, "rounds": 2},
+        "settings": {"model": "tiny", "texts": 2, "rounds": 2, "openvino": {"openvino": "9.1"}},
         "machine": {
             "cores": 2,
             "processor": "a processor",
@@ -64,7 +65,8 @@ def service() -> dict[str, Any]:
     row = {"small_texts_per_s": 400.0, "large_texts_per_s": 450.0, "ours_to_this_small": 1.0}
     row |= {"ours_to_this_large": 1.0, "query": query, "cosine": cosine}
     slower = row | {"small_texts_per_s": 80.0, "ours_to_this_small": 5.0}
-    return {"figures": {"peers": {"embedd": row, "infinity torch float32": slower}, "goals": []}}
+    figures = {"peers": {"embedd": row, "infinity torch float32": slower}, "goals": []}
+    return {"figures": figures, "settings": {"infinity": {"torch": "2", "infinity_emb": "0.0.1"}}}
 
 
 def test_rates_and_ratios_follow_from_the_seconds(placement: Placement) -> None:
@@ -100,6 +102,19 @@ def test_the_page_shows_every_side_and_server(placement: Placement) -> None:
         assert f"| {name} |" in shown
     assert "| infinity torch float32 | 80 | 5.00 |" in shown
     assert "2026-01-02" in shown
+    assert "OpenVINO 9.1, and infinity with infinity_emb 0.0.1, torch 2." in shown
+
+
+def test_the_versions_of_a_peer_are_those_that_are_installed(tmp_path: Path) -> None:
+    for name, version in {"openvino": "9.1", "six": "1"}.items():
+        folder = tmp_path / f"{name}-{version}.dist-info"
+        folder.mkdir()
+        (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+    assert peer_versions("openvino", tmp_path) == {"openvino": "9.1"}
+
+
+def test_a_peer_that_is_not_installed_has_no_versions() -> None:
+    assert peer_versions("no-such-peer") == {}
 
 
 def test_every_table_has_as_many_cells_in_each_line(placement: Placement) -> None:
