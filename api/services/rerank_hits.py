@@ -2,8 +2,8 @@
 
 Late interaction finds the question's tokens among a passage's. It uses the vectors that were kept with the
 passage; for a passage that has none it embeds the text again. It sees single words better than what the
-passage is about, so its score is mixed with the one that the search gave. A reranking model was trained to
-judge alone, and does.
+passage is about, so half of a final score is what the search found, by vector and by words. A reranking model
+was trained to judge alone, and does.
 """
 
 import asyncio
@@ -11,6 +11,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
+from statistics import fmean
 
 import numpy as np
 
@@ -28,9 +29,6 @@ LATE = "late"
 LEAST_CANDIDATES = 30
 MOST_CANDIDATES = 100
 """How many hits are compared at least, if there are so many, and at most: for whoever waits for them."""
-
-_LATE_SHARE = 0.6
-"""Chosen by nDCG@10 over three collections, see bench/NOTES.md; each half is scaled to the hits compared."""
 
 _AT_ONCE = 4
 """Searches that give their texts to a model at once; the others of a batch wait instead of being refused."""
@@ -59,14 +57,14 @@ class HitReranker:
     async def by_late_interaction(
         self, embedder: Embedder, question: late.LateQuery, weights: Scores, hits: Sequence[Hit]
     ) -> list[Judged]:
-        """``weights`` (t,) of the question's tokens; a hit without text keeps its place among all hits."""
+        """``weights`` (t,): of the question's tokens. A hit without text keeps what the search said of it."""
         embedded = await self._embedded(embedder, hits)
         scores = await asyncio.to_thread(_compare, question, weights, hits, embedded)
-        first = _scaled([hit.score for hit in hits])
-        second = iter(_scaled([score for score in scores if score is not None]))
         judged = []
-        for hit, score, its_first in zip(hits, scores, first, strict=True):
-            final = its_first if score is None else (1 - _LATE_SHARE) * its_first + _LATE_SHARE * next(second)
+        for hit, score, searched, compared in zip(
+            hits, scores, _searched(hits), _scaled(scores), strict=True
+        ):
+            final = searched if score is None else (searched + compared) / 2
             judged.append(Judged(hit, score, final, final))
         return judged
 
@@ -140,12 +138,18 @@ def _compare(
     return [by_place.get(at) for at in range(len(hits))]
 
 
-def _scaled(scores: Sequence[float]) -> list[float]:
-    """From 0 for the worst to 1 for the best; all are best if they are equal."""
-    if not scores:
-        return []
-    worst, span = min(scores), max(scores) - min(scores)
-    return [1.0 if span == 0 else (score - worst) / span for score in scores]
+def _searched(hits: Sequence[Hit]) -> list[float]:
+    """What the search said of each hit, from 0 to 1: the mean of its scores, not of ranks, which say less."""
+    names = sorted({name for hit in hits for name in hit.scores})
+    parts = [_scaled([hit.scores.get(name) for hit in hits]) for name in names]
+    return [fmean(part) for part in zip(*parts, strict=True)]
+
+
+def _scaled(scores: Sequence[float | None]) -> list[float]:
+    """From 0 for the worst, and for none, to 1 for the best; all are best if they are equal."""
+    known = [score for score in scores if score is not None]
+    worst, span = min(known, default=0.0), max(known, default=0.0) - min(known, default=0.0)
+    return [0.0 if score is None else (score - worst) / span if span else 1.0 for score in scores]
 
 
 def _is_readable(hit: Hit) -> bool:

@@ -59,6 +59,19 @@ async def test_late_interaction_puts_first_what_has_the_words_together(ask: Ask,
     assert {hit["document_id"] for hit in hits} == set(TEXTS)
 
 
+async def test_half_of_the_final_score_is_what_the_search_found(ask: Ask, notes: str) -> None:
+    hits = (await ask("POST", notes, {"query": QUESTION, "rerank": "late"}))["hits"]
+
+    def scaled(part: str) -> list[float]:
+        known = [hit["scores"][part] for hit in hits if part in hit["scores"]]
+        span = max(known) - min(known)
+        return [(hit["scores"].get(part, min(known)) - min(known)) / span for hit in hits]
+
+    parts = zip(scaled("dense"), scaled("lexical"), scaled("rerank"), strict=True)
+    expected = [dense / 4 + lexical / 4 + late / 2 for dense, lexical, late in parts]
+    assert [hit["score"] for hit in hits] == pytest.approx(expected)
+
+
 async def test_kept_vectors_say_what_new_ones_say(ask: Ask) -> None:
     scores = []
     for name, token_vectors in [("kept", "2bit"), ("new", None)]:
