@@ -1,12 +1,15 @@
 """How well does search find what answers a question?
 
-SQuAD, Cranfield and NPL go into a real service through HTTP, every question is asked in each mode, and the
+SQuAD, Cranfield and NPL go into a real service through HTTP, every question is asked in each way, and the
 passages that come back are read as a ranking of documents (each where its best passage is). Reported: hit@1,
-hit@5, MRR@10 and nDCG@10, means over the questions.
+hit@5, MRR@10 and nDCG@10, means over the questions. What keeping token vectors in two bits costs is told by
+some of the questions asked again in a collection that keeps none: there all candidates are embedded anew.
 """
 
 import asyncio
-from collections.abc import Callable
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,48 +21,79 @@ from harness.options import Options, parse_options
 from harness.report import machine, print_table, write
 from harness.service import MODEL, open_service
 
-MODES = ("dense", "lexical", "hybrid")
+WAYS: Mapping[str, Mapping[str, str]] = {
+    "dense": {"mode": "dense"},
+    "lexical": {"mode": "lexical"},
+    "hybrid": {},
+    "late": {"rerank": "late"},
+}
 DEPTH = 10
 CLIENTS = 8
 # Enough passages for ten documents nearly always; where not, the search is asked for more.
-FIRST_K = 50
+FIRST_K = 30
 LARGEST_K = 10_000
-LOADERS: tuple[Callable[[Path], Corpus], ...] = (load_squad, load_cranfield, load_npl)
+LARGEST_K_RERANKED = 100
+# Questions that are also asked without kept token vectors, which takes the model about half a second each.
+ASKED_TWICE = 100
+LOADERS: Mapping[str, Callable[[Path], Corpus]] = {
+    "squad": load_squad,
+    "cranfield": load_cranfield,
+    "npl": load_npl,
+}
 # Of --quick, by corpus: questions and documents.
 SAMPLES = {"squad": (150, 250), "cranfield": (25, 250), "npl": (15, 500)}
 
 
-async def ranked_documents(client: Client, collection: str, question: Question, mode: str) -> list[str]:
+async def ranked_documents(
+    client: Client, collection: str, question: Question, way: Mapping[str, str]
+) -> list[str]:
     """At least ``DEPTH`` documents, best first, or all that the search finds."""
-    k = FIRST_K
+    k, largest = FIRST_K, LARGEST_K_RERANKED if "rerank" in way else LARGEST_K
     while True:
-        hits = await client.search(collection, query=question.text, mode=mode, k=k, include=[])
+        hits = await client.search(collection, query=question.text, k=k, include=[], **way)
         ranking = distinct_documents([hit["document_id"] for hit in hits], question.left_out)
-        if len(ranking) >= DEPTH or len(hits) < k or k == LARGEST_K:
+        if len(ranking) >= DEPTH or len(hits) < k or k == largest:
             return ranking
-        k = min(2 * k, LARGEST_K)
+        k = min(2 * k, largest)
 
 
-async def scores_in_mode(client: Client, corpus: Corpus, mode: str) -> dict[str, float]:
-    """The mean scores of all questions of ``corpus``."""
+async def mean_scores_of(
+    client: Client, collection: str, corpus: Corpus, way: Mapping[str, str]
+) -> dict[str, float]:
+    """The mean scores of all questions of ``corpus``, asked in one way."""
 
     async def score(number: int) -> dict[str, float]:
         question = corpus.questions[number]
-        return scores_of(await ranked_documents(client, corpus.name, question, mode), question.gains)
+        return scores_of(await ranked_documents(client, collection, question, way), question.gains)
 
     return mean_scores(await run_clients(score, clients=CLIENTS, requests=len(corpus.questions)))
 
 
 async def evaluate(client: Client, corpus: Corpus) -> dict[str, Any]:
-    """Stores the corpus in a collection of its name and asks all its questions in each mode."""
-    await client.create_collection(corpus.name)
-    reports = await client.add_documents(corpus.name, corpus.documents)
+    """Stores the corpus with token vectors and without, and asks its questions in every way."""
+    kept, bare = corpus.name, f"{corpus.name}-bare"
+    await client.create_collection(kept, token_vectors="2bit")
+    reports = await client.add_documents(kept, corpus.documents)
     counts = {
         "documents": len(corpus.documents),
         "passages": sum(report["passages"] for report in reports),
         "questions": len(corpus.questions),
     }
-    return counts | {mode: await scores_in_mode(client, corpus, mode) for mode in MODES}
+    ways = {name: await mean_scores_of(client, kept, corpus, way) for name, way in WAYS.items()}
+    some = replace(corpus, questions=tuple(random.Random(SEED).sample(corpus.questions, asked_twice(corpus))))
+    await client.create_collection(bare)
+    await client.add_documents(bare, corpus.documents)
+    twice = {
+        "questions": len(some.questions),
+        "kept": await mean_scores_of(client, kept, some, WAYS["late"]),
+        "embedded_now": await mean_scores_of(client, bare, some, WAYS["late"]),
+    }
+    return counts | {"ways": ways, "asked_twice": twice}
+
+
+def asked_twice(corpus: Corpus) -> int:
+    """How many questions are asked with and without kept token vectors."""
+    return min(ASKED_TWICE, len(corpus.questions) // 5)
 
 
 async def run(options: Options) -> None:
@@ -68,13 +102,13 @@ async def run(options: Options) -> None:
     figures = {}
     async with open_service() as service, open_client(service.url) as client:
         info = await client.info()
-        for load in LOADERS:
-            corpus = load(options.data)
+        for name in options.parts:
+            corpus = LOADERS[name](options.data)
             if options.quick:
-                questions, documents = SAMPLES[corpus.name]
+                questions, documents = SAMPLES[name]
                 corpus = sample(corpus, questions=questions, documents=documents)
-            figures[corpus.name] = await evaluate(client, corpus)
-            print_corpus(corpus.name, figures[corpus.name])
+            figures[name] = await evaluate(client, corpus)
+            print_corpus(name, figures[name])
     write(options.out, figures, settings(options, info), before)
 
 
@@ -83,7 +117,7 @@ def settings(options: Options, info: dict[str, Any]) -> dict[str, Any]:
     return {
         "quick": options.quick,
         "model": MODEL,
-        "modes": MODES,
+        "ways": {name: dict(way) for name, way in WAYS.items()},
         "depth": DEPTH,
         "clients": CLIENTS,
         "sample": {"seed": SEED, "questions_documents": SAMPLES} if options.quick else None,
@@ -92,12 +126,19 @@ def settings(options: Options, info: dict[str, Any]) -> dict[str, Any]:
 
 
 def print_corpus(name: str, figures: dict[str, Any]) -> None:
-    """One table per corpus, a row per mode."""
+    """One table per corpus, a row per way, and two for the questions that were asked twice."""
     title = f"{name}: {figures['documents']} documents, {figures['passages']} passages, "
-    measures = list(figures[MODES[0]])
-    rows = [[mode, *(f"{figures[mode][measure]:.3f}" for measure in measures)] for mode in MODES]
-    print_table(title + f"{figures['questions']} questions", ["mode", *measures], rows)
+    twice = figures["asked_twice"]
+    rows = figures["ways"] | {
+        f"late, {how}, {twice['questions']} questions": twice[key]
+        for how, key in (("kept", "kept"), ("embedded now", "embedded_now"))
+    }
+    measures = list(figures["ways"]["hybrid"])
+    cells = [[way, *(f"{scores[measure]:.3f}" for measure in measures)] for way, scores in rows.items()]
+    print_table(title + f"{figures['questions']} questions", ["way", *measures], cells)
 
 
 if __name__ == "__main__":
-    asyncio.run(run(parse_options("retrieval_quality", "Retrieval quality through HTTP.")))
+    asyncio.run(
+        run(parse_options("retrieval_quality", "Retrieval quality through HTTP.", parts=tuple(LOADERS)))
+    )

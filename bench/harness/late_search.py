@@ -27,7 +27,7 @@ async def late_search(corpus: Corpus, queries: Sequence[str], effort: Effort, fo
         service = await stack.enter_async_context(open_service(settings=SETTINGS))
         client = await stack.enter_async_context(open_client(service.url))
         load = await stack.enter_async_context(open_side("load", cores=usable_cores()))
-        await client.create_collection(COLLECTION, token_vectors="int8")
+        await client.create_collection(COLLECTION, token_vectors="2bit")
         await client.add_documents(COLLECTION, corpus.documents)
         targets = {name: searches(service.port, name, queries, folder) for name in WAYS}
         return await compare(
