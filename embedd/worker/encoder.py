@@ -7,6 +7,7 @@ as depends on its own tokens only, up to the rounding of sums.
 
 import ctypes
 import gc
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -55,6 +56,7 @@ class Encoder:
     def load(self) -> Mapping[str, Any]:
         with ThreadPoolExecutor(1) as pool, _without_collector():
             checked = pool.submit(check_weights, self._folder, self._sha256)  # while the imports run
+            _let_threads_sleep()
             import sentence_transformers  # noqa: PLC0415 - most of the start-up time
             import torch  # noqa: PLC0415
             import transformers  # noqa: PLC0415
@@ -170,6 +172,15 @@ def _is_out_of_memory(error: Exception) -> bool:
     import torch  # noqa: PLC0415
 
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
+
+
+def _let_threads_sleep() -> None:
+    """Makes threads that wait for each other sleep, not spin, unless the environment says otherwise.
+
+    Read by OpenMP when torch is loaded. Beside anything else that wants the cores, the service itself for
+    one, spinning made two threads two to six times slower than one (bench/NOTES.md).
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def _give_back_large_blocks() -> None:
