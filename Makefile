@@ -20,7 +20,7 @@ ARGS ?=
 
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help setup run test check bench peers lock clean
+.PHONY: help setup run test check bench peers figures lock clean
 
 help:  ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */  make \1\t/' | expand -t 16
@@ -47,6 +47,9 @@ bench: setup  ## every benchmark, quick, into bench/out/
 
 peers: setup  ## install what the embedding benchmarks compare with, into bench/out/peers
 	cd bench && ../$(BIN)/python -m harness.peers --cpu-index $(TORCH_CPU_INDEX)
+
+figures: setup  ## write bench/README.md's figures and plot from bench/results
+	cd bench && ../$(BIN)/python -m harness.readme
 
 lock:  ## resolve constraints.txt anew (newest versions; then: make setup)
 	$(BIN)/python deploy/lock.py

@@ -1,9 +1,10 @@
 """``embedd chat``: an answer out of a collection, with the places it rests on."""
 
 import readline  # noqa: F401 - input() edits lines and remembers them once this is imported
+import signal
 import sys
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 
 import click
 from rich.console import Console
@@ -15,6 +16,7 @@ from api.cli.terminal import in_one_line, printable, standard_output
 from api.schemas import ChatChunk, SourceAnswer
 
 _TURNS_KEPT = 20
+_TICK_S = 0.2
 Message = dict[str, str]
 
 
@@ -76,7 +78,8 @@ def _converse(conversation: Conversation) -> None:
         try:
             question = input("\n> ").strip()
             if question:
-                conversation.ask(question)
+                with _ticking():
+                    conversation.ask(question)
         except ServiceError as error:
             error.show()
         except KeyboardInterrupt:
@@ -84,6 +87,22 @@ def _converse(conversation: Conversation) -> None:
         except EOFError:
             click.echo()
             return
+
+
+@contextmanager
+def _ticking() -> Iterator[None]:
+    """Lets no Ctrl-C get lost for longer than a tick.
+
+    Python acts on a signal between two of its own steps. One that comes just before a read that waits is
+    noticed only behind it, and an answer may never come; a timer's signal ends the read.
+    """
+    before = signal.signal(signal.SIGALRM, lambda *_: None)
+    signal.setitimer(signal.ITIMER_REAL, _TICK_S, _TICK_S)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def _question(question: str | None) -> str:

@@ -26,6 +26,7 @@ _SNIPPET_CHARACTERS = 240
     show_default=True,
     help="By meaning and words, by meaning, or by words.",
 )
+@click.option("--rerank", metavar="HOW", help="'late', or a reranking model, has the last word on the order.")
 @click.option(
     "--filter", "filter_", type=JsonObject(), help='Conditions on metadata: {"year": {"$gte": 2020}}'
 )
@@ -37,12 +38,16 @@ def search(
     collection: str,
     k: int,
     mode: str,
+    rerank: str | None,
     filter_: dict[str, Any] | None,
     as_json: bool,
     url: str,
 ) -> None:
     """Find the passages of a collection that fit QUERY best."""
-    body = {"query": query, "k": k, "mode": mode} | ({} if filter_ is None else {"filter": filter_})
+    optional = {"filter": filter_, "rerank": rerank}
+    body = {"query": query, "k": k, "mode": mode} | {
+        name: value for name, value in optional.items() if value is not None
+    }
     with Client(url) as client:
         answer = client.search(collection, body)
         hits = client.hits_of(answer).hits

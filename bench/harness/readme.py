@@ -1,6 +1,6 @@
 """The figures in ``bench/README.md`` and their plot, written from the result files and never by hand.
 
-``python -m harness.readme``, in ``bench``, after the two embedding benches have written into ``results``.
+``make figures``, after the two embedding benches have written into ``results``.
 """
 
 import json

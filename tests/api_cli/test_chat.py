@@ -115,7 +115,7 @@ def test_an_answer_that_failed_does_not_end_the_conversation(stub: Stub) -> None
 
 def test_ctrl_c_stops_an_answer_and_asks_again(stub: Stub) -> None:
     stub.chunks, stub.endless = [chunk("An answer that")], True
-    with Terminal("chat", "--url", stub.url, measured=False) as terminal:
+    with Terminal("chat", "--url", stub.url) as terminal:
         terminal.type("first\n")
         terminal.read_until("An answer that")
         terminal.interrupt()
@@ -125,14 +125,9 @@ def test_ctrl_c_stops_an_answer_and_asks_again(stub: Stub) -> None:
 
 
 class Terminal:
-    """``embedd`` in a real terminal; ended by its id if a test leaves it running.
+    """``embedd`` in a real terminal; ended by its id if a test leaves it running."""
 
-    Without ``measured`` no coverage is taken: of two whole runs with it one lost an interrupt, as if the
-    exception had been raised inside the tracer; without it 583 of 583 presses were answered.
-    """
-
-    def __init__(self, *arguments: str, measured: bool = True) -> None:
-        tracing = () if measured else ("COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG")
+    def __init__(self, *arguments: str) -> None:
         self._ours, theirs = pty.openpty()
         self._process = subprocess.Popen(
             [sys.executable, "-m", "api", *arguments],
@@ -140,7 +135,7 @@ class Terminal:
             stdout=theirs,
             stderr=theirs,
             start_new_session=True,
-            env={name: value for name, value in os.environ.items() if name not in tracing} | {"TERM": "dumb"},
+            env=os.environ | {"TERM": "dumb"},
         )
         os.close(theirs)
         self._unread = b""

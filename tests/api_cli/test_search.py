@@ -20,8 +20,9 @@ def test_a_hit_shows_its_score_its_place_and_its_words(embedd: Embedd, stub: Stu
 
 
 def test_the_query_goes_out_as_the_contract_says(embedd: Embedd, stub: Stub) -> None:
-    embedd("search", "q", "--k", "7", "--mode", "dense", "--filter", '{"lang": "en"}')
-    assert stub.bodies == [{"query": "q", "k": 7, "mode": "dense", "filter": {"lang": "en"}}]
+    embedd("search", "q", "--k", "7", "--mode", "dense", "--rerank", "late", "--filter", '{"lang": "en"}')
+    [body] = stub.bodies
+    assert body == {"query": "q", "k": 7, "mode": "dense", "rerank": "late", "filter": {"lang": "en"}}
 
 
 def test_json_is_the_answer_as_it_came(embedd: Embedd, stub: Stub) -> None:

@@ -64,8 +64,8 @@ class Stub:
         return web.json_response({"ready": not self.not_ready, "reasons": self.not_ready}, status=status)
 
     async def _info(self, _: web.Request) -> web.Response:
-        info = {"name": "embedd", "version": "1", "default_model": None, "generator": "extractive"}
-        return web.json_response({**info, "models": [], "collections": 0, "limits": {}})
+        info = {"name": "embedd", "version": "1", "generator": "extractive", "collections": 0, "limits": {}}
+        return web.json_response({**info, "default_model": None, "default_reranker": None, "models": []})
 
     async def _get_collection(self, request: web.Request) -> web.Response:
         name = request.match_info["name"]
