@@ -25,7 +25,8 @@ little cheaper, but requests of many pieces would all be answered late instead o
 _MOST_AHEAD = 1024
 """Pieces, whatever their length: to cut a batch from them takes 0.2 ms, to run it tens."""
 
-_TOKENS = {"cpu": 1024, "cuda": 16_384}
+_CPU_TOKENS, _GPU_TOKENS = 512, 16_384
+"""On a CPU for each thread."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +40,12 @@ class BatchLimits:
     max_area: int
 
     @classmethod
-    def of_device(cls, device: str, max_tokens: int | None = None) -> "BatchLimits":
-        """For a worker on ``device`` (``cpu``, ``cuda:0``): enough to use it well, and no more, because a
-        person waits for a batch that runs.
+    def of_device(cls, device: str, max_tokens: int | None = None, threads: int = 1) -> "BatchLimits":
+        """For a worker on ``device`` (``cpu`` with so many threads, ``cuda:0``): enough to use it well, and no
+        more, because a person waits for a batch that runs.
         """
-        tokens = max_tokens or _TOKENS.get(device.partition(":")[0], _TOKENS["cuda"])
+        on_cpu = device.partition(":")[0] == "cpu"
+        tokens = max_tokens or (_CPU_TOKENS * max(2, threads) if on_cpu else _GPU_TOKENS)
         return cls(tokens, tokens * _AREA_PER_TOKEN)
 
     def within(self, max_tokens: int | None) -> "BatchLimits":

@@ -57,6 +57,11 @@ class Embedder:
         return self._engine.device
 
     @property
+    def threads(self) -> int:
+        """How many cores of a CPU a worker uses; 1 before it was loaded for the first time."""
+        return self._engine.threads
+
+    @property
     def dtype(self) -> str:
         """What the model computes in, by torch's name; empty before it was loaded for the first time."""
         return self._engine.dtype

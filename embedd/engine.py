@@ -121,6 +121,11 @@ class Engine:
         return str(self._pool.hello.get("dtype", ""))
 
     @property
+    def threads(self) -> int:
+        """How many cores of a CPU a worker uses; 1 before it was loaded for the first time."""
+        return int(self._pool.hello.get("threads", 1))
+
+    @property
     def worker_pids(self) -> list[int]:
         """The process ids of the loaded workers."""
         return self._pool.pids

@@ -93,7 +93,9 @@ class Replica:
 
     def __init__(self, child: Child, hello: Mapping[str, Any], command: WorkerCommand, pace: Pace) -> None:
         self.forward: Forward = hello.get("forward", "padded")
-        self.limits = BatchLimits.of_device(hello["device"], command.max_batch_tokens)
+        self.limits = BatchLimits.of_device(
+            hello["device"], command.max_batch_tokens, hello.get("threads", 1)
+        )
         self._loss: ChildError | None = None
         self._child = child
         self._command = command

@@ -9,6 +9,7 @@ torch's bfloat16 kernel run several times slower than oneDNN's wherever there is
 softmax falls back to scalar code at lengths that are no multiple of the vector width (bench/NOTES.md).
 """
 
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -58,17 +59,26 @@ class _Rule:
 
 
 class PackedAttention:
-    """The attention function of one model, in ``dtype``; ``layout`` is set before every forward.
+    """The attention function of one model, in ``dtype``; ``layout`` is set before every forward, and is the
+    thread's own, as forwards run beside each other.
 
     transformers knows it by ``name``, which is its own: the table it stands in is the whole process's.
     """
 
-    layout: Layout
-
     def __init__(self) -> None:
+        self._running = threading.local()
         self.dtype = torch.float32
         self.name = f"embedd_packed_{id(self):x}"
         AttentionInterface.register(self.name, self)
+
+    @property
+    def layout(self) -> Layout:
+        layout: Layout = self._running.layout
+        return layout
+
+    @layout.setter
+    def layout(self, layout: Layout) -> None:
+        self._running.layout = layout
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]  # it goes by lengths, which are never the same
     def __call__(  # noqa: PLR0917 - the order is transformers'

@@ -21,6 +21,7 @@ import numpy.typing as npt
 from embedd.sources import check_weights
 from embedd.token_vectors import quantise_tokens
 from embedd.worker.backend import Batch, OutOfMemory, Output
+from embedd.worker.parts import cut_parts, threads_within
 
 if TYPE_CHECKING:
     import torch
@@ -52,6 +53,9 @@ class Encoder:
         self._kind = kind
         self._placement = placement
         self._precise: Forward | None = None
+        self._threads = ThreadPoolExecutor(placement.threads, thread_name_prefix="part")
+        self._parts = 1
+        self._weights = 0
 
     def load(self) -> Mapping[str, Any]:
         with ThreadPoolExecutor(1) as pool, _without_collector():
@@ -63,7 +67,7 @@ class Encoder:
 
             _give_back_large_blocks()
             checked.result()
-            torch.set_num_threads(self._placement.threads)
+            torch.set_num_threads(1)
             facts = self._make_ready()
         libraries = {
             "torch": torch,
@@ -75,13 +79,27 @@ class Encoder:
     def run(self, batch: Batch) -> Output:
         found: dict[int, _Row] = {}
         order = sorted(range(len(batch.ids)), key=lambda row: len(batch.ids[row]))
-        for row, result in self._compute(self._forward, batch, order):
+        for row, result in self._compute_in_parts(batch, order):
             found[row] = result if result.is_finite else self._repair(batch, row)
         return Output(
             rows=np.stack([found[row].vector for row in range(len(batch.ids))]),
             bad=[row for row in range(len(batch.ids)) if not found[row].is_finite],
             tokens=[_tokens(found[row].states, batch.token_dtype) for row in batch.token_rows],
         )
+
+    def _compute_in_parts(self, batch: Batch, order: Sequence[int]) -> Iterator[tuple[int, "_Row"]]:
+        """The results of all rows, on a CPU with the parts of the batch beside each other."""
+        lengths = [len(batch.ids[row]) for row in order]
+        parts = [order[part] for part in cut_parts(lengths, self._parts)]
+        within = threads_within(sum(lengths), self._weights, self._placement.threads // len(parts))
+
+        def compute(rows: Sequence[int]) -> list[tuple[int, _Row]]:
+            _use_threads(within)
+            return list(self._compute(self._forward, batch, rows))
+
+        results = [compute(parts[0])] if len(parts) == 1 else self._threads.map(compute, parts)
+        for result in results:
+            yield from result
 
     def _compute(self, forward: "Forward", batch: Batch, rows: Sequence[int]) -> Iterator[tuple[int, "_Row"]]:
         """The results of ``rows``, sorted by length, in two halves where they do not fit into memory."""
@@ -114,9 +132,12 @@ class Encoder:
 
     def _make_ready(self) -> Mapping[str, Any]:
         from embedd.worker.forward import check_batch, make_forward  # noqa: PLC0415
+        from embedd.worker.linear import count_weights  # noqa: PLC0415
         from embedd.worker.models import read_model  # noqa: PLC0415
 
         model = read_model(self._folder, self._kind, self._placement.device)
+        self._weights = count_weights(model.stack)
+        self._parts = self._placement.threads if model.stack.device.type == "cpu" else 1
         self._forward, dtype = make_forward(model, self._placement.dtype, compiled=self._placement.compile)
         ids, seconds = check_batch(model)
         [first, *_] = _results(self._forward, Batch(ids, seconds, token_rows=[0]), range(len(ids)))
@@ -125,6 +146,7 @@ class Encoder:
             "dim": len(first.vector),
             "token_dim": first.states.shape[1],
             "device": str(model.stack.device),
+            "threads": self._placement.threads,
             "dtype": str(dtype).removeprefix("torch."),
             "forward": self._forward.name,
             **({"note": self._forward.note} if self._forward.note else {}),
@@ -155,6 +177,14 @@ def _results(forward: "Forward", batch: Batch, rows: Sequence[int]) -> list[_Row
         _Row(vector, states.get(row) if row in wanted else None)
         for row, vector in zip(rows, vectors.cpu().numpy(), strict=True)
     ]
+
+
+def _use_threads(count: int) -> None:
+    """What torch's kernels take from here on, in this thread."""
+    import torch  # noqa: PLC0415
+
+    if torch.get_num_threads() != count:
+        torch.set_num_threads(count)
 
 
 def _apart(hidden: "torch.Tensor", batch: Batch, rows: Sequence[int]) -> dict[int, npt.NDArray[np.float32]]:

@@ -67,6 +67,15 @@ class NarrowLinear(torch.nn.Module):
         return torch.nn.functional.linear(inputs.to(self._weight.dtype), self._weight, self._bias)
 
 
+def count_weights(stack: torch.nn.Module) -> int:
+    """How many weights of linear layers every token meets."""
+    return sum(
+        module.weight.numel()
+        for path, module in stack.named_modules()
+        if isinstance(module, torch.nn.Linear) and _in_a_list(path)
+    )
+
+
 def speed_up(stack: torch.nn.Module, dtype: torch.dtype, *, laid_out: bool) -> None:
     """Replaces the linear layers of ``stack``'s layers, in place; ``laid_out`` for a CPU, by oneDNN."""
     if dtype == torch.float32 and not laid_out:

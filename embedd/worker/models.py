@@ -5,6 +5,7 @@ behind the hidden states: pooling, dense layers and normalisation of an embeddin
 cross-encoder. A packed forward brings its own hidden states and leaves the rest to ``finish``.
 """
 
+from copy import copy
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -58,28 +59,25 @@ class EmbeddingModel:
 class CrossEncoderModel:
     """A transformers model with a classification head: rows are raw scores, one for each label.
 
-    Its head reads one state per sequence: the first one, the last one of a decoder, or their mean. So it
-    is given sequences of one token, whose hidden state is just that, by a stand-in for its stack.
+    Its head reads one state per sequence: the first one, the last one of a decoder, or their mean. So a copy
+    of it, whose stack only hands on what it is given, is given sequences of one token with just that state.
     """
 
     def __init__(self, classifier: Any) -> None:
         self._classifier = classifier
         self.stack = classifier.base_model
-        self._stand_in = _StandIn(self.stack)
+        self._head = copy(classifier)
+        self._head._modules = dict(classifier._modules)  # noqa: SLF001 - or both would change
+        setattr(self._head, classifier.base_model_prefix, _HandOn(self.stack))
 
     def run_padded(self, inputs: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
         output = self._classifier(**inputs, output_hidden_states=True)
         return output.logits, output.hidden_states[-1]
 
     def finish(self, hidden: torch.Tensor, layout: Layout) -> torch.Tensor:
-        self._stand_in.states = self._states(hidden, layout)[:, None]
-        prefix = self._classifier.base_model_prefix
-        setattr(self._classifier, prefix, self._stand_in)
-        try:
-            ones = torch.ones(len(layout.lengths), 1, dtype=torch.long, device=hidden.device)
-            scores: torch.Tensor = self._classifier(input_ids=ones, attention_mask=ones).logits
-        finally:
-            setattr(self._classifier, prefix, self.stack)
+        states = self._states(hidden, layout)[:, None]
+        ones = torch.ones(states.shape[:2], dtype=torch.long, device=hidden.device)
+        scores: torch.Tensor = self._head(input_ids=ones, attention_mask=ones, inputs_embeds=states).logits
         return scores
 
     def _states(self, hidden: torch.Tensor, layout: Layout) -> torch.Tensor:
@@ -90,18 +88,16 @@ class CrossEncoderModel:
         return hidden[borders[1:] - 1 if _reads_the_last(self._classifier) else borders[:-1]]
 
 
-class _StandIn(torch.nn.Module):
-    """Takes the place of the stack and answers with ``states`` (n, 1, d) whatever it is asked."""
-
-    states: torch.Tensor
+class _HandOn(torch.nn.Module):
+    """In the place of a stack: hidden states are the embeddings it is given, pooled as the stack does."""
 
     def __init__(self, stack: Any) -> None:
         super().__init__()
         self._pooler = getattr(stack, "pooler", None)
 
-    def forward(self, *_: Any, **__: Any) -> Answer:
-        pooled = None if self._pooler is None else self._pooler(self.states)
-        return Answer(last_hidden_state=self.states, pooler_output=pooled)
+    def forward(self, *_: Any, inputs_embeds: torch.Tensor, **__: Any) -> Answer:
+        pooled = None if self._pooler is None else self._pooler(inputs_embeds)
+        return Answer(last_hidden_state=inputs_embeds, pooler_output=pooled)
 
 
 def read_model(folder: Path, kind: Kind, device: str) -> Model:

@@ -94,6 +94,11 @@ def test_a_batch_is_as_large_as_its_device_needs_it(
     assert limits.max_area == 1024 * expected
 
 
+def test_more_cores_are_given_more_tokens() -> None:
+    assert BatchLimits.of_device("cpu", threads=16).max_tokens == 16 * 512
+    assert BatchLimits.of_device("cpu", 1000, threads=16).max_tokens == 1000
+
+
 def test_limits_are_only_ever_lowered() -> None:
     limits = BatchLimits(100, 1000)
     assert limits.within(None) == limits.within(200) == limits

@@ -161,6 +161,18 @@ def unit(vectors: np.ndarray) -> np.ndarray:
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
+@pytest.mark.parametrize("kind", ["embedding", "reranking"])
+def test_parts_that_run_beside_each_other_do_not_mix(tmp_path: Path, kind: str) -> None:
+    build = build_embedding_model if kind == "embedding" else build_cross_encoder
+    folder = build(tmp_path)
+    texts = [*TEXTS, LONG] * 40
+    batch = batch_of(folder, texts, "what ran" if kind == "reranking" else None)
+    alone = open_encoder(folder, kind, dtype="float32", threads=1).run(batch).rows
+    beside = open_encoder(folder, kind, dtype="float32", threads=4)
+    for _ in range(5):
+        np.testing.assert_allclose(beside.run(batch).rows, alone, atol=1e-6)
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
 def test_a_compiled_model_gives_the_same(tmp_path: Path) -> None:

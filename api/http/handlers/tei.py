@@ -93,7 +93,7 @@ async def info(call: Call[None, NoQuery]) -> TeiInfo:
     settings = call.services.settings
     embedder = call.services.models.embedder()
     card = embedder.card
-    batches = BatchLimits.of_device(embedder.device or "cpu", settings.max_batch_tokens)
+    batches = BatchLimits.of_device(embedder.device or "cpu", settings.max_batch_tokens, embedder.threads)
     return TeiInfo(
         model_id=card.name,
         model_sha=card.revision or None,
