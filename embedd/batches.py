@@ -41,7 +41,7 @@ class BatchLimits:
 
     @classmethod
     def of_device(cls, device: str, max_tokens: int | None = None, threads: int = 1) -> "BatchLimits":
-        """For a worker on ``device`` (``cpu`` with so many threads, ``cuda:0``): enough to use it well, and no
+        """For a worker on ``device`` (``cpu`` with ``threads``, ``cuda:0``): enough to use it well, and no
         more, because a person waits for a batch that runs.
         """
         on_cpu = device.partition(":")[0] == "cpu"

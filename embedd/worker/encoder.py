@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from embedd.worker.forward import Forward
     from embedd.worker.models import Kind
 
-_M_MMAP_THRESHOLD = -3  # malloc.h
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +65,7 @@ class Encoder:
             import torch  # noqa: PLC0415
             import transformers  # noqa: PLC0415
 
-            _give_back_large_blocks()
+            _tune_malloc()
             checked.result()
             torch.set_num_threads(1)
             facts = self._make_ready()
@@ -213,15 +213,18 @@ def _let_threads_sleep() -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
-def _give_back_large_blocks() -> None:
-    """Makes glibc give freed blocks of 4 MiB and more back to the system, where glibc is what there is.
+def _tune_malloc() -> None:
+    """Makes glibc give blocks of 4 MiB and more back to the system, and keep what smaller ones leave.
 
     Its own threshold grows to 32 MiB with the first large block that is freed. From then on activations
-    of ever other sizes break up the heap, which costs 90 MB of 700 and saves no time.
+    of ever other sizes break up the heap, which costs 90 MB of 700 and saves no time. Once that threshold is
+    set, though, everything above the last block is given back at every chance, and fetched again page by
+    page for the next layer: a third of the time (bench/NOTES.md).
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
+    if mallopt is not None:  # not on musl or macOS
         mallopt(_M_MMAP_THRESHOLD, 4 * 2**20)
+        mallopt(_M_TRIM_THRESHOLD, 64 * 2**20)
 
 
 @contextmanager
