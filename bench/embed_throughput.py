@@ -49,7 +49,7 @@ class Effort:
     invariance: int
 
 
-FULL = Effort(texts=1024, rounds=5, invariance=256)
+FULL = Effort(texts=512, rounds=5, invariance=128)
 QUICK = Effort(texts=96, rounds=2, invariance=32)
 
 
