@@ -41,7 +41,7 @@ class _Rule:
 
     def mask(self, group: Group) -> torch.Tensor | None:
         """Minus infinity (count or 1, queries or 1, keys) where a key is not seen; None if all are."""
-        unseen, hidden = self._unseen(group.longest), group.hidden_keys()
+        unseen, hidden = self._unseen(group.longest), group.empty
         if unseen is not None and hidden is not None:
             hidden = hidden | unseen
         hidden = unseen if hidden is None else hidden
@@ -109,14 +109,14 @@ def _attend_on_gpu(
     """All (heads, tokens, d) to (tokens, heads, d)."""
     from torch.nn.attention.varlen import varlen_attn  # noqa: PLC0415 - needs a build with CUDA
 
-    borders, longest = layout.borders(query.device), layout.lengths[-1]
+    longest = layout.lengths[-1]
     back = -1 if rule.window is None else rule.window - 1
     attended = varlen_attn(
         query.transpose(0, 1).contiguous(),
         key.transpose(0, 1).contiguous(),
         value.transpose(0, 1).contiguous(),
-        cu_seq_q=borders,
-        cu_seq_k=borders,
+        cu_seq_q=layout.borders,
+        cu_seq_k=layout.borders,
         max_q=longest,
         max_k=longest,
         scale=rule.scale,

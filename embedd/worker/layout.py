@@ -37,7 +37,8 @@ class Group:
     """Sequences of ``lengths`` from token ``first`` on, attended to as ``longest`` tokens each.
 
     ``spread`` (count * longest,) says which of the group's tokens stands in each place, any one where none
-    does, and ``real`` (tokens,) which places are taken; both None where all are.
+    does, ``real`` (tokens,) which places are taken, and ``empty`` (count, 1, longest) which are not; all None
+    where all are taken.
     """
 
     first: int
@@ -45,6 +46,7 @@ class Group:
     longest: int
     spread: torch.Tensor | None = None
     real: torch.Tensor | None = None
+    empty: torch.Tensor | None = None
 
     @classmethod
     def of(cls, first: int, lengths: tuple[int, ...]) -> "Group":
@@ -55,9 +57,8 @@ class Group:
         starts = np.cumsum((0, *lengths[:-1]))[:, None]
         taken = places < np.array(lengths)[:, None]
         spread = np.where(taken, starts + places, starts)
-        return cls(
-            first, lengths, longest, torch.from_numpy(spread.ravel()), torch.from_numpy(np.flatnonzero(taken))
-        )
+        found = (spread.ravel(), np.flatnonzero(taken), ~taken[:, None])
+        return cls(first, lengths, longest, *map(torch.from_numpy, found))
 
     @property
     def is_small(self) -> bool:
@@ -80,30 +81,25 @@ class Group:
         part = attended.transpose(1, 2).flatten(0, 1)
         return part if self.real is None else part.index_select(0, self.real)
 
-    def hidden_keys(self) -> torch.Tensor | None:
-        """Which places (count, 1, longest) are not taken; None if all are."""
-        if self.real is None:
-            return None
-        return torch.arange(self.longest) >= torch.tensor(self.lengths)[:, None, None]
-
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """``lengths`` of the sequences, rising; ``groups`` of similar ones; ``positions`` (tokens,) in each."""
+    """``lengths`` of the sequences, rising; ``groups`` of similar ones; ``positions`` (tokens,) in each.
+
+    ``borders``: where each sequence begins and the last one ends, int32 (n + 1,).
+    """
 
     lengths: tuple[int, ...]
     groups: tuple[Group, ...]
     positions: torch.Tensor
+    borders: torch.Tensor
 
     @classmethod
     def of(cls, lengths: Sequence[int], device: torch.device) -> "Layout":
         """The layout of sequences that are sorted by length."""
         positions = np.concatenate([np.arange(length) for length in lengths])
-        return cls(tuple(lengths), tuple(_groups(lengths)), torch.from_numpy(positions).to(device))
-
-    def borders(self, device: torch.device) -> torch.Tensor:
-        """Where each sequence begins and the last one ends, int32 (n + 1,)."""
-        return torch.tensor([0, *np.cumsum(self.lengths)], dtype=torch.int32, device=device)
+        borders = torch.tensor([0, *np.cumsum(lengths)], dtype=torch.int32, device=device)
+        return cls(tuple(lengths), tuple(_groups(lengths)), torch.from_numpy(positions).to(device), borders)
 
 
 def _is_small(lengths: Sequence[int]) -> bool:

@@ -48,7 +48,8 @@ class PackedLinear(torch.nn.Module):
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         rows = inputs.flatten(0, -2).to(self._dtype)
-        filled = torch.nn.functional.pad(rows, (0, 0, 0, round_rows(len(rows)) - len(rows)))
+        more = round_rows(len(rows)) - len(rows)
+        filled = torch.nn.functional.pad(rows, (0, 0, 0, more)) if more else rows  # to add nothing copies
         product: torch.Tensor = torch.ops.mkldnn._linear_pointwise(  # noqa: SLF001
             filled, self._weight, self._bias, *_UNFUSED
         )

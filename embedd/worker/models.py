@@ -48,7 +48,7 @@ class EmbeddingModel:
     def finish(self, hidden: torch.Tensor, layout: Layout) -> torch.Tensor:
         features: Any = {
             "token_embeddings": hidden[None],
-            "cu_seq_lens_q": layout.borders(hidden.device).long(),
+            "cu_seq_lens_q": layout.borders.long(),
         }
         for module in list(self._modules)[1:]:
             features = module(features)
@@ -81,7 +81,7 @@ class CrossEncoderModel:
         return scores
 
     def _states(self, hidden: torch.Tensor, layout: Layout) -> torch.Tensor:
-        borders = layout.borders(hidden.device).long()
+        borders = layout.borders.long()
         if getattr(self.stack.config, "classifier_pooling", None) == "mean":
             lengths = torch.tensor(layout.lengths, device=hidden.device)
             return torch.segment_reduce(hidden, "mean", lengths=lengths)

@@ -22,8 +22,8 @@ def test_groups_hold_every_token_once_and_in_order(lengths: list[int]) -> None:
 @given(LENGTHS)
 def test_keys_are_hidden_where_no_token_stands(lengths: list[int]) -> None:
     for group in Layout.of(lengths, CPU).groups:
-        hidden = group.hidden_keys()
-        seen = [group.longest] * len(group.lengths) if hidden is None else (~hidden).sum(-1)[:, 0].tolist()
+        empty = group.empty
+        seen = [group.longest] * len(group.lengths) if empty is None else (~empty).sum(-1)[:, 0].tolist()
         assert tuple(seen) == group.lengths
 
 
@@ -31,7 +31,7 @@ def test_keys_are_hidden_where_no_token_stands(lengths: list[int]) -> None:
 def test_positions_begin_anew_in_every_sequence(lengths: list[int]) -> None:
     layout = Layout.of(lengths, CPU)
     assert layout.positions.tolist() == [place for length in lengths for place in range(length)]
-    assert layout.borders(CPU).tolist() == [sum(lengths[:count]) for count in range(len(lengths) + 1)]
+    assert layout.borders.tolist() == [sum(lengths[:count]) for count in range(len(lengths) + 1)]
 
 
 @given(st.integers(1, 100_000))
