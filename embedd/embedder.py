@@ -9,9 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from embedd.cache import Cache
-from embedd.encoding import Encoding
+from embedd.encoding import Encoding, refuse_empty
 from embedd.engine import Engine, StageTimes, Truncated, Work, open_engine
-from embedd.errors import InvalidInput
 from embedd.lanes import Lane
 from embedd.launch import ModelLimits
 from embedd.metrics import ModelMetrics
@@ -111,7 +110,7 @@ class Embedder:
             return self._encode(texts[first:last], prompt, truncate, first)
 
         async with self._engine.request(len(texts), deadline_s) as deadline:
-            _refuse_empty(texts)
+            refuse_empty(texts)
             work = Work(len(texts), sum(map(len, texts)) + len(prompt), encode)
             result = await self._engine.run(work, lane, deadline, token_dtype)
         return Embeddings(
@@ -154,9 +153,3 @@ async def open_embedder(
         "embedding", spec, limits, metrics=metrics, cache=cache, worker_args=worker_args
     ) as engine:
         yield Embedder(engine)
-
-
-def _refuse_empty(texts: Sequence[str | Sequence[int]]) -> None:
-    for index, text in enumerate(texts):
-        if not text or (isinstance(text, str) and text.isspace()):
-            raise InvalidInput(f"input {index} is empty")

@@ -122,6 +122,13 @@ def refuse_unknown(ids: Sequence[int], vocab_size: int, index: int) -> None:
         )
 
 
+def refuse_empty(inputs: Sequence[str | Sequence[int]]) -> None:
+    """Raises ``InvalidInput`` for the first input that has no ids, or no more than blanks."""
+    for index, one in enumerate(inputs):
+        if not one or (isinstance(one, str) and one.isspace()):
+            raise InvalidInput(f"input {index} is empty")
+
+
 def refuse_invalid(texts: Sequence[str], first_index: int) -> None:
     """Raises ``InvalidInput`` for the first of ``texts`` with half a surrogate pair in it."""
     for index, text in enumerate(texts, first_index):

@@ -16,13 +16,14 @@ import numpy as np
 import numpy.typing as npt
 
 from embedd.embedder import Embedder, Embeddings, Lane
-from embedd.token_vectors import TokenVectors
+from embedd.token_vectors import TokenVectors, normalise
 from embedd.tokenizer import TextTokenizer, Token, Truncate
 
 _CHARACTERS_PER_TOKEN = 8
 """So much of a long query is read for its words, and the tokens beyond are left out: prose has 4 to 6."""
 
-_WORD = re.compile(r"[^\W_]+")
+WORD = re.compile(r"[^\W_]+")
+"""What counts as a word of a query, and so wherever its words are looked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,7 @@ async def query(
     if truncate == "start":
         tokens, vectors = tokens[len(tokens) - known :], vectors[len(vectors) - known :]
     own = [at for at, token in enumerate(tokens[:known]) if (token.start or 0) >= len(prompt)]
-    return LateQuery(embedded, _unit(vectors[own]), _words(shown, [tokens[at] for at in own]))
+    return LateQuery(embedded, normalise(vectors[own]), _words(shown, [tokens[at] for at in own]))
 
 
 async def passages(
@@ -113,11 +114,6 @@ def _beginning_or_end(text: str, length: int, truncate: Truncate) -> str:
 def _words(text: str, tokens: Sequence[Token]) -> tuple[str | None, ...]:
     """The first word that each token has a part of."""
     word_at: list[str | None] = [None] * len(text)
-    for word in _WORD.finditer(text):
+    for word in WORD.finditer(text):
         word_at[word.start() : word.end()] = [word.group().lower()] * len(word.group())
     return tuple(next(filter(None, word_at[token.start : token.stop]), None) for token in tokens)
-
-
-def _unit(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.asarray(vectors / np.maximum(lengths, np.finfo(np.float32).tiny), dtype=np.float32)

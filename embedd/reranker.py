@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from embedd.cache import Cache
-from embedd.encoding import Encoding
+from embedd.encoding import Encoding, refuse_empty
 from embedd.engine import Engine, StageTimes, Truncated, Work, open_engine
 from embedd.errors import InvalidInput
 from embedd.lanes import Lane
@@ -19,7 +19,7 @@ from embedd.pool import ModelStatus
 from embedd.specs import ModelSpec
 from embedd.tokenizer import Truncate
 
-__all__ = ["Lane", "ModelLimits", "Reranker", "Scores", "open_reranker"]
+__all__ = ["Lane", "ModelLimits", "Reranker", "Scores", "open_reranker", "refuse_empty_pairs"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,12 +137,15 @@ async def open_reranker(
         yield Reranker(engine)
 
 
-def _check(query: str, texts: Sequence[str]) -> None:
+def refuse_empty_pairs(query: str, texts: Sequence[str]) -> None:
+    """Raises ``InvalidInput`` if there is nothing in the query or in one of the texts."""
     if not query or query.isspace():
         raise InvalidInput("the query is empty")
-    for index, text in enumerate(texts):
-        if not text or text.isspace():
-            raise InvalidInput(f"input {index} is empty")
+    refuse_empty(texts)
+
+
+def _check(query: str, texts: Sequence[str]) -> None:
+    refuse_empty_pairs(query, texts)
     try:
         query.encode()
     except UnicodeEncodeError as error:

@@ -42,6 +42,13 @@ class TokenVectors:
         )
 
 
+def normalise(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """The rows (n, dim) at length one; one of zeros stays as it is."""
+    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    unit: npt.NDArray[np.float32] = vectors / np.maximum(norms, np.finfo(np.float32).tiny)
+    return unit
+
+
 def quantise_tokens(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.int8]:
     """Each vector of ``vectors`` (t, d) scaled so that its largest number is 127, and rounded."""
     largest = np.abs(vectors).max(axis=1, keepdims=True)

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from api.errors import InvalidRequest, PayloadTooLarge, WrongShape
 from embedd.lanes import Lane
 from embedd.specs import ModelCard
+from embedd.token_vectors import normalise
 
 _INTERACTIVE_TEXTS = 8
 """Requests of more texts than this are bulk work: they must not hold up a person who waits for a search."""
@@ -116,13 +117,6 @@ def fit(
     short = vectors[:, :dimensions]
     changed = dimensions is not None or not card.normalized
     return normalise(short) if normalize and changed else short
-
-
-def normalise(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """The rows (n, dim) at length one; one of zeros stays as it is."""
-    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-    unit: npt.NDArray[np.float32] = vectors / np.maximum(norms, np.finfo(np.float32).tiny)
-    return unit
 
 
 def cosines(vectors: npt.NDArray[np.float32]) -> list[float]:

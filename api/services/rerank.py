@@ -7,7 +7,6 @@ know of the collection they come from.
 
 import asyncio
 import math
-import re
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -21,7 +20,7 @@ from api.services.passage_vectors import passage_prompt
 from embedd import late
 from embedd.embedder import Embedder, Embeddings, Lane, StageTimes, Truncated
 from embedd.errors import InvalidInput, NotFinite, OutOfMemory
-from embedd.reranker import Reranker
+from embedd.reranker import Reranker, refuse_empty_pairs
 from embedd.token_vectors import TokenVectors
 from embedd.tokenizer import Truncate
 from index.late import max_sim, weigh
@@ -31,8 +30,6 @@ _INTERACTIVE_TEXTS = 100
 
 _SLICE = 128
 """Texts whose token vectors are held at once: 25 MB for 512 tokens of 384 numbers each."""
-
-_WORD = re.compile(r"[^\W_]+")
 
 Numbers = npt.NDArray[np.float32]
 
@@ -94,7 +91,7 @@ async def rank(
         UnknownModel: no such model is configured.
         EmbeddError: the model could not answer.
     """
-    _refuse_empty(query, texts)
+    refuse_empty_pairs(query, texts)
     chosen = models.ranker(model)
     until = None if models.deadline_s is None else time.monotonic() + models.deadline_s
     task = _Task(query, texts, truncate, until)
@@ -188,7 +185,7 @@ def rarity(words: Iterable[str | None], texts: Sequence[str]) -> dict[str, float
     The smoothed inverse document frequency of scikit-learn's TfidfTransformer.
     """
     asked = {word for word in words if word is not None}
-    found = Counter(word for text in texts for word in asked.intersection(_WORD.findall(text.lower())))
+    found = Counter(word for text in texts for word in asked.intersection(late.WORD.findall(text.lower())))
     return {word: math.log((len(texts) + 1) / (found[word] + 1)) + 1.0 for word in asked}
 
 
@@ -209,11 +206,3 @@ def _total(times: Iterable[StageTimes]) -> StageTimes:
     """Of stages that followed one another."""
     rows = [(one.tokenize_s, one.queue_s, one.forward_s) for one in times]
     return StageTimes(*(sum(stage) for stage in zip(*rows, strict=True)))
-
-
-def _refuse_empty(query: str, texts: Sequence[str]) -> None:
-    if not query or query.isspace():
-        raise InvalidInput("the query is empty")
-    for index, text in enumerate(texts):
-        if not text or text.isspace():
-            raise InvalidInput(f"input {index} is empty")
