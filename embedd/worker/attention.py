@@ -3,14 +3,11 @@
 Registered with transformers' attention interface, so that the model's own code calls it. Causal models,
 sliding windows and grouped query heads are served; anything else a model adds to its scores is refused.
 
-On a GPU one call of ``varlen_attn`` does it all. On a CPU equal lengths are attended together: in float32 by
-torch's own kernel, in bfloat16 by two batched products with a float32 softmax between them. The products of
-torch's bfloat16 kernel run several times slower than oneDNN's wherever there is no AMX, and a bfloat16
-softmax falls back to scalar code at lengths that are no multiple of the vector width (bench/NOTES.md).
+On a GPU one call of ``varlen_attn`` does it all, and in bfloat16 on a CPU one of ``native.attend``. In
+float32, and without instructions for bfloat16, similar lengths are attended together by torch's own kernel.
 """
 
 import threading
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,11 +15,8 @@ import torch
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface
 
+from embedd.worker import native
 from embedd.worker.layout import Group, Layout
-
-_BLOCK_SCORES = 150_000
-"""Scores computed at once: as float32 and again as bfloat16 they stay in a core's second-level cache."""
-_FEWEST_QUERIES = 64
 
 _ADDED_TO_SCORES = ("softcap", "s_aux", "position_bias")
 
@@ -130,15 +124,22 @@ def _attend_on_gpu(
 def _attend_on_cpu(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, rule: _Rule, layout: Layout
 ) -> torch.Tensor:
-    """All (heads, tokens, d) to (tokens, heads, d), one group of similar lengths after the other."""
+    """All (heads, tokens, d) to (tokens, heads, d)."""
+    if native.SUPPORTED and query.dtype == torch.bfloat16:
+        return native.attend(
+            query, key, value, layout, scale=rule.scale, causal=rule.causal, window=rule.window
+        )
     shared = len(query) // len(key)
     if shared > 1:
         key, value = key.repeat_interleave(shared, dim=0), value.repeat_interleave(shared, dim=0)
     mixed = value.new_zeros((query.shape[1], query.shape[0], value.shape[-1]))
     for group in layout.groups:
-        attend = _attend_exactly if group.is_small or query.dtype == torch.float32 else _attend_in_blocks
-        parts = [group.split(part.transpose(0, 1)) for part in (query, key, value)]
-        mixed[group.tokens] = group.join(attend(parts[0], parts[1], parts[2], rule.mask(group), rule.scale))
+        parts = [group.split(part.transpose(0, 1)).float() for part in (query, key, value)]
+        mask = rule.mask(group)
+        attended = scaled_dot_product_attention(
+            parts[0], parts[1], parts[2], attn_mask=None if mask is None else mask[:, None], scale=rule.scale
+        )
+        mixed[group.tokens] = group.join(attended.to(mixed.dtype))
     return mixed
 
 
@@ -154,56 +155,3 @@ def _is_causal(module: torch.nn.Module, options: dict[str, Any]) -> bool:
     """By transformers' own rule: what the call says, else what the module says, else yes."""
     asked = options.get("is_causal")
     return bool(getattr(module, "is_causal", True) if asked is None else asked)
-
-
-def _attend_exactly(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor | None, scale: float
-) -> torch.Tensor:
-    """All (count, heads, length, d), computed in float32."""
-    mask = None if mask is None else mask[:, None]
-    exact = scaled_dot_product_attention(
-        query.float(), key.float(), value.float(), attn_mask=mask, scale=scale
-    )
-    return exact.to(value.dtype)
-
-
-def _attend_in_blocks(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor | None, scale: float
-) -> torch.Tensor:
-    """All (count, heads, length, d), in a narrow type; the softmax in float32."""
-    count, heads, length, _ = query.shape
-    rows, keys, values = query.flatten(0, 1), key.flatten(0, 1), value.flatten(0, 1)
-    if mask is not None:
-        mask = mask.to(value.dtype).repeat_interleave(heads if len(mask) > 1 else 1, dim=0)
-    mixed = torch.empty_like(values)
-    for some, queries in _blocks(count * heads, length):
-        scores = _scores(rows[some, queries], keys[some], _part(mask, some, queries), scale)
-        weights = torch.softmax(scores, -1, dtype=torch.float32).to(values.dtype)
-        mixed[some, queries] = torch.bmm(weights, values[some])
-    return mixed.view(count, heads, length, -1)
-
-
-def _scores(
-    queries: torch.Tensor, keys: torch.Tensor, mask: torch.Tensor | None, scale: float
-) -> torch.Tensor:
-    added = queries.new_zeros(1) if mask is None else mask
-    return torch.baddbmm(added, queries, keys.transpose(1, 2), beta=int(mask is not None), alpha=scale)
-
-
-def _part(mask: torch.Tensor | None, some: slice, queries: slice) -> torch.Tensor | None:
-    if mask is None:
-        return None
-    return mask[some if len(mask) > 1 else slice(None), queries if mask.shape[1] > 1 else slice(None)]
-
-
-def _blocks(count: int, length: int) -> Iterator[tuple[slice, slice]]:
-    """Some of ``count`` heads with all their queries, or some queries of one."""
-    together = _BLOCK_SCORES // length**2
-    if together:
-        for first in range(0, count, together):
-            yield slice(first, first + together), slice(None)
-        return
-    step = max(_FEWEST_QUERIES, _BLOCK_SCORES // length)
-    for one in range(count):
-        for first in range(0, length, step):
-            yield slice(one, one + 1), slice(first, first + step)

@@ -5,36 +5,36 @@ Knows no model. Invariant: lengths never fall, so neighbours form groups that a 
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import groupby
 
 import numpy as np
 import torch
 
-_SMALL = 64
 _FEWEST = 8
 
 
-def round_length(length: int) -> int:
-    """``length``, or what it is attended to as: one of eight numbers per octave above it."""
-    return _rounded(length, per_octave=8)
-
-
 def round_rows(rows: int) -> int:
-    """``rows``, or what they are filled up to for a product: one of sixteen numbers per octave above it."""
+    """``rows``, or what they are filled up to for a product: one of sixteen numbers per octave above it.
+
+    oneDNN compiles a kernel for every shape and keeps half a megabyte of each for ever: what is handed to it
+    comes in few shapes (bench/NOTES.md).
+    """
     return _rounded(rows, per_octave=16)
 
 
+def _similar(length: int) -> int:
+    return _rounded(length, per_octave=8)
+
+
 def _rounded(count: int, per_octave: int) -> int:
-    """For oneDNN, which compiles a kernel for every shape and keeps half a megabyte of each for ever: what is
-    handed to it comes in few shapes (bench/NOTES.md).
-    """
     step = max(_FEWEST, (1 << (count - 1).bit_length()) // (2 * per_octave))
     return -(-count // step) * step
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Sequences of ``lengths`` from token ``first`` on, attended to as ``longest`` tokens each.
+    """Sequences of ``lengths`` from token ``first`` on, attended to as the longest one's tokens each.
 
     ``spread`` (count * longest,) says which of the group's tokens stands in each place, any one where none
     does, ``real`` (tokens,) which places are taken, and ``empty`` (count, 1, longest) which are not; all None
@@ -43,27 +43,25 @@ class Group:
 
     first: int
     lengths: tuple[int, ...]
-    longest: int
     spread: torch.Tensor | None = None
     real: torch.Tensor | None = None
     empty: torch.Tensor | None = None
 
     @classmethod
     def of(cls, first: int, lengths: tuple[int, ...]) -> "Group":
-        longest = lengths[-1] if _is_small(lengths) else round_length(lengths[-1])
+        longest = lengths[-1]
         if lengths[0] == longest:
-            return cls(first, lengths, longest)
+            return cls(first, lengths)
         places = np.arange(longest)
         starts = np.cumsum((0, *lengths[:-1]))[:, None]
         taken = places < np.array(lengths)[:, None]
         spread = np.where(taken, starts + places, starts)
         found = (spread.ravel(), np.flatnonzero(taken), ~taken[:, None])
-        return cls(first, lengths, longest, *map(torch.from_numpy, found))
+        return cls(first, lengths, *map(torch.from_numpy, found))
 
     @property
-    def is_small(self) -> bool:
-        """A question, say: calling kernels costs more than what they compute."""
-        return _is_small(self.lengths)
+    def longest(self) -> int:
+        return self.lengths[-1]
 
     @property
     def tokens(self) -> slice:
@@ -82,15 +80,14 @@ class Group:
         return part if self.real is None else part.index_select(0, self.real)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Layout:
-    """``lengths`` of the sequences, rising; ``groups`` of similar ones; ``positions`` (tokens,) in each.
+    """``lengths`` of the sequences, rising; ``positions`` (tokens,) in each.
 
     ``borders``: where each sequence begins and the last one ends, int32 (n + 1,).
     """
 
     lengths: tuple[int, ...]
-    groups: tuple[Group, ...]
     positions: torch.Tensor
     borders: torch.Tensor
 
@@ -99,16 +96,21 @@ class Layout:
         """The layout of sequences that are sorted by length."""
         positions = np.concatenate([np.arange(length) for length in lengths])
         borders = torch.tensor([0, *np.cumsum(lengths)], dtype=torch.int32, device=device)
-        return cls(tuple(lengths), tuple(_groups(lengths)), torch.from_numpy(positions).to(device), borders)
+        return cls(tuple(lengths), torch.from_numpy(positions).to(device), borders)
 
+    @property
+    def tokens(self) -> int:
+        return len(self.positions)
 
-def _is_small(lengths: Sequence[int]) -> bool:
-    return len(lengths) == 1 and lengths[0] <= _SMALL
+    @cached_property
+    def groups(self) -> tuple[Group, ...]:
+        """Sequences of similar length."""
+        return tuple(_groups(self.lengths))
 
 
 def _groups(lengths: Sequence[int]) -> Iterator[Group]:
     first = 0
-    for _, similar in groupby(lengths, key=round_length):
+    for _, similar in groupby(lengths, key=_similar):
         group = Group.of(first, tuple(similar))
         yield group
         first = group.tokens.stop

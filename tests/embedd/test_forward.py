@@ -11,6 +11,7 @@ from transformers import AutoTokenizer
 
 from embedd.errors import ModelLoadError
 from embedd.sources import weights_sha256
+from embedd.worker import native
 from embedd.worker.backend import Batch
 from embedd.worker.encoder import Encoder, Placement
 
@@ -126,6 +127,15 @@ def test_bfloat16_points_the_same_way(tmp_path: Path, family: str) -> None:
     narrow = open_encoder(folder, dtype="bfloat16").run(batch).rows
     assert (exact * narrow).sum(axis=1).min() > 0.999
     assert not np.array_equal(exact, narrow)
+
+
+def test_bfloat16_needs_no_instructions_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = build_embedding_model(tmp_path)
+    batch = batch_of(folder, [*TEXTS, LONG])
+    exact = open_encoder(folder, dtype="float32").run(batch).rows
+    monkeypatch.setattr(native, "SUPPORTED", False)
+    narrow = open_encoder(folder, dtype="bfloat16").run(batch).rows
+    assert (exact * narrow).sum(axis=1).min() > 0.999
 
 
 def test_a_padded_model_runs_in_float32_and_says_so(tmp_path: Path) -> None:

@@ -1,10 +1,10 @@
-"""Where packed sequences lie, and in how few shapes they are attended to."""
+"""Where packed sequences lie, and in how few numbers of rows they are multiplied."""
 
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from embedd.worker.layout import Layout, round_length, round_rows
+from embedd.worker.layout import Layout, round_rows
 
 CPU = torch.device("cpu")
 LENGTHS = st.lists(st.integers(1, 300), min_size=1, max_size=20).map(sorted)
@@ -17,6 +17,12 @@ def test_groups_hold_every_token_once_and_in_order(lengths: list[int]) -> None:
     joined = [group.join(group.split(states)) for group in layout.groups]
     assert torch.equal(torch.cat(joined), states)
     assert [length for group in layout.groups for length in group.lengths] == lengths
+
+
+@given(LENGTHS)
+def test_sequences_of_a_group_differ_by_an_eighth_or_less(lengths: list[int]) -> None:
+    for group in Layout.of(lengths, CPU).groups:
+        assert group.longest - group.lengths[0] <= max(7, group.longest // 8)
 
 
 @given(LENGTHS)
@@ -36,15 +42,13 @@ def test_positions_begin_anew_in_every_sequence(lengths: list[int]) -> None:
 
 @given(st.integers(1, 100_000))
 def test_numbers_are_rounded_up_by_little(count: int) -> None:
-    assert count <= round_rows(count) <= round_length(count) <= max(8, count + count // 8 + 7)
+    assert count <= round_rows(count) <= max(8, count + count // 16 + 7)
 
 
 def test_few_shapes_are_left_of_many() -> None:
-    assert len({round_length(length) for length in range(1, 513)}) <= 40
     assert len({round_rows(rows) for rows in range(1, 1025)}) <= 64
 
 
 def test_rounding_again_changes_nothing() -> None:
     for count in range(1, 3000):
         assert round_rows(round_rows(count)) == round_rows(count)
-        assert round_length(round_length(count)) == round_length(count)

@@ -102,8 +102,9 @@ def test_a_python_that_is_too_old_is_named_in_the_error(tmp_path: Path) -> None:
     copy.mkdir()
     for name in ("Makefile", "pyproject.toml", "constraints.txt"):
         (copy / name).write_text(read(name))
-    (copy / "deploy").mkdir()
-    (copy / "deploy" / "install_torch.py").touch()
+    for name in ("deploy/install_torch.py", "embedd/worker/kernels.cpp"):
+        (copy / name).parent.mkdir(parents=True)
+        (copy / name).touch()
     outcome = subprocess.run(
         ["make", "setup", "PYTHONS=python-that-is-not-there"],
         cwd=copy,
