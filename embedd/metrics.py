@@ -25,6 +25,8 @@ _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 
 _ITEMS = tuple(2**power for power in range(11))
 _TOKENS = tuple(2**power for power in range(2, 18))
 
+_METHODS = ("single", "batch")
+
 _FAILURES = {
     Overloaded: "overloaded",
     InvalidInput: "validation",
@@ -127,6 +129,11 @@ class ModelMetrics:
             "queue": metrics.te_queue.labels(model),
             "forward": metrics.te_inference.labels(model),
         }
+        self._te_count = {method: metrics.te_count.labels(model, method) for method in _METHODS}
+        self._te_success = {method: metrics.te_success.labels(model, method) for method in _METHODS}
+        self._te_embed_count = metrics.te_embed_count.labels(model)
+        self._te_embed_success = metrics.te_embed_success.labels(model)
+        self._te_duration = metrics.te_duration.labels(model)
         self._input_length = metrics.te_input_length.labels(model)
         self._batch_items = [metrics.batch_items.labels(model), metrics.te_batch_size.labels(model)]
         self._batch_tokens = [metrics.batch_tokens.labels(model), metrics.te_batch_tokens.labels(model)]
@@ -147,16 +154,16 @@ class ModelMetrics:
         """Around all the work of a request of so many inputs: counts it, times it, names its failure."""
         method = "single" if inputs == 1 else "batch"
         began = time.perf_counter()
-        self._metrics.te_count.labels(self._model, method).inc()
-        self._metrics.te_embed_count.labels(self._model).inc(inputs)
+        self._te_count[method].inc()
+        self._te_embed_count.inc(inputs)
         try:
             yield
         except BaseException as error:
             self._metrics.te_failure.labels(self._model, _failure(error)).inc()
             raise
-        self._metrics.te_success.labels(self._model, method).inc()
-        self._metrics.te_embed_success.labels(self._model).inc(inputs)
-        self._metrics.te_duration.labels(self._model).observe(time.perf_counter() - began)
+        self._te_success[method].inc()
+        self._te_embed_success.inc(inputs)
+        self._te_duration.observe(time.perf_counter() - began)
 
     def tokenized(self, seconds: float, lengths: Sequence[int]) -> None:
         """A request was tokenised; ``lengths`` are the tokens of its inputs, after the cut."""

@@ -72,9 +72,7 @@ class Pool:
             if stalled_s := min(replica.stalled_s for replica in usable):
                 return ModelStatus("stalled", f"no batch came back for {stalled_s:.1f} s")
             return ModelStatus("ready")
-        if len(self._failures) == len(self._commands):
-            return ModelStatus("failed", self._reason)
-        return ModelStatus("loading", self._reason)
+        return ModelStatus("failed" if self._has_failed else "loading", self._reason)
 
     @property
     def tokens_per_s(self) -> float:
@@ -95,6 +93,11 @@ class Pool:
         return [replica.pid for replica in self._usable]
 
     @property
+    def _has_failed(self) -> bool:
+        """Whether no replica is there or will start."""
+        return len(self._failures) == len(self._commands) and not self._usable
+
+    @property
     def _usable(self) -> list[Replica]:
         return [replica for replica in self._ready if replica.alive]
 
@@ -110,7 +113,7 @@ class Pool:
 
     def check(self) -> None:
         """Raises ``ModelUnavailable`` while no replica will start."""
-        if self.status.state == "failed":
+        if self._has_failed:
             raise ModelUnavailable(
                 f"model {self._name!r} cannot be loaded: {self._reason}",
                 retry_after_s=self._retry_after_s,

@@ -200,8 +200,8 @@ class Replica:
 def _payload(inputs: Sequence[Encoding], token_dtype: TokenDtype | None) -> Mapping[str, Any]:
     return {
         "ids": np.concatenate([one.ids for one in inputs]),
-        "lengths": np.array([len(one.ids) for one in inputs], dtype=np.int32),
-        "seconds": np.array([one.second for one in inputs], dtype=np.int32),
+        "lengths": [len(one.ids) for one in inputs],
+        "seconds": [one.second for one in inputs],
         "token_rows": list(range(len(inputs))) if token_dtype else [],
         "token_dtype": token_dtype or "float32",
     }

@@ -96,6 +96,8 @@ class Scheduler:
         self._pool.check()
         if self._closed:
             raise _closing()
+        if not self._lanes.waiting_tokens(lane):
+            return  # an empty lane takes any request: its rate need not be asked for
         try:
             self._lanes.admit(lane, tokens, self.tokens_per_s, deadline - self._clock())
         except Overloaded:
@@ -185,7 +187,7 @@ class Scheduler:
             self._split(batch, place.tokens // 2)
         else:
             self._deliver(batch, answer)
-            self._count(place, batch, answer)
+            asyncio.get_running_loop().call_soon(self._count, place, batch, answer)  # behind who waited
         finally:
             self._pool.release(place)
 

@@ -4,6 +4,7 @@ Knows the route that matched and nothing of what it does. Invariant: no label's 
 the number of series is bounded by the routes.
 """
 
+import asyncio
 import time
 
 from aiohttp import web
@@ -38,9 +39,14 @@ class RequestMetrics:
             status = str(response.status)
             return response
         finally:
-            method, route = _route_of(request)
-            self._count.labels(method, route, status).inc()
-            self._seconds.labels(method, route).observe(time.perf_counter() - began)
+            seconds = time.perf_counter() - began
+            asyncio.get_running_loop().call_soon(self._add, request, status, seconds)
+
+    def _add(self, request: web.Request, status: str, seconds: float) -> None:
+        """Behind the answer, which waits for nothing that its client does not need."""
+        method, route = _route_of(request)
+        self._count.labels(method, route, status).inc()
+        self._seconds.labels(method, route).observe(seconds)
 
 
 def _route_of(request: web.Request) -> tuple[str, str]:

@@ -1,9 +1,10 @@
 """Around every request: an id, a log line, and errors turned into the one envelope clients know."""
 
+import asyncio
 import math
 import re
+import secrets
 import time
-import uuid
 from http import HTTPStatus
 
 import structlog
@@ -24,7 +25,7 @@ _CLIENT_LEFT = 499  # as nginx logs a request whose client closed the connection
 
 @web.middleware
 async def identify(request: web.Request, handler: AiohttpHandler) -> web.StreamResponse:
-    """Take the client's request id or make one, bind it to the log, and write one line at the end."""
+    """Take the client's request id or make one, bind it to the log, and write one line behind the answer."""
     request[REQUEST_ID] = _request_id(request)
     with structlog.contextvars.bound_contextvars(request_id=request[REQUEST_ID]):
         began = time.perf_counter()
@@ -34,7 +35,8 @@ async def identify(request: web.Request, handler: AiohttpHandler) -> web.StreamR
             status = response.status
             return response
         finally:
-            _log_request(request, status, time.perf_counter() - began)
+            seconds = time.perf_counter() - began
+            asyncio.get_running_loop().call_soon(_log_request, request, status, seconds)
 
 
 @web.middleware
@@ -100,7 +102,7 @@ def _translate(error: web.HTTPException, request: web.Request) -> Exception:
 
 def _request_id(request: web.Request) -> str:
     given = request.headers.get(HEADER_REQUEST_ID, "")
-    return given if _SAFE_ID.fullmatch(given) else uuid.uuid4().hex
+    return given if _SAFE_ID.fullmatch(given) else secrets.token_hex(16)
 
 
 def _log_request(request: web.Request, status: int, seconds: float) -> None:

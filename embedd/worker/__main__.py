@@ -3,6 +3,7 @@
 import argparse
 import time
 from collections.abc import Mapping
+from itertools import accumulate, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -22,9 +23,12 @@ def main() -> None:
 
 def run(backend: Backend, payload: Message) -> Mapping[str, object]:
     """A batch as frames carry it, its ``ids`` end to end, and its output, the token vectors end to end."""
-    borders = np.cumsum(payload["lengths"])[:-1]
+    ids, borders = payload["ids"], [0, *accumulate(payload["lengths"])]
     batch = Batch(
-        np.split(payload["ids"], borders), payload["seconds"], payload["token_rows"], payload["token_dtype"]
+        [ids[first:last] for first, last in pairwise(borders)],
+        np.array(payload["seconds"], dtype=np.int32),
+        payload["token_rows"],
+        payload["token_dtype"],
     )
     began = time.perf_counter()
     output = backend.run(batch)

@@ -77,13 +77,13 @@ class Encoder:
         return {**facts, "versions": {name: library.__version__ for name, library in libraries.items()}}
 
     def run(self, batch: Batch) -> Output:
-        found: dict[int, _Row] = {}
         order = sorted(range(len(batch.ids)), key=lambda row: len(batch.ids[row]))
-        for row, result in self._compute_in_parts(batch, order):
-            found[row] = result if result.is_finite else self._repair(batch, row)
+        found = dict(self._compute_in_parts(batch, order))
+        suspects = [row for row, result in found.items() if not result.is_finite]
+        found |= {row: self._repair(batch, row) for row in suspects}
         return Output(
             rows=np.stack([found[row].vector for row in range(len(batch.ids))]),
-            bad=[row for row in range(len(batch.ids)) if not found[row].is_finite],
+            bad=sorted(row for row in suspects if not found[row].is_finite),
             tokens=[_tokens(found[row].states, batch.token_dtype) for row in batch.token_rows],
         )
 
@@ -162,8 +162,8 @@ class _Row:
 
     @property
     def is_finite(self) -> bool:
-        states = self.states if self.states is not None else ()
-        return bool(np.isfinite(self.vector).all() and np.isfinite(states).all())
+        parts = (self.vector,) if self.states is None else (self.vector, self.states)
+        return all(np.isfinite(part).all() for part in parts)
 
 
 def _results(forward: "Forward", batch: Batch, rows: Sequence[int]) -> list[_Row]:

@@ -21,6 +21,8 @@ _FLOP_PER_THREAD = 1e10
 def cut_parts(lengths: Sequence[int], most: int) -> list[slice]:
     """At most ``most`` runs of rows, about equally expensive; ``lengths`` rise."""
     count = min(most, len(lengths), max(1, sum(lengths) // _FEWEST_TOKENS))
+    if count == 1:
+        return [slice(0, len(lengths))]
     sizes = np.asarray(lengths, dtype=np.int64)
     done = np.cumsum(sizes * (sizes + _EVEN_LENGTH))
     shares = done[-1] * np.arange(1, count) / count

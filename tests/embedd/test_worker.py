@@ -157,11 +157,10 @@ def test_the_entry_serves_load_and_embed(
     server = threading.Thread(target=worker_main.main)
     server.start()
     ids = ids_of(folder, TEXTS)
-    lengths = np.array([len(one) for one in ids], dtype=np.int32)
     payload = {
         "ids": np.concatenate(ids),
-        "lengths": lengths,
-        "seconds": np.full(len(ids), -1, dtype=np.int32),
+        "lengths": [len(one) for one in ids],
+        "seconds": [-1] * len(ids),
     }
     payload |= {"token_rows": [], "token_dtype": "float32"}
     with ours:

@@ -119,7 +119,7 @@ class SimulatedWorker:
         return {"dim": DIM, "device": self._speed.device, "forward": self._speed.forward}
 
     async def _run(self, payload: Mapping[str, Any]) -> Mapping[str, Any]:
-        lengths = payload["lengths"].tolist()
+        lengths = payload["lengths"]
         async with self._turn:
             self._machine.batches.append(lengths)
             bad = await self._machine.on_batch(self, payload)
