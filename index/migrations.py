@@ -128,4 +128,20 @@ def _keep_token_vectors(connection: sqlite3.Connection) -> None:
     )
 
 
-MIGRATIONS: Final[tuple[Migration, ...]] = (_create_tables, _keep_token_vectors)
+def _prepare_for_writers(connection: sqlite3.Connection) -> None:
+    connection.execute("ALTER TABLE settings ADD COLUMN tokenizer TEXT NOT NULL DEFAULT 'porter'")
+    connection.execute(
+        "CREATE INDEX documents_by_expiry ON documents (expires_at) WHERE expires_at IS NOT NULL"
+    )
+    # What was answered to a request that brought a key, so that the same request is not carried out twice.
+    connection.execute(
+        """CREATE TABLE idempotency (
+            key TEXT PRIMARY KEY,
+            fingerprint BLOB NOT NULL,
+            answer TEXT NOT NULL,
+            created_at TEXT NOT NULL
+        ) STRICT, WITHOUT ROWID"""
+    )
+
+
+MIGRATIONS: Final[tuple[Migration, ...]] = (_create_tables, _keep_token_vectors, _prepare_for_writers)

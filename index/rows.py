@@ -18,6 +18,7 @@ Vector: TypeAlias = npt.NDArray[np.float32]
 Metric: TypeAlias = Literal["cosine", "dot", "l2"]
 Mode: TypeAlias = Literal["hybrid", "dense", "lexical"]
 TokenFormat: TypeAlias = Literal["2bit"]
+Tokenizer: TypeAlias = Literal["porter", "unicode61", "trigram"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,8 @@ class CollectionSettings:
     """What a collection is; everything but the description is fixed when it is created.
 
     ``model``, its revision and the sha256 of its weights are kept for whoever embeds; the store does not
-    read them. ``token_vectors`` says how those of the passages' tokens are kept, or that none are.
+    read them. ``token_vectors`` says how those of the passages' tokens are kept, or that none are;
+    ``tokenizer`` how texts are cut into words: English stems, words as they are, or any three characters.
     """
 
     name: str
@@ -36,6 +38,7 @@ class CollectionSettings:
     model_sha256: str | None = None
     description: str = ""
     token_vectors: TokenFormat | None = None
+    tokenizer: Tokenizer = "porter"
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,14 +5,14 @@ a seq names the same row for ever, so the worst that can happen is that a row is
 then the search is made again.
 """
 
-import asyncio
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
-from index import planner, points
+from index import points
 from index.codec import check_vector, searchable
+from index.dense import nearest
 from index.errors import InvalidQuery
 from index.filter_sql import Condition, compile_filter
 from index.fusion import fuse
@@ -20,13 +20,10 @@ from index.graph import Graph
 from index.lexical import match_expression
 from index.readers import Readers
 from index.rows import CollectionSettings, Hit, Query, SearchResult, StoredPoint, Vector
-from index.vectors import Ranking, TableView, VectorTable, best
+from index.vectors import Ranking, VectorTable
 
 # How deep the rankings are that are fused.
 DEPTH: Final = 100
-# Numbers in a scan that the event loop can do in passing: about 0.2 ms, less than a thread costs to a busy
-# loop.
-INLINE_NUMBERS: Final = 3_000_000
 ATTEMPTS: Final = 10
 # A word in the title, and in the text; chosen by nDCG@10 over three collections.
 WORD_WEIGHTS: Final = (2.0, 1.0)
@@ -130,37 +127,6 @@ def _cut(request: _Request, found: _Found) -> _Found:
     held = found.dense or found.lexical
     kept = [seq for seq in found.scores if least is None or held[seq] >= least][: request.query.k]
     return _Found({seq: found.scores[seq] for seq in kept}, found.dense, found.lexical, found.plan)
-
-
-async def nearest(view: TableView, graph: Graph | None, query: Vector, k: int) -> tuple[Ranking, str]:
-    """The ``min(k, len(view))`` nearest rows and how they were found: "exact" or "graph"."""
-    if graph is not None and (ranking := await _through_graph(view, graph, query, k)) is not None:
-        return ranking, "graph"
-    if view.rows * len(query) <= INLINE_NUMBERS:
-        return view.top(query, k), "exact"
-    return await asyncio.to_thread(view.top, query, k), "exact"
-
-
-async def _through_graph(view: TableView, graph: Graph, query: Vector, k: int) -> Ranking | None:
-    """The graph's candidates that are in the view, and the rows that it lacks; None where a scan is
-    better.
-    """
-    last_seq = graph.last_seq
-    tail = view.after(last_seq)
-    matches = len(view)
-    wanted = min(k, matches - len(tail))
-    candidates = planner.candidates_to_fetch(k, matches, graph.live)
-    while planner.graph_pays(candidates, graph.live, matches - len(tail)):
-        seqs = await graph.search(query, candidates, planner.MIN_EF)
-        if seqs is None:
-            return None
-        # The graph may have grown into the tail meanwhile.
-        known = view.scores_of(seqs[seqs <= last_seq], query)
-        if len(known) >= wanted:
-            fresh = tail.top(query, k)
-            return best([known, fresh], k)
-        candidates *= 2
-    return None
 
 
 def _as_dict(ranking: Ranking) -> dict[int, float]:

@@ -17,7 +17,10 @@ from index.rows import CollectionSettings
 from index.vectors import BLOCK_ROWS, VectorTable
 from index.writer import Change
 
-_COLUMNS: Final = "dim, metric, model, model_revision, model_sha256, description, token_vectors"
+_COLUMNS: Final = "dim, metric, model, model_revision, model_sha256, description, token_vectors, tokenizer"
+_INSERT: Final = (
+    f"INSERT INTO settings (only_row, {_COLUMNS}, created_at) VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608
+)
 
 
 def create(folder: Path, settings: CollectionSettings) -> None:
@@ -35,12 +38,10 @@ def create(folder: Path, settings: CollectionSettings) -> None:
             settings.model_sha256,
             settings.description,
             settings.token_vectors,
+            settings.tokenizer,
         )
         try:
-            connection.execute(
-                f"INSERT INTO settings (only_row, {_COLUMNS}, created_at) VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608
-                (*values, timestamp()),
-            )
+            connection.execute(_INSERT, (*values, timestamp()))
         except sqlite3.Error as error:
             raise translate(error, folder) from error
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from index import points, search
+from index import dense, points, search
 from index.catalog import Catalog
 from index.collection import Collection
 from index.errors import InvalidQuery, InvalidVector, StorageFailed
@@ -176,7 +176,7 @@ async def test_a_long_scan_runs_in_a_thread_and_finds_the_same(
     await collection.upsert([make_document(f"d{n}", n) for n in range(30)])
     query = Query(10, vector=make_vector(4))
     inline = await collection.search(query)
-    monkeypatch.setattr(search, "INLINE_NUMBERS", 0)
+    monkeypatch.setattr(dense, "INLINE_NUMBERS", 0)
     assert await collection.search(query) == inline
 
 
