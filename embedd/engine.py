@@ -261,7 +261,12 @@ def _read(kind: ModelKind, spec: ModelSpec, weights: Weights) -> tuple[ModelCard
     if fake:
         return card, FakeTokenizer()
     files = ModelFiles.read(weights.folder)
-    return card, read_tokenizer(files.tokenizer_folder, lowercase=files.lowercase, segments=files.segments)
+    return card, read_tokenizer(
+        files.tokenizer_folder,
+        lowercase=files.lowercase,
+        segments=files.segments,
+        embedded=files.vocab_size,
+    )
 
 
 def _one_thread(lane: Lane) -> ThreadPoolExecutor:

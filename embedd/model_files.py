@@ -114,6 +114,12 @@ class ModelFiles:
         return min(known, default=_UNLIMITED)
 
     @property
+    def vocab_size(self) -> int | None:
+        """How many token ids it has vectors for."""
+        size = self._of_transformer("vocab_size")
+        return int(size) if size else None
+
+    @property
     def normalized(self) -> bool:
         return self.modules[-1][0] == "Normalize"
 

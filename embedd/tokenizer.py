@@ -120,15 +120,25 @@ class TextTokenizer(Protocol):
 
 
 class Tokenizer:
-    """The tokenizer of a model, as its ``tokenizer.json`` describes it."""
+    """The tokenizer of a model, as its ``tokenizer.json`` describes it; ``embedded``: how many ids the model
+    has vectors for, where that may be fewer than the tokenizer makes.
+    """
 
-    def __init__(self, description: str, *, lowercase: bool = False, segments: bool = True) -> None:
+    def __init__(
+        self,
+        description: str,
+        *,
+        lowercase: bool = False,
+        segments: bool = True,
+        embedded: int | None = None,
+    ) -> None:
         self._description = description
         self._lowercase = lowercase
         self._copies = threading.local()
         self._single = single_frame(self._copy())
         self._pair = pair_frame(self._copy(), segments=segments)
-        self.vocab_size = vocab_size(self._copy())
+        size = vocab_size(self._copy())
+        self.vocab_size = size if embedded is None else min(size, embedded)
 
     @property
     def special_tokens(self) -> int:
@@ -245,8 +255,11 @@ class Tokenizer:
         return copy
 
 
-def read_tokenizer(folder: Path, *, lowercase: bool = False, segments: bool = True) -> Tokenizer:
-    """The tokenizer in ``folder``; ``segments``: whether the model is told the texts of a pair apart.
+def read_tokenizer(
+    folder: Path, *, lowercase: bool = False, segments: bool = True, embedded: int | None = None
+) -> Tokenizer:
+    """The tokenizer in ``folder``; ``segments``: whether the model is told the texts of a pair apart, and
+    ``embedded``: how many ids it has vectors for.
 
     Raises:
         ModelLoadError: there is no usable ``tokenizer.json``.
@@ -258,6 +271,7 @@ def read_tokenizer(folder: Path, *, lowercase: bool = False, segments: bool = Tr
             f"makes it: AutoTokenizer.from_pretrained({str(folder)!r}).save_pretrained({str(folder)!r})"
         )
     try:
-        return Tokenizer(path.read_text(encoding="utf-8"), lowercase=lowercase, segments=segments)
+        description = path.read_text(encoding="utf-8")
+        return Tokenizer(description, lowercase=lowercase, segments=segments, embedded=embedded)
     except Exception as error:  # the library raises plain Exception for what it cannot read
         raise ModelLoadError(f"{path} cannot be used as a tokenizer: {error}") from error

@@ -13,7 +13,8 @@ from embedd.specs import parse_spec
 from embedd.tokenizer import TextTokenizer, Tokenizer, read_tokenizer
 
 TEXT = "Der Fluß steht höher: 12.5 m, sagt Émile (heute) 🚀."
-BUNDLED = read_tokenizer(resolve(parse_spec("all-MiniLM-L6-v2")).folder)
+FOLDER = resolve(parse_spec("all-MiniLM-L6-v2")).folder
+BUNDLED = read_tokenizer(FOLDER)
 BOTH = pytest.mark.parametrize("tokenizer", [BUNDLED, FakeTokenizer()], ids=["bundled", "fake"])
 
 
@@ -135,6 +136,12 @@ def test_the_vocabulary_has_a_size() -> None:
     gaps = {"version": "1.0", "added_tokens": []}
     gaps["model"] = {"type": "WordLevel", "vocab": {"a": 0, "[UNK]": 7}, "unk_token": "[UNK]"}
     assert Tokenizer(json.dumps(gaps)).vocab_size == 8
+
+
+def test_a_token_id_that_the_model_has_no_vector_for_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="input 0 has the token id 20000, the model knows 0 to 19999"):
+        read_tokenizer(FOLDER, embedded=20_000).encode_ids([[20_000]], 16, "end")
+    assert read_tokenizer(FOLDER, embedded=40_000).vocab_size == BUNDLED.vocab_size
 
 
 @BOTH
