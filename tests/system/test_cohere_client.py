@@ -2,11 +2,10 @@
 
 from collections.abc import Iterator
 
+import cohere
 import httpx
 import pytest
 from real_service import Launcher, Service
-
-cohere = pytest.importorskip("cohere")
 
 QUERY = "spring tides"
 DOCUMENTS = ["Wind is air that moves.", "Spring tides come at new and full moon."]
