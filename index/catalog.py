@@ -33,7 +33,7 @@ from index.errors import (
 from index.growth import GraphTuning
 from index.rows import CollectionSettings
 
-MAX_DIM: Final = 65_536
+MAX_DIM: Final = 4_096
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 _METRICS: Final = ("cosine", "dot", "l2")
 _TOKEN_FORMATS: Final = (None, "2bit")

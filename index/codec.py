@@ -6,7 +6,7 @@ copy that is searched is scaled to length 1. Everything here is pure.
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -17,6 +17,10 @@ from index.errors import InvalidDocument, InvalidId, InvalidVector
 from index.rows import Document, Metric, Vector
 
 MAX_ID_BYTES: Final = 512
+# Metadata of one document: as compact JSON in UTF-8, and in objects and lists one inside the other, itself
+# being the first.
+MAX_METADATA_BYTES: Final = 65_536
+MAX_METADATA_DEPTH: Final = 8
 # Above this the square of a length leaves float32, and scores would be infinite.
 MAX_LENGTH: Final = 1e18
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
@@ -59,6 +63,14 @@ def check_document(document: Document) -> None:
         raise InvalidDocument(document.id, "its text is not valid Unicode") from None
 
 
+def encode_ids(ids: Iterable[str]) -> str:
+    """Ids to look for, as the JSON list that SQLite's ``json_each`` takes.
+
+    It cuts a string at U+0000 and would find the id before it, so those, which nothing has, are left out.
+    """
+    return json.dumps([id_ for id_ in ids if "\0" not in id_])
+
+
 def passage_ids(document: Document) -> list[str]:
     """The ids of a document's passages, in order."""
     if document.is_point:
@@ -70,19 +82,32 @@ def encode_metadata(document: Document) -> str:
     """The metadata as JSON text that SQLite's JSON functions read the same way.
 
     Raises:
-        InvalidDocument: for keys that are not strings, values that JSON does not have, and U+0000, at which
-            SQLite would cut a string.
+        InvalidDocument: for more than ``MAX_METADATA_BYTES`` or ``MAX_METADATA_DEPTH``, keys that are not
+            strings, values that JSON does not have, and U+0000, at which SQLite would cut a string.
     """
     if not all(isinstance(key, str) for key in document.metadata):
         raise InvalidDocument(document.id, "a metadata key is not a string")
+    if _is_deeper(document.metadata, MAX_METADATA_DEPTH):
+        raise InvalidDocument(document.id, f"its metadata is nested over {MAX_METADATA_DEPTH} deep")
     try:
         encoded = encode_json(document.metadata)
-        encoded.encode()
-    except (TypeError, ValueError, RecursionError) as error:
+        size = len(encoded.encode())
+    except (TypeError, ValueError) as error:
         raise InvalidDocument(document.id, f"its metadata is not JSON: {error}") from error
+    if size > MAX_METADATA_BYTES:
+        raise InvalidDocument(
+            document.id, f"its metadata has {size} bytes of JSON, the limit is {MAX_METADATA_BYTES}"
+        )
     if _ESCAPED_NUL.search(encoded):
         raise InvalidDocument(document.id, "its metadata has a NUL character")
     return encoded
+
+
+def _is_deeper(value: Any, levels: int) -> bool:
+    if not isinstance(value, Mapping | list | tuple):
+        return False
+    inner = value.values() if isinstance(value, Mapping) else value
+    return levels == 0 or any(_is_deeper(item, levels - 1) for item in inner)
 
 
 def encode_json(value: Any) -> str:

@@ -17,6 +17,7 @@ import numpy as np
 
 from index.codec import (
     check_document,
+    encode_ids,
     encode_json,
     encode_metadata,
     encode_vectors,
@@ -111,7 +112,7 @@ def delete(connection: sqlite3.Connection, condition: Condition) -> Change[int]:
 
 def with_ids(ids: Sequence[str]) -> Condition:
     """Holds for documents of these ids."""
-    return Condition(f"d.id {_AMONG}", (json.dumps(list(ids)),))
+    return Condition(f"d.id {_AMONG}", (encode_ids(ids),))
 
 
 def _remove(connection: sqlite3.Connection, condition: Condition) -> Keys:

@@ -1,10 +1,9 @@
 """Documents in SQL: reading them back."""
 
-import json
 from collections.abc import Sequence
 from typing import Any, Final
 
-from index.codec import decode_json
+from index.codec import decode_json, encode_ids
 from index.readers import Readers
 from index.rows import StoredDocument
 
@@ -39,7 +38,7 @@ async def content_hashes(readers: Readers, ids: Sequence[str]) -> dict[str, byte
     """The content hash of each of these documents that exists."""
     rows = await readers.rows(
         "SELECT id, content_hash FROM documents WHERE id IN (SELECT value FROM json_each(?))",
-        (json.dumps(list(ids)),),
+        (encode_ids(ids),),
     )
     return dict(rows)
 

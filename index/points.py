@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any, Final
 
-from index.codec import decode_json, decode_vector
+from index.codec import decode_json, decode_vector, encode_ids
 from index.filter_sql import Condition, compile_filter
 from index.filters import Filter
 from index.readers import Readers
@@ -34,7 +34,7 @@ async def by_seq(
 async def by_id(readers: Readers, ids: Sequence[str], *, with_vectors: bool = False) -> list[StoredPoint]:
     """The points of these ids in the order asked, without those that do not exist."""
     sql = f"SELECT {_columns(with_vectors)} FROM {_JOIN} WHERE p.id IN (SELECT value FROM json_each(?))"
-    rows = await readers.rows(sql, (json.dumps(ids),))
+    rows = await readers.rows(sql, (encode_ids(ids),))
     found = {point.id: point for point in map(_point, rows)}
     return [found[id_] for id_ in ids if id_ in found]
 

@@ -89,6 +89,30 @@ async def test_one_bad_point_refuses_all_and_changes_nothing(ask: Ask, mine: str
     assert await ask("GET", f"{PATH}/count") == {"count": 3}
 
 
+async def test_an_id_with_nul_is_not_taken_for_what_stands_before_it(ask: Ask, mine: str) -> None:
+    cut = ["x\0", "x\0y"]
+    assert await ask("POST", f"{PATH}/delete", {"ids": cut}) == {"deleted": 0}
+    assert await ask("DELETE", "/v1/collections/mine/documents/x%00y") == {"deleted": 0}
+    assert await ask("POST", f"{PATH}/get", {"ids": cut}) == {"points": []}
+
+
+@pytest.mark.parametrize(
+    "metadata", [{"a": "x" * 65_536}, {"a": [[[[[[[[1]]]]]]]]}], ids=["too large", "too deep"]
+)
+async def test_metadata_over_its_limits_is_a_422(ask: Ask, mine: str, metadata: object) -> None:
+    point = {"id": "x", "vector": [1, 1, 1], "metadata": metadata}
+    assert (await ask("POST", PATH, {"points": [point]}, status=422))["error"]["code"] == "invalid_document"
+
+
+async def test_vectors_may_have_4096_numbers(ask: Ask) -> None:
+    await ask("PUT", "/v1/collections/wide", {"dim": 4_096}, status=201)
+    await ask("PUT", "/v1/collections/wider", {"dim": 4_097}, status=422)
+    vector = [1.0, *[0.0] * 4_095]
+    await ask("POST", "/v1/collections/wide/points", {"points": [{"id": "p", "vector": vector}]})
+    hit = (await ask("POST", "/v1/collections/wide/search", {"vector": vector}))["hits"][0]
+    assert (hit["id"], hit["score"]) == ("p", 1.0)
+
+
 @pytest.mark.parametrize(
     ("point", "field"),
     [

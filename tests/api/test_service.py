@@ -27,6 +27,7 @@ async def test_info_names_version_models_and_limits(ask: Ask) -> None:
     assert (info["name"], info["default_model"], info["generator"]) == ("embedd", "fake", "extractive")
     assert info["models"][0]["status"] == "ready"
     assert info["limits"]["max_json_bytes"] == 32 * 2**20
+    assert (info["limits"]["max_dim"], info["limits"]["max_metadata_bytes"]) == (4_096, 65_536)
 
 
 async def test_openapi_describes_every_route_and_resolves_every_reference(ask: Ask) -> None:

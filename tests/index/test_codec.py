@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from index.codec import check_id, check_vector, encode_metadata, searchable
+from index.codec import MAX_METADATA_BYTES, check_id, check_vector, encode_metadata, searchable
 from index.errors import InvalidDocument, InvalidId, InvalidVector
 from index.rows import Document
 
@@ -46,6 +46,27 @@ def test_metadata_nested_without_end_is_refused(make_document: Callable[..., Doc
         nested = [nested]
     with pytest.raises(InvalidDocument):
         encode_metadata(make_document("a", 1, metadata={"a": nested}))
+
+
+@pytest.mark.parametrize(
+    "around", [lambda value: [value], lambda value: {"in": value}], ids=["list", "object"]
+)
+def test_metadata_may_be_eight_deep(
+    around: Callable[[object], object], make_document: Callable[..., Document]
+) -> None:
+    value: object = "core"
+    for _ in range(7):
+        value = around(value)
+    encode_metadata(make_document("a", 1, metadata={"a": value}))
+    with pytest.raises(InvalidDocument, match="8 deep"):
+        encode_metadata(make_document("a", 1, metadata={"a": around(value)}))
+
+
+def test_metadata_may_have_64_kilobytes(make_document: Callable[..., Document]) -> None:
+    full = "ü" * ((MAX_METADATA_BYTES - len('{"a":""}')) // 2)
+    assert len(encode_metadata(make_document("a", 1, metadata={"a": full})).encode()) == MAX_METADATA_BYTES
+    with pytest.raises(InvalidDocument, match="65537 bytes"):
+        encode_metadata(make_document("a", 1, metadata={"a": full + "x"}))
 
 
 def test_text_about_nul_is_not_nul(make_document: Callable[..., Document]) -> None:

@@ -8,6 +8,8 @@ from msgspec import UNSET
 from api.http.routing import Call, Reply
 from api.schemas import Health, Info, ModelInfo, NoQuery, Readiness, Startup
 from api.services.registry import ModelState
+from index.catalog import MAX_DIM
+from index.codec import MAX_ID_BYTES, MAX_METADATA_BYTES, MAX_METADATA_DEPTH
 
 
 async def live(call: Call[None, NoQuery]) -> Health:  # noqa: ARG001 - that it answers is the answer
@@ -49,6 +51,10 @@ async def info(call: Call[None, NoQuery]) -> Info:
             "max_texts_per_request": settings.max_texts_per_request,
             "max_documents_per_request": settings.max_documents_per_request,
             "max_points_per_request": settings.max_points_per_request,
+            "max_dim": MAX_DIM,
+            "max_id_bytes": MAX_ID_BYTES,
+            "max_metadata_bytes": MAX_METADATA_BYTES,
+            "max_metadata_depth": MAX_METADATA_DEPTH,
         },
     )
 
