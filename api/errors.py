@@ -101,6 +101,7 @@ ROWS: dict[type[Exception], Row] = {
     stores.InvalidVector: Row(HTTPStatus.UNPROCESSABLE_ENTITY, _INVALID, "invalid_vector"),
     stores.InvalidFilter: Row(HTTPStatus.UNPROCESSABLE_ENTITY, _INVALID, "invalid_filter"),
     stores.InvalidQuery: Row(HTTPStatus.UNPROCESSABLE_ENTITY, _INVALID, "invalid_query"),
+    stores.InvalidCursor: Row(HTTPStatus.BAD_REQUEST, _INVALID, "invalid_cursor"),
     stores.WriteQueueFull: Row(HTTPStatus.TOO_MANY_REQUESTS, _LIMITED, "write_queue_full"),
     stores.DataFolderInUse: Row(HTTPStatus.SERVICE_UNAVAILABLE, _DOWN, "data_folder_in_use"),
     stores.DataTooNew: Row(HTTPStatus.SERVICE_UNAVAILABLE, _DOWN, "data_too_new"),
@@ -172,4 +173,6 @@ def refuse(error: Exception, *, openai: bool = False) -> Refusal:
 def _param(error: Exception) -> str | None:
     if isinstance(error, stores.InvalidFilter):
         return "filter"
+    if isinstance(error, stores.InvalidCursor):
+        return "after"
     return getattr(error, "param", None)

@@ -316,7 +316,7 @@ class PointsDelete(Request):
 
 class PointsScroll(Request):
     limit: PageSize = 100
-    after: Annotated[int, Meta(ge=0, le=2**63 - 1)] | None = None
+    after: str | None = None
     filter: Filter | None = None
     include: tuple[Include, ...] = ("text", "metadata")
 
@@ -336,8 +336,10 @@ class PointList(Answer):
 
 
 class PointPage(Answer):
+    """``next`` is the ``after`` of the next page, null at the end."""
+
     points: list[PointAnswer]
-    next: int | None
+    next: str | None
 
 
 class Count(Answer):

@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from index import document_writes, documents, jobs, points, search, truth
+from index import cursors, document_writes, documents, jobs, points, search, truth
 from index.database import open_for_writing
 from index.errors import CollectionNotFound
 from index.filter_sql import compile_filter
@@ -128,12 +128,15 @@ class Collection:
     async def scroll(
         self,
         limit: int,
-        after: int | None = None,
+        after: str | None = None,
         condition: Filter | None = None,
         *,
         with_vectors: bool = False,
-    ) -> tuple[list[StoredPoint], int | None]:
-        return await points.scroll(self._readers, limit, after or 0, condition, with_vectors=with_vectors)
+    ) -> tuple[list[StoredPoint], str | None]:
+        secret = await cursors.read_secret(self._readers)
+        behind = 0 if after is None else cursors.verify(after, secret)
+        page, last = await points.scroll(self._readers, limit, behind, condition, with_vectors=with_vectors)
+        return page, None if last is None else cursors.sign(last, secret)
 
     async def count(self, condition: Filter | None = None) -> int:
         return await points.count(self._readers, condition)

@@ -10,6 +10,7 @@
     ├── InvalidVector           wrong length, not finite, or no direction
     ├── InvalidFilter           names the operator and where it stands
     ├── InvalidQuery            nothing to search by, or numbers out of range
+    ├── InvalidCursor           not one that this collection gave
     ├── WriteQueueFull          too many writes wait; come back later
     ├── DataFolderInUse         another process holds the data folder
     ├── DataTooNew              written by a newer version of this program
@@ -95,6 +96,13 @@ class InvalidFilter(StoreError):
 
 class InvalidQuery(StoreError):
     """The query has nothing to search by, or a number out of its range."""
+
+
+class InvalidCursor(StoreError):
+    """The cursor is of another collection, of one that had this name before, or was changed on the way."""
+
+    def __init__(self) -> None:
+        super().__init__("this collection did not give that cursor: start again without one")
 
 
 class WriteQueueFull(StoreError):

@@ -144,4 +144,20 @@ def _prepare_for_writers(connection: sqlite3.Connection) -> None:
     )
 
 
-MIGRATIONS: Final[tuple[Migration, ...]] = (_create_tables, _keep_token_vectors, _prepare_for_writers)
+def _give_identity(connection: sqlite3.Connection) -> None:
+    # Tells this collection from every other one, also from one that had its name before.
+    connection.execute(
+        """CREATE TABLE identity (
+            only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
+            secret BLOB NOT NULL
+        ) STRICT"""
+    )
+    connection.execute("INSERT INTO identity VALUES (1, randomblob(16))")
+
+
+MIGRATIONS: Final[tuple[Migration, ...]] = (
+    _create_tables,
+    _keep_token_vectors,
+    _prepare_for_writers,
+    _give_identity,
+)

@@ -102,13 +102,17 @@ class Store(Protocol):
     async def scroll(
         self,
         limit: int,
-        after: int | None = None,
+        after: str | None = None,
         condition: Filter | None = None,
         *,
         with_vectors: bool = False,
-    ) -> tuple[list[StoredPoint], int | None]:
+    ) -> tuple[list[StoredPoint], str | None]:
         """Points in the order they were written, and the cursor that ``after`` takes for the rest (None at
-        the end).
+        the end). Writes on the way move nothing: a point that stays is met once, one that is replaced or
+        new is met at the end.
+
+        Raises:
+            InvalidCursor: this collection did not give ``after``.
         """
         ...
 

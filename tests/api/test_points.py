@@ -53,6 +53,15 @@ async def test_scrolling_passes_every_point_once(ask: Ask, mine: str) -> None:
     assert second["next"] is None
 
 
+async def test_a_cursor_of_another_collection_is_a_400(ask: Ask, mine: str) -> None:
+    after = (await ask("POST", f"{PATH}/scroll", {"limit": 2}))["next"]
+    await ask("PUT", "/v1/collections/other", {"dim": 3}, status=201)
+    for path, cursor in (("/v1/collections/other/points", after), (PATH, after[::-1]), (PATH, "2")):
+        error = (await ask("POST", f"{path}/scroll", {"after": cursor}, status=400))["error"]
+        assert (error["code"], error["param"]) == ("invalid_cursor", "after")
+    assert (await ask("POST", f"{PATH}/scroll", {"after": 2}, status=422))["error"]["param"] == "after"
+
+
 async def test_scrolling_takes_a_filter(ask: Ask, mine: str) -> None:
     page = await ask("POST", f"{PATH}/scroll", {"filter": {"axis": "x"}})
     assert [point["id"] for point in page["points"]] == ["x"]
