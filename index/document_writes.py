@@ -30,7 +30,7 @@ from index.errors import InvalidId
 from index.filter_sql import Condition
 from index.rows import Document, Metric, Vector
 from index.vectors import Keys
-from index.writer import AddedRows, Change
+from index.writer import AddedRows, Change, WrittenDocuments
 
 _INSERT_DOCUMENT: Final = "INSERT INTO documents VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _INSERT_PASSAGE: Final = "INSERT INTO passages VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
@@ -69,7 +69,7 @@ def upsert(connection: sqlite3.Connection, encoded: EncodedDocuments) -> Change[
     """
     ids = [document.id for document in encoded.documents]
     previous = _versions(connection, ids)
-    removed = _remove(connection, Condition(f"d.id {_AMONG}", (encode_json(ids),)))
+    removed, gone = _remove(connection, Condition(f"d.id {_AMONG}", (encode_json(ids),)))
     now = timestamp()
     first_key = _next_key(connection, "documents")
     keys = range(first_key, first_key + len(ids))
@@ -82,7 +82,8 @@ def upsert(connection: sqlite3.Connection, encoded: EncodedDocuments) -> Change[
         "INSERT INTO texts VALUES (?, ?)",
         ((key, d.text) for key, d in zip(keys, encoded.documents, strict=True) if d.text is not None),
     )
-    return Change(None, removed, _insert_passages(connection, keys, encoded))
+    added = _insert_passages(connection, keys, encoded)
+    return Change(None, removed, added, gone, WrittenDocuments(keys, ids, encoded.metadata))
 
 
 def _insert_passages(
@@ -107,7 +108,8 @@ def delete(connection: sqlite3.Connection, condition: Condition) -> Change[int]:
     """Delete the documents ``d`` that match; gives how many."""
     sql = f"SELECT count(*) FROM documents AS d WHERE {condition.sql}"
     count: int = connection.execute(sql, condition.parameters).fetchone()[0]
-    return Change(count, _remove(connection, condition) if count else None)
+    removed, gone = _remove(connection, condition) if count else (None, ())
+    return Change(count, removed, gone=gone)
 
 
 def with_ids(ids: Sequence[str]) -> Condition:
@@ -115,11 +117,13 @@ def with_ids(ids: Sequence[str]) -> Condition:
     return Condition(f"d.id {_AMONG}", (encode_ids(ids),))
 
 
-def _remove(connection: sqlite3.Connection, condition: Condition) -> Keys:
+def _remove(connection: sqlite3.Connection, condition: Condition) -> tuple[Keys, Sequence[int]]:
+    """The seqs of the passages and the keys of the documents that were removed."""
     found = f"SELECT d.key FROM documents AS d WHERE {condition.sql}"
-    documents = json.dumps([row[0] for row in connection.execute(found, condition.parameters)])
-    if documents == "[]":
-        return np.empty(0, dtype=np.int64)
+    keys = [row[0] for row in connection.execute(found, condition.parameters)]
+    if not keys:
+        return np.empty(0, dtype=np.int64), keys
+    documents = json.dumps(keys)
     seqs = connection.execute(f"SELECT seq FROM passages WHERE document {_AMONG}", (documents,)).fetchall()
     connection.execute(
         "INSERT INTO words (words, rowid, title, text) SELECT 'delete', seq, title, text FROM passage_words"
@@ -127,7 +131,7 @@ def _remove(connection: sqlite3.Connection, condition: Condition) -> Keys:
         (json.dumps([row[0] for row in seqs]),),
     )
     connection.execute(f"DELETE FROM documents WHERE key {_AMONG}", (documents,))
-    return np.array([row[0] for row in seqs], dtype=np.int64)
+    return np.array([row[0] for row in seqs], dtype=np.int64), keys
 
 
 def _versions(connection: sqlite3.Connection, ids: Sequence[str]) -> dict[str, tuple[int, str]]:

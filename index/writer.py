@@ -45,14 +45,25 @@ class AddedRows:
 
 
 @dataclass(frozen=True, slots=True)
+class WrittenDocuments:
+    """Documents that are new, or whose metadata is: keys, ids, and the metadata as JSON."""
+
+    keys: Sequence[int]
+    ids: Sequence[str]
+    metadata: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
 class Change(Generic[T]):
-    """What a write gives its caller, and what the vectors in memory have to follow: first removed, then
-    added.
+    """What a write gives its caller, and what memory has to follow: of rows and of documents (``gone`` are
+    keys of theirs), first those that left, then those that came.
     """
 
     result: T
     removed: Keys | None = None
     added: AddedRows | None = None
+    gone: Sequence[int] = ()
+    written: WrittenDocuments | None = None
 
 
 Write = Callable[[sqlite3.Connection], Change[T]]
