@@ -7,9 +7,7 @@ open.
 """
 
 import asyncio
-import fcntl
 import os
-import re
 import shutil
 import uuid
 from collections.abc import AsyncIterator, Coroutine
@@ -20,12 +18,11 @@ from typing import Any, Final
 
 import structlog
 
-from index import truth
+from index import files, truth
 from index.collection import UPLOADS, Collection, open_collection
 from index.errors import (
     CollectionExists,
     CollectionNotFound,
-    DataFolderInUse,
     InvalidName,
     InvalidSettings,
     StorageFailed,
@@ -34,7 +31,6 @@ from index.growth import GraphTuning
 from index.rows import CollectionSettings
 
 MAX_DIM: Final = 4_096
-_NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 _METRICS: Final = ("cosine", "dot", "l2")
 _TOKEN_FORMATS: Final = (None, "2bit")
 
@@ -102,7 +98,7 @@ class Catalog:
 
     async def open_all(self) -> None:
         """Open every collection on disk; called once."""
-        for name in await asyncio.to_thread(_sweep, self._folder):
+        for name in await asyncio.to_thread(_sweep, self._folder.parent):
             await self._open(name)
 
     async def _open(self, name: str) -> None:
@@ -127,9 +123,9 @@ async def open_catalog(folder: Path, tuning: GraphTuning | None = None) -> Async
         DataTooNew: a newer version of this program wrote a collection in it.
         StorageFailed, StorageFull: the folder or a collection cannot be opened.
     """
-    lock = await asyncio.to_thread(_lock, folder)
+    lock = await asyncio.to_thread(files.lock, folder)
     try:
-        catalog = Catalog(folder / "collections", tuning or GraphTuning())
+        catalog = Catalog(folder / files.COLLECTIONS, tuning or GraphTuning())
         try:
             await catalog.open_all()
             yield catalog
@@ -150,7 +146,7 @@ async def _to_its_end(work: Coroutine[Any, Any, None]) -> None:
 
 
 def _check(settings: CollectionSettings) -> None:
-    if not _NAME.fullmatch(settings.name):
+    if not files.NAME.fullmatch(settings.name):
         raise InvalidName(settings.name)
     if not 1 <= settings.dim <= MAX_DIM:
         raise InvalidSettings(f"dim is {settings.dim}, it must be from 1 to {MAX_DIM}")
@@ -167,29 +163,15 @@ def _differences(stored: CollectionSettings, asked: CollectionSettings) -> dict[
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
 
 
-def _lock(folder: Path) -> int:
-    try:
-        (folder / "collections").mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(folder / "embedd.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise StorageFailed(f"the data folder {folder} cannot be used: {error}") from error
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(descriptor)
-        raise DataFolderInUse(folder) from error
-    return descriptor
-
-
 def _make(collections: Path, settings: CollectionSettings) -> None:
     draft = collections / f".creating-{uuid.uuid4().hex}"
     try:
         draft.mkdir()
         (draft / UPLOADS).mkdir()
         truth.create(draft, settings)
-        _sync(draft)
+        files.sync(draft)
         draft.rename(collections / settings.name)
-        _sync(collections)
+        files.sync(collections)
     except OSError as error:
         raise StorageFailed(f"collection {settings.name!r} could not be made: {error}") from error
     finally:
@@ -200,22 +182,14 @@ def _remove(collections: Path, name: str) -> None:
     trash = collections / f".dropped-{uuid.uuid4().hex}"
     try:
         (collections / name).rename(trash)
-        _sync(collections)
+        files.sync(collections)
         shutil.rmtree(trash)
     except OSError as error:
         raise StorageFailed(f"collection {name!r} could not be removed: {error}") from error
 
 
-def _sweep(collections: Path) -> list[str]:
+def _sweep(data: Path) -> list[str]:
     """Remove what a crash left half made or half removed; the names of the collections that there are."""
-    for leftover in [*collections.glob(".creating-*"), *collections.glob(".dropped-*")]:
-        shutil.rmtree(leftover, ignore_errors=True)
-    return sorted(path.name for path in collections.iterdir() if _NAME.fullmatch(path.name))
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    for leftover in files.leftovers(data):
+        files.remove(leftover)
+    return files.collection_names(data)

@@ -137,7 +137,7 @@ def stack_vectors(documents: Sequence[Document], dim: int, metric: Metric) -> Ve
     vectors = [passage.vector for document in documents for passage in document.passages]
     if all(np.shape(vector) == (dim,) and np.asarray(vector).dtype == np.float32 for vector in vectors):
         matrix = np.array(vectors, dtype=np.float32).reshape(-1, dim)
-        if _faulty_rows(matrix, metric).size == 0:
+        if faulty_rows(matrix, metric).size == 0:
             return matrix
     # Slower, and names the one that is wrong.
     return _stack_one_by_one(documents, dim, metric)
@@ -168,13 +168,14 @@ def check_vector(vector: npt.ArrayLike, dim: int, metric: Metric, where: str) ->
         raise InvalidVector(f"{where}: the vector has the shape {row.shape}, this collection takes ({dim},)")
     if not np.isfinite(row).all():
         raise InvalidVector(f"{where}: the vector has NaN or infinite values")
-    if _faulty_rows(row.reshape(1, dim), metric).size:
+    if faulty_rows(row.reshape(1, dim), metric).size:
         why = "is zero, which has no cosine" if metric == "cosine" else f"is longer than {MAX_LENGTH:g}"
         raise InvalidVector(f"{where}: the vector {why}")
     return row
 
 
-def _faulty_rows(matrix: Vector, metric: Metric) -> npt.NDArray[np.intp]:
+def faulty_rows(matrix: Vector, metric: Metric) -> npt.NDArray[np.intp]:
+    """Which of the rows (n, dim) cannot be searched under the metric, ascending."""
     lengths = _lengths(matrix)
     fine = np.isfinite(lengths) & ((lengths > 0) if metric == "cosine" else (lengths <= MAX_LENGTH))
     return np.flatnonzero(~fine)

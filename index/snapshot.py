@@ -6,14 +6,14 @@ a temporary name, synced and renamed, the manifest last: its rename is the commi
 """
 
 import asyncio
-import hashlib
 import json
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from index import files
 from index.graph import Graph, GraphShape
+from index.rows import Metric
 
 MANIFEST: Final = "graph.json"
 FORMAT: Final = 1
@@ -50,30 +50,45 @@ async def save(graph: Graph, folder: Path) -> None:
 
 def _publish(temporary: Path, shape: GraphShape, last_seq: int, count: int) -> None:
     folder = temporary.parent
-    checksum = _checksum(temporary)
+    checksum = files.checksum(temporary)
     manifest = Manifest(FORMAT, **asdict(shape), last_seq=last_seq, count=count, checksum=checksum)
-    _sync(temporary)
+    files.sync(temporary)
     temporary.rename(folder / manifest.file_name)
     draft = folder / f"{MANIFEST}.tmp"
     draft.write_text(json.dumps(asdict(manifest)))
-    _sync(draft)
+    files.sync(draft)
     draft.rename(folder / MANIFEST)
-    _sync(folder)
+    files.sync(folder)
     _sweep(folder, keep=manifest.file_name)
 
 
 async def load(graph: Graph, folder: Path) -> bool:
     """Fill the empty ``graph`` from disk; False, and a clean folder, if nothing there can be believed."""
-    manifest = await asyncio.to_thread(_believable, folder, graph.shape)
-    if manifest is not None:
-        try:
-            await graph.load(folder / manifest.file_name, manifest.last_seq)
-        except RuntimeError:
-            manifest = None
-    if manifest is None or graph.count != manifest.count:
-        await asyncio.to_thread(discard, folder)
-        return False
-    return True
+    if await fault(graph, folder) is None:
+        return True
+    await asyncio.to_thread(discard, folder)
+    return False
+
+
+async def fault(graph: Graph, folder: Path) -> str | None:
+    """Why what is stored cannot be believed; None once the empty ``graph`` is filled with it."""
+    try:
+        manifest = await asyncio.to_thread(_checked_manifest, folder, graph.shape)
+        await graph.load(folder / manifest.file_name, manifest.last_seq)
+    except (OSError, ValueError, TypeError, KeyError, RuntimeError) as error:
+        return f"{type(error).__name__}: {error}"
+    if graph.count != manifest.count:
+        return f"it has {graph.count} labels, not {manifest.count}"
+    return None
+
+
+def stored_shape(folder: Path, dim: int, metric: Metric) -> GraphShape | None:
+    """The shape of the stored graph of a collection of this dimension and metric, if it can be read."""
+    try:
+        manifest = _read_manifest(folder / MANIFEST)
+    except (OSError, ValueError, TypeError, KeyError, RuntimeError):
+        return None
+    return GraphShape(dim, metric, manifest.m, manifest.ef_construction)
 
 
 def discard(folder: Path) -> None:
@@ -82,14 +97,14 @@ def discard(folder: Path) -> None:
     _sweep(folder, keep=None)
 
 
-def _believable(folder: Path, shape: GraphShape) -> Manifest | None:
-    try:
-        manifest = _read_manifest(folder / MANIFEST)
-        fits = {**asdict(shape), "format": FORMAT}.items() <= asdict(manifest).items()
-        whole = fits and _checksum(folder / manifest.file_name) == manifest.checksum
-    except (OSError, ValueError, TypeError, KeyError):
-        return None
-    return manifest if whole else None
+def _checked_manifest(folder: Path, shape: GraphShape) -> Manifest:
+    manifest = _read_manifest(folder / MANIFEST)
+    expected = {**asdict(shape), "format": FORMAT}
+    if not expected.items() <= asdict(manifest).items():
+        raise ValueError(f"it is of another shape than {expected}")
+    if files.checksum(folder / manifest.file_name) != manifest.checksum:
+        raise ValueError(f"{manifest.file_name} does not have the checksum that {MANIFEST} says")
+    return manifest
 
 
 def _read_manifest(path: Path) -> Manifest:
@@ -97,19 +112,6 @@ def _read_manifest(path: Path) -> Manifest:
     if type(fields["last_seq"]) is not int or type(fields["count"]) is not int:
         raise TypeError("a count that is no number")
     return Manifest(**fields)
-
-
-def _checksum(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _sweep(folder: Path, keep: str | None) -> None:

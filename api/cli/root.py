@@ -11,6 +11,7 @@ _MODULES = {
     "ingest": "api.cli.ingest",
     "search": "api.cli.search",
     "chat": "api.cli.chat",
+    "check": "api.cli.check",
 }
 
 

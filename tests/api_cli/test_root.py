@@ -8,7 +8,7 @@ from click.testing import CliRunner
 
 from api.cli.root import root
 
-COMMANDS = ["serve", "demo", "ingest", "search", "chat"]
+COMMANDS = ["serve", "demo", "ingest", "search", "chat", "check"]
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:

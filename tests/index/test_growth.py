@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from index import planner, snapshot
+from index import files, planner, snapshot
 from index.catalog import open_catalog
 from index.collection import Collection
 from index.filters import parse_filter
@@ -263,7 +263,7 @@ async def test_a_file_that_only_hnswlib_refuses_is_thrown_away(
     manifest = json.loads(path.read_text())
     (graph_file,) = folder_of(stored).glob("graph-*.hnsw")
     graph_file.write_bytes(b"\0" * 50)
-    manifest["checksum"] = snapshot._checksum(graph_file)
+    manifest["checksum"] = files.checksum(graph_file)
     path.write_text(json.dumps(manifest))
     assert not await snapshot.load(executor_graph(), folder_of(stored))
 
