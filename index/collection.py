@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from index import cursors, document_writes, documents, jobs, points, search, truth
+from index import cursors, document_writes, documents, facets, jobs, points, search, truth
 from index.database import open_for_writing
 from index.errors import CollectionNotFound
 from index.filter_sql import compile_filter
@@ -27,6 +27,7 @@ from index.rows import (
     CollectionSettings,
     CollectionStatistics,
     Document,
+    Facets,
     JobItem,
     JobState,
     Query,
@@ -140,6 +141,9 @@ class Collection:
 
     async def count(self, condition: Filter | None = None) -> int:
         return await points.count(self._readers, condition)
+
+    async def facets(self, key: str, limit: int, condition: Filter | None = None) -> Facets:
+        return await facets.count_values(self._readers, key, limit, condition)
 
     async def statistics(self) -> CollectionStatistics:
         graph = self._growth.graph

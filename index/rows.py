@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from index.filters import Filter
+from index.filters import Filter, Scalar
 
 Vector: TypeAlias = npt.NDArray[np.float32]
 Metric: TypeAlias = Literal["cosine", "dot", "l2"]
@@ -169,6 +169,22 @@ class SearchResult:
 
     hits: tuple[Hit, ...]
     plan: str
+
+
+@dataclass(frozen=True, slots=True)
+class FacetValue:
+    """A value of a metadata key, and how many points have it."""
+
+    value: Scalar
+    points: int
+
+
+@dataclass(frozen=True, slots=True)
+class Facets:
+    """The commonest values of a key, most points first, out of ``total`` different ones."""
+
+    values: tuple[FacetValue, ...]
+    total: int
 
 
 @dataclass(frozen=True, slots=True)

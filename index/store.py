@@ -15,6 +15,7 @@ from index.rows import (
     CollectionSettings,
     CollectionStatistics,
     Document,
+    Facets,
     JobItem,
     JobState,
     Query,
@@ -118,6 +119,10 @@ class Store(Protocol):
 
     async def count(self, condition: Filter | None = None) -> int:
         """How many points there are, or match."""
+        ...
+
+    async def facets(self, key: str, limit: int, condition: Filter | None = None) -> Facets:
+        """The ``limit`` commonest values of a metadata key among the points that match."""
         ...
 
     async def statistics(self) -> CollectionStatistics: ...

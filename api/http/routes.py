@@ -3,6 +3,7 @@
 from http import HTTPStatus
 
 from api import schemas as s
+from api import schemas_points as p
 from api import schemas_rerank as r
 from api import schemas_tei as t
 from api.http.handlers import (
@@ -16,6 +17,7 @@ from api.http.handlers import (
     metrics,
     models,
     points,
+    recommend,
     rerank,
     search,
     tei,
@@ -92,10 +94,13 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", f"{_POINTS}/delete", points.delete, s.Deleted, body=s.PointsDelete),
     Route("POST", f"{_POINTS}/scroll", points.scroll, s.PointPage, body=s.PointsScroll),
     Route("GET", f"{_POINTS}/count", points.count, s.Count),
+    Route("POST", f"{_POINTS}/count", points.count_matching, s.Count, body=p.PointsCount),
+    Route("POST", f"{_ONE}/facets", points.facets, p.FacetsAnswer, body=p.FacetsRequest),
     Route("POST", f"{_ONE}/search", search.search, s.SearchAnswer, body=s.SearchRequest),
     Route(
         "POST", f"{_ONE}/search/batch", search.search_batch, s.SearchBatchAnswer, body=s.SearchBatchRequest
     ),
+    Route("POST", f"{_ONE}/recommend", recommend.recommend, s.SearchAnswer, body=p.RecommendRequest),
     Route("GET", "/v1/jobs/{id}", jobs.get, s.JobAnswer),
     Route("GET", "/health", tei.health, "application/json", dialect="tei"),
     Route("GET", "/info", tei.info, t.TeiInfo, dialect="tei"),

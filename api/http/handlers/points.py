@@ -1,6 +1,7 @@
 """Points: rows whose vectors the client brings, and passages read back one by one."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from msgspec import UNSET
 
@@ -23,7 +24,8 @@ from api.schemas import (
     PointsScroll,
     Upserted,
 )
-from index.filters import parse_filter
+from api.schemas_points import FacetAnswer, FacetsAnswer, FacetsRequest, PointsCount
+from index.filters import Filter, parse_filter
 from index.rows import Document, Passage, StoredPoint
 
 
@@ -54,9 +56,8 @@ async def scroll(call: Call[PointsScroll, NoQuery]) -> PointPage:
     """All points, page by page."""
     store = call.services.catalog.get(call.path["name"])
     body = call.body
-    condition = parse_filter(body.filter) if body.filter is not None else None
     found, after = await store.scroll(
-        body.limit, body.after, condition, with_vectors="vector" in body.include
+        body.limit, body.after, _condition(body.filter), with_vectors="vector" in body.include
     )
     return PointPage(points=[_describe(point, body.include) for point in found], next=after)
 
@@ -64,6 +65,25 @@ async def scroll(call: Call[PointsScroll, NoQuery]) -> PointPage:
 async def count(call: Call[None, NoQuery]) -> Count:
     """How many points there are."""
     return Count(count=await call.services.catalog.get(call.path["name"]).count())
+
+
+async def count_matching(call: Call[PointsCount, NoQuery]) -> Count:
+    """How many points match."""
+    store = call.services.catalog.get(call.path["name"])
+    return Count(count=await store.count(_condition(call.body.filter)))
+
+
+async def facets(call: Call[FacetsRequest, NoQuery]) -> FacetsAnswer:
+    """The values of a metadata key, and how many points have each."""
+    store, body = call.services.catalog.get(call.path["name"]), call.body
+    found = await store.facets(body.key, body.limit, _condition(body.filter))
+    return FacetsAnswer(
+        values=[FacetAnswer(value=one.value, count=one.points) for one in found.values], total=found.total
+    )
+
+
+def _condition(filter_: dict[str, Any] | None) -> Filter | None:
+    return None if filter_ is None else parse_filter(filter_)
 
 
 def _document(number: int, point: PointRequest) -> Document:

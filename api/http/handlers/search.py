@@ -65,7 +65,7 @@ async def _search(retriever: Retriever, store: Store, request: SearchRequest, wa
     began = time.perf_counter()
     found = await retriever.retrieve(store, wanted)
     return SearchAnswer(
-        hits=[_describe(hit, request.include) for hit in found.hits],
+        hits=[describe_hit(hit, request.include) for hit in found.hits],
         took_ms=round((time.perf_counter() - began) * 1000, 3),
         plan=found.plan,
         truncated_query=describe_cut_query(found.cut),
@@ -86,7 +86,8 @@ def _read(request: SearchRequest) -> Search:
     )
 
 
-def _describe(hit: Hit, include: Sequence[Include]) -> SearchHit:
+def describe_hit(hit: Hit, include: Sequence[Include]) -> SearchHit:
+    """A hit as it is sent, with what ``include`` asks for."""
     return SearchHit(
         id=hit.id,
         document_id=hit.document_id,

@@ -1,0 +1,130 @@
+"""Facet counts against the same counts in plain Python."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from index.collection import Collection
+from index.filters import DOCUMENT_ID, parse_filter
+from index.rows import Document, FacetValue
+
+Make = Callable[..., Document]
+MISSING = object()
+
+texts = st.sampled_from(["", "a", "b", "1", "true", "null", 'quo"te', "ключ", "line\nbreak"])
+keys = st.sampled_from(["a", "b", "a.b", "a.b.c", 'quo"te', "ключ", "line\nbreak", "", "a.", "."])
+numbers = st.one_of(
+    st.integers(-2, 2), st.sampled_from([1.0, 0.5, -0.0, 2**53, 2**53 + 1, 2.0**53, -(2**63)])
+)
+scalars = st.one_of(texts, numbers, st.booleans(), st.none())
+values = st.recursive(
+    scalars,
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(keys, inner, max_size=3)),
+    max_leaves=6,
+)
+documents = st.lists(st.tuples(st.integers(0, 3), st.dictionaries(keys, values, max_size=4)), max_size=5)
+
+
+def value_at(metadata: Mapping[str, Any], key: str) -> Any:
+    """What a key means: as it stands, else as a path into objects."""
+    if key in metadata:
+        return metadata[key]
+    value: Any = metadata
+    for step in key.split("."):
+        if not isinstance(value, Mapping) or step not in value:
+            return MISSING
+        value = value[step]
+    return value
+
+
+def counted(value: Any) -> set[tuple[str, Any]]:
+    """The scalars in a value, each with its type: 1 is 1.0 and neither "1" nor true."""
+    items = value if isinstance(value, list) else [value]
+    return {(kind(item), item) for item in items if is_scalar(item)}
+
+
+def is_scalar(value: Any) -> bool:
+    return value is not MISSING and not isinstance(value, list | dict)
+
+
+def kind(value: Any) -> str:
+    if isinstance(value, bool) or value is None:
+        return repr(value)
+    return "text" if isinstance(value, str) else "number"
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=150)
+@given(rows=documents, key=keys)
+@example(rows=[(1, {"a": {"b": 1}}), (2, {"a.b": 2}), (1, {"a.b": {}, "a": {"b": 3}})], key="a.b")
+@example(rows=[(1, {"a": ["x", "x", 1, 1.0, True, None, [2], {"b": 2}]})], key="a")
+@example(rows=[(1, {"a": "{}"}), (1, {"a": '{"b": 1}'}), (1, {"a": "["})], key="a.b")
+async def test_counts_are_those_of_plain_python(
+    collection: Collection, make_document: Make, rows: list[tuple[int, dict[str, Any]]], key: str
+) -> None:
+    await collection.delete_matching(parse_filter({}))
+    await collection.upsert(
+        [make_document(f"d{n}", *range(size), metadata=metadata) for n, (size, metadata) in enumerate(rows)]
+    )
+    expected: Counter[tuple[str, Any]] = Counter()
+    for size, metadata in rows:
+        expected += Counter(dict.fromkeys(counted(value_at(metadata, key)), size))
+    found = await collection.facets(key, 1_000)
+    assert {(kind(one.value), one.value): one.points for one in found.values} == expected
+    assert found.total == len(expected)
+
+
+async def fill(collection: Collection, make_document: Make) -> None:
+    await collection.upsert(
+        [
+            make_document("d0", 0, 1, metadata={"lang": "en", "year": 2020, "tags": ["x", "y"]}),
+            make_document("d1", 2, metadata={"lang": "de", "year": 2021, "tags": ["y"]}),
+            make_document("d2", 3, metadata={"lang": "fr", "year": 2022.0, "tags": []}),
+            make_document("d3", 4, metadata={}),
+        ]
+    )
+
+
+async def test_points_are_counted_the_commonest_value_first(
+    collection: Collection, make_document: Make
+) -> None:
+    await fill(collection, make_document)
+    found = await collection.facets("lang", 2)
+    assert found.values == (FacetValue("en", 2), FacetValue("de", 1))
+    assert found.total == 3
+
+
+async def test_only_what_matches_is_counted(collection: Collection, make_document: Make) -> None:
+    await fill(collection, make_document)
+    found = await collection.facets("tags", 10, parse_filter({"year": {"$gte": 2021}}))
+    assert found.values == (FacetValue("y", 1),)
+
+
+async def test_document_ids_are_values_too(collection: Collection, make_document: Make) -> None:
+    await fill(collection, make_document)
+    found = await collection.facets(DOCUMENT_ID, 10)
+    assert found.values[0] == FacetValue("d0", 2)
+    assert found.total == 4
+
+
+@pytest.mark.parametrize("key", ["nothing", "lang.en", "tags.0", "nul\0", ".".join("a" * 20_000)])
+async def test_a_key_that_nothing_has_has_no_values(
+    collection: Collection, make_document: Make, key: str
+) -> None:
+    await fill(collection, make_document)
+    assert await collection.facets(key, 10) == await collection.facets(
+        "lang", 10, parse_filter({"lang": "?"})
+    )
+    assert (await collection.facets(key, 10)).total == 0
+
+
+async def test_filtering_by_a_value_finds_as_many_points_as_were_counted(
+    collection: Collection, make_document: Make
+) -> None:
+    await fill(collection, make_document)
+    for key in ("lang", "year", DOCUMENT_ID):
+        for one in (await collection.facets(key, 10)).values:
+            assert await collection.count(parse_filter({key: one.value})) == one.points
