@@ -93,7 +93,8 @@ class PackedAttention:
             scale=query.shape[-1] ** -0.5 if scaling is None else scaling,
         )
         attend = _attend_on_gpu if query.device.type == "cuda" else _attend_on_cpu
-        narrow = [part[0].to(self.dtype) for part in (query, key, value)]
+        parts = [part[0] for part in (query, key, value)]
+        narrow = [part if part.dtype == self.dtype else part.to(self.dtype) for part in parts]
         return attend(narrow[0], narrow[1], narrow[2], rule, self.layout)[None], None
 
 

@@ -47,13 +47,20 @@ class PackedLinear(torch.nn.Module):
         self._bias = _narrowed(linear.bias, dtype)
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        rows = inputs.flatten(0, -2).to(self._dtype)
-        more = round_rows(len(rows)) - len(rows)
-        filled = torch.nn.functional.pad(rows, (0, 0, 0, more)) if more else rows  # to add nothing copies
+        narrow = inputs if inputs.dtype == self._dtype else inputs.to(self._dtype)
+        rows = inputs.numel() // inputs.shape[-1]
+        if more := round_rows(rows) - rows:
+            filled = torch.nn.functional.pad(narrow.flatten(0, -2), (0, 0, 0, more))
+            return self._multiplied(filled)[:rows].view(*inputs.shape[:-1], -1)
+        return self._multiplied(
+            narrow
+        )  # a forward that is packed has its rows filled up: no views, no copies
+
+    def _multiplied(self, rows: torch.Tensor) -> torch.Tensor:
         product: torch.Tensor = torch.ops.mkldnn._linear_pointwise(  # noqa: SLF001
-            filled, self._weight, self._bias, *_UNFUSED
+            rows, self._weight, self._bias, *_UNFUSED
         )
-        return product[: len(rows)].view(*inputs.shape[:-1], -1)
+        return product
 
 
 class NarrowLinear(torch.nn.Module):

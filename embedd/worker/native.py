@@ -28,7 +28,8 @@ def attend(
     parts = [part if part.stride(-1) == 1 else part.contiguous() for part in (query, key, value)]
     assert all(part.dtype == torch.bfloat16 and part.shape[1:] == (tokens, d) for part in parts)
     mixed = query.new_empty((tokens, heads, d))
-    mixed[layout.tokens :] = 0
+    if layout.tokens < tokens:
+        mixed[layout.tokens :] = 0
     query_at, key_at, value_at = ((part.data_ptr(), part.stride(1), part.stride(0)) for part in parts)
     _kernels.attend(
         query_at,
