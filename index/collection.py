@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from index import cursors, document_writes, documents, facets, jobs, points, search, truth
+from index import cursors, document_writes, documents, facets, full_text, jobs, points, search, truth
 from index.database import open_for_writing
 from index.errors import CollectionNotFound
 from index.filter_sql import compile_filter
@@ -110,8 +110,8 @@ class Collection:
 
     async def idf(self, words: Sequence[str]) -> dict[str, float]:
         newest = self._table.view().newest(_COUNTED_POINTS)
-        wanted, total = plain_words(words), len(newest)
-        found = await points.passages_with(self._readers, wanted, newest.first_seq - 1)
+        wanted, total = plain_words(words, self._settings.tokenizer), len(newest)
+        found = await full_text.passages_with(self._readers, wanted, newest.first_seq - 1)
         return {word: inverse_frequency(total, count) for word, count in found.items()}
 
     async def document(self, document_id: str, *, with_text: bool = False) -> StoredDocument | None:

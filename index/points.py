@@ -67,36 +67,6 @@ async def matching_documents(readers: Readers, matching: Condition) -> list[int]
     return [row[0] for row in await readers.rows(sql, matching.parameters)]
 
 
-async def by_words(
-    readers: Readers, expression: str, matching: Condition, weights: tuple[float, float], limit: int
-) -> list[tuple[int, float]]:
-    """(seq, BM25 > 0) of the ``limit`` points that match the FTS5 expression best; ties in order of seq.
-
-    ``weights`` are those of a word in the title and in the text.
-    """
-    sql = (
-        f"SELECT w.rowid, -bm25(words, ?, ?) AS score FROM words AS w {_only(matching)}"
-        f" WHERE words MATCH ? AND ({matching.sql}) ORDER BY score DESC, w.rowid LIMIT ?"
-    )
-    rows = await readers.rows(sql, (*weights, expression, *matching.parameters, limit))
-    return [(row[0], row[1]) for row in rows]
-
-
-async def passages_with(readers: Readers, words: Sequence[str], after: int) -> dict[str, int]:
-    """How many points behind the seq ``after`` have each word, in any of its forms."""
-    sql = (
-        "SELECT value, (SELECT count(*) FROM words WHERE words MATCH '\"' || value || '\"' AND rowid > ?)"
-        " FROM json_each(?)"
-    )
-    return dict(await readers.rows(sql, (after, json.dumps(words))))
-
-
-def _only(matching: Condition) -> str:
-    if matching.sql == "1":
-        return ""
-    return "JOIN passages AS p ON p.seq = w.rowid JOIN documents AS d ON d.key = p.document"
-
-
 def _columns(with_vectors: bool) -> str:
     return f"{_COLUMNS}, {'p.vector' if with_vectors else 'NULL'}"
 

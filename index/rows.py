@@ -19,6 +19,7 @@ Metric: TypeAlias = Literal["cosine", "dot", "l2"]
 Mode: TypeAlias = Literal["hybrid", "dense", "lexical"]
 TokenFormat: TypeAlias = Literal["2bit"]
 Tokenizer: TypeAlias = Literal["porter", "unicode61", "trigram"]
+FusionMethod: TypeAlias = Literal["relative", "rrf"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +119,17 @@ class StoredPoint:
 
 
 @dataclass(frozen=True, slots=True)
+class Fusion:
+    """How a hybrid search weighs its halves: ``dense_weight``, from 0 to 1, is the share of the vector.
+
+    ``relative`` averages the scores, each scaled from 0 to 1; ``rrf`` takes reciprocal ranks.
+    """
+
+    method: FusionMethod = "relative"
+    dense_weight: float = 0.5
+
+
+@dataclass(frozen=True, slots=True)
 class Query:
     """The ``k`` best points for a vector, for words, or for both.
 
@@ -135,6 +147,7 @@ class Query:
     min_score: float | None = None
     with_vectors: bool = False
     with_token_vectors: bool = False
+    fusion: Fusion = Fusion()
 
 
 @dataclass(frozen=True, slots=True)

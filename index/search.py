@@ -10,14 +10,14 @@ from typing import Final
 
 import numpy as np
 
-from index import points
+from index import full_text, points
 from index.codec import check_vector, searchable
 from index.dense import nearest
 from index.errors import InvalidQuery
 from index.filter_sql import Condition, compile_filter
 from index.fusion import fuse
 from index.graph import Graph
-from index.lexical import match_expression
+from index.lexical import Terms, read_terms
 from index.readers import Readers
 from index.rows import CollectionSettings, Hit, Query, SearchResult, StoredPoint, Vector
 from index.vectors import Ranking, VectorTable
@@ -31,11 +31,11 @@ WORD_WEIGHTS: Final = (2.0, 1.0)
 
 @dataclass(frozen=True, slots=True)
 class _Request:
-    """A query that was checked: a vector scaled as the table is, an FTS5 expression, an SQL condition."""
+    """A query that was checked: a vector scaled as the table is, terms to find, an SQL condition."""
 
     query: Query
     vector: Vector | None
-    expression: str | None
+    terms: Terms
     by_words: bool
     matching: Condition
 
@@ -88,8 +88,8 @@ def _checked(query: Query, settings: CollectionSettings) -> _Request:
     if vector is not None:
         row = check_vector(vector, settings.dim, settings.metric, "query")
         vector = searchable(row.reshape(1, -1), settings.metric)[0]
-    expression = match_expression(text) if text is not None else None
-    return _Request(query, vector, expression, text is not None, compile_filter(query.filter))
+    terms = read_terms(text or "", settings.tokenizer)
+    return _Request(query, vector, terms, text is not None, compile_filter(query.filter))
 
 
 async def _find(request: _Request, table: VectorTable, graph: Graph | None, readers: Readers) -> _Found:
@@ -109,16 +109,17 @@ async def _find(request: _Request, table: VectorTable, graph: Graph | None, read
         return _cut(request, _Found(dense, dense, {}, plan))
     lacking = np.array([seq for seq in lexical if seq not in dense], dtype=np.int64)
     parts = dense | _as_dict(view.scores_of(lacking, request.vector))
-    fused = fuse([list(dense), [seq for seq in lexical if seq in parts]])
+    known = {seq: score for seq, score in lexical.items() if seq in parts}
+    fused = fuse(parts, known, dense, query.fusion)
     return _cut(request, _Found(fused, parts, lexical, f"{plan}+lexical"))
 
 
 async def _by_words(request: _Request, readers: Readers, depth: int) -> dict[int, float]:
-    if request.expression is None:
+    trigrams = await full_text.trigrams_of(readers, request.terms.short) if request.terms.short else {}
+    expression = request.terms.expression(trigrams)
+    if expression is None:
         return {}
-    return dict(
-        await points.by_words(readers, request.expression, request.matching, WORD_WEIGHTS, limit=depth)
-    )
+    return dict(await full_text.matching(readers, expression, request.matching, WORD_WEIGHTS, limit=depth))
 
 
 def _cut(request: _Request, found: _Found) -> _Found:

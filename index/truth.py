@@ -10,6 +10,7 @@ from typing import Final
 
 import numpy as np
 
+from index import full_text
 from index.codec import searchable, timestamp
 from index.database import open_for_writing, translate
 from index.errors import StorageFailed
@@ -42,6 +43,7 @@ def create(folder: Path, settings: CollectionSettings) -> None:
         )
         try:
             connection.execute(_INSERT, (*values, timestamp()))
+            full_text.cut_by(connection, settings.tokenizer)
         except sqlite3.Error as error:
             raise translate(error, folder) from error
 
