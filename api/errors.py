@@ -10,6 +10,8 @@ the class hierarchy, and a test holds every domain error to a row.
     ├── NotFound             no such route, document, point or job                                  404
     ├── PayloadTooLarge      a body, a file or a list over its limit                                413
     ├── UnsupportedMedia     a Content-Type that this route does not take                           415
+    ├── Conflict             the write was made for another state than the one that is stored       409
+    ├── PreconditionFailed   If-Match names none of the versions that there are                    412
     └── ModelChanged         a collection was made with other weights than this service runs        409
 """
 
@@ -56,6 +58,14 @@ class UnsupportedMedia(RequestError):
     """The route does not take this Content-Type."""
 
 
+class Conflict(RequestError):
+    """The write was made for another state than the one that is stored."""
+
+
+class PreconditionFailed(RequestError):
+    """If-Match names none of the versions that there are."""
+
+
 class ModelChanged(RequestError):
     """A collection was made with other weights than the service runs under that name."""
 
@@ -81,6 +91,8 @@ ROWS: dict[type[Exception], Row] = {
     NotFound: Row(HTTPStatus.NOT_FOUND, _MISSING, "not_found"),
     PayloadTooLarge: Row(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, _INVALID, "payload_too_large"),
     UnsupportedMedia: Row(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, _INVALID, "unsupported_media_type"),
+    Conflict: Row(HTTPStatus.CONFLICT, _CONFLICT, "version_conflict"),
+    PreconditionFailed: Row(HTTPStatus.PRECONDITION_FAILED, _CONFLICT, "precondition_failed"),
     ModelChanged: Row(HTTPStatus.CONFLICT, _CONFLICT, "model_changed"),
     ParseFailed: Row(HTTPStatus.UNPROCESSABLE_ENTITY, _INVALID, "unreadable_document"),
     models.InvalidInput: Row(HTTPStatus.UNPROCESSABLE_ENTITY, _INVALID, "invalid_input"),
@@ -96,6 +108,7 @@ ROWS: dict[type[Exception], Row] = {
     stores.CollectionExists: Row(HTTPStatus.CONFLICT, _CONFLICT, "collection_exists"),
     stores.InvalidName: Row(HTTPStatus.UNPROCESSABLE_ENTITY, _INVALID, "invalid_name"),
     stores.InvalidSettings: Row(HTTPStatus.UNPROCESSABLE_ENTITY, _INVALID, "invalid_settings"),
+    stores.VersionConflict: Row(HTTPStatus.CONFLICT, _CONFLICT, "version_conflict"),
     stores.InvalidDocument: Row(HTTPStatus.UNPROCESSABLE_ENTITY, _INVALID, "invalid_document"),
     stores.InvalidId: Row(HTTPStatus.UNPROCESSABLE_ENTITY, _INVALID, "invalid_id"),
     stores.InvalidVector: Row(HTTPStatus.UNPROCESSABLE_ENTITY, _INVALID, "invalid_vector"),

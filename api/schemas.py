@@ -4,6 +4,7 @@ One struct serves validation, encoding and the OpenAPI page. Requests refuse unk
 OpenAI-shaped ones, which take and ignore what their clients send. Answers leave out what is not set.
 """
 
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -28,6 +29,16 @@ Vector = Annotated[
 Id = Annotated[str, Meta(min_length=1, description="1 to 512 bytes, no control characters.")]
 Title = Annotated[
     str, Meta(max_length=1_000, description="Every passage is found by it, so it is kept short.")
+]
+Version = Annotated[
+    int, Meta(ge=0, description="The version that the stored one must have; 0 if there must be none.")
+]
+ExpiresAt = Annotated[
+    datetime, Meta(tz=True, description="From this moment on it is not there any more; any offset from UTC.")
+]
+Acl = Annotated[
+    list[Annotated[str, Meta(min_length=1, max_length=256)]],
+    Meta(max_length=256, description="Tags of those who may see it; kept and given back."),
 ]
 MOST_RESULTS = 10_000
 K = Annotated[int, Meta(ge=1, le=MOST_RESULTS, description="How many results at most.")]
@@ -224,6 +235,9 @@ class DocumentRequest(Request):
     title: Title | None = None
     metadata: Metadata = {}
     password: str | None = None
+    version: Version | None = None
+    expires_at: ExpiresAt | None = None
+    acl: Acl = []
 
 
 class DocumentsRequest(Request):
@@ -236,6 +250,7 @@ class DocumentOutcome(Answer):
     passages: int
     tokens: int
     error: str | UnsetType = UNSET
+    code: str | UnsetType = UNSET
 
 
 class DocumentOutcomes(Answer):
@@ -253,6 +268,8 @@ class DocumentAnswer(Answer):
     media_type: str
     created_at: str
     updated_at: str
+    expires_at: str | UnsetType = UNSET
+    acl: list[str] | UnsetType = UNSET
     text: str | UnsetType = UNSET
 
 
@@ -294,6 +311,9 @@ class PointRequest(Request):
     text: str | None = None
     title: Title | None = None
     metadata: Metadata = {}
+    version: Version | None = None
+    expires_at: ExpiresAt | None = None
+    acl: Acl = []
 
 
 class PointsRequest(Request):
@@ -329,6 +349,8 @@ class PointAnswer(Answer):
     text: str | UnsetType | None = UNSET
     metadata: Metadata | UnsetType = UNSET
     vector: Vector | UnsetType = UNSET
+    expires_at: str | UnsetType = UNSET
+    acl: list[str] | UnsetType = UNSET
 
 
 class PointList(Answer):

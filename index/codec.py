@@ -24,6 +24,8 @@ MAX_METADATA_DEPTH: Final = 8
 # Above this the square of a length leaves float32, and scores would be infinite.
 MAX_LENGTH: Final = 1e18
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+# Compared as text, so it has one form.
+_TIMESTAMP: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", re.ASCII)
 # json.dumps writes U+0000 as \u0000; an even number of backslashes before it is text about backslashes.
 _ESCAPED_NUL: Final = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
@@ -54,7 +56,9 @@ def check_document(document: Document) -> None:
     check_id(document.id)
     if document.is_point and len(document.passages) != 1:
         raise InvalidDocument(document.id, f"a point has one passage, not {len(document.passages)}")
-    texts = [document.title, document.text, *(p.text for p in document.passages)]
+    if document.expires_at is not None and not _TIMESTAMP.fullmatch(document.expires_at):
+        raise InvalidDocument(document.id, "expires_at is not in UTC to the millisecond")
+    texts = [document.title, document.text, *document.acl, *(p.text for p in document.passages)]
     texts += [p.heading for p in document.passages]
     try:
         for text in texts:
@@ -203,6 +207,11 @@ def decode_vector(blob: bytes) -> Vector:
     return np.frombuffer(blob, dtype="<f4").astype(np.float32, copy=False)
 
 
-def timestamp() -> str:
-    """Now, RFC 3339 in UTC to the millisecond; as text it sorts by time."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+def timestamp(moment: datetime | None = None) -> str:
+    """The moment, or now, as RFC 3339 in UTC to the millisecond; as text it sorts by time.
+
+    Raises:
+        OverflowError: in UTC it is before the year 1 or after the year 9999.
+    """
+    moment = datetime.now(UTC) if moment is None else moment.astimezone(UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -7,7 +7,7 @@ acknowledgement sees it. Implements ``index.store.Store``, where the methods are
 
 import asyncio
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -32,6 +32,7 @@ from index.rows import (
     JobState,
     Query,
     Receipt,
+    Revision,
     SearchResult,
     StoredDocument,
     StoredPoint,
@@ -97,9 +98,15 @@ class Collection:
     async def settle(self, receipts: Sequence[Receipt]) -> None:
         await self._write(lambda connection: jobs.settle(connection, receipts))
 
-    async def delete(self, ids: Sequence[str]) -> int:
+    async def delete(self, ids: Sequence[str], versions: Container[int] | None = None) -> int:
         condition = document_writes.with_ids(ids)
-        return await self._write(lambda connection: document_writes.delete(connection, condition))
+
+        def write(connection: sqlite3.Connection) -> Change[int]:
+            if versions is not None:
+                document_writes.check_versions(connection, ids, versions)
+            return document_writes.delete(connection, condition)
+
+        return await self._write(write)
 
     async def delete_matching(self, condition: Filter) -> int:
         compiled = compile_filter(condition)
@@ -120,8 +127,8 @@ class Collection:
     async def documents(self, limit: int, after: str | None = None) -> list[StoredDocument]:
         return await documents.listed(self._readers, limit, after)
 
-    async def content_hashes(self, ids: Sequence[str]) -> dict[str, bytes]:
-        return await documents.content_hashes(self._readers, ids)
+    async def revisions(self, ids: Sequence[str]) -> dict[str, Revision]:
+        return await documents.revisions(self._readers, ids)
 
     async def points(self, ids: Sequence[str], *, with_vectors: bool = False) -> list[StoredPoint]:
         return await points.by_id(self._readers, ids, with_vectors=with_vectors)

@@ -9,7 +9,7 @@ must follow.
 import json
 import sqlite3
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -26,7 +26,7 @@ from index.codec import (
     stack_vectors,
     timestamp,
 )
-from index.errors import InvalidId
+from index.errors import InvalidId, VersionConflict
 from index.filter_sql import Condition
 from index.rows import Document, Metric, Vector
 from index.vectors import Keys
@@ -65,10 +65,15 @@ def upsert(connection: sqlite3.Connection, encoded: EncodedDocuments) -> Change[
     """Replace the documents that have these ids.
 
     Raises:
+        VersionConflict: one of these is not at the version it must have.
         InvalidId: the id of a point is that of another document's passage, or the other way round.
     """
     ids = [document.id for document in encoded.documents]
     previous = _versions(connection, ids)
+    for document in encoded.documents:
+        found = previous[document.id][0] if document.id in previous else 0
+        if document.if_version not in (None, found):
+            raise VersionConflict(document.id, found)
     removed, gone = _remove(connection, Condition(f"d.id {_AMONG}", (encode_json(ids),)))
     now = timestamp()
     first_key = _next_key(connection, "documents")
@@ -112,6 +117,19 @@ def delete(connection: sqlite3.Connection, condition: Condition) -> Change[int]:
     return Change(count, removed, gone=gone)
 
 
+def check_versions(connection: sqlite3.Connection, ids: Sequence[str], versions: Container[int]) -> None:
+    """Hold each of these documents to one of ``versions``.
+
+    Raises:
+        VersionConflict: the first one that has another, or is not there.
+    """
+    known = _versions(connection, ids)
+    for id_ in ids:
+        found = known[id_][0] if id_ in known else 0
+        if found not in versions:
+            raise VersionConflict(id_, found)
+
+
 def with_ids(ids: Sequence[str]) -> Condition:
     """Holds for documents of these ids."""
     return Condition(f"d.id {_AMONG}", (encode_ids(ids),))
@@ -136,7 +154,7 @@ def _remove(connection: sqlite3.Connection, condition: Condition) -> tuple[Keys,
 
 def _versions(connection: sqlite3.Connection, ids: Sequence[str]) -> dict[str, tuple[int, str]]:
     sql = f"SELECT id, version, created_at FROM documents WHERE id {_AMONG}"
-    return {row[0]: (row[1], row[2]) for row in connection.execute(sql, (encode_json(ids),))}
+    return {row[0]: (row[1], row[2]) for row in connection.execute(sql, (encode_ids(ids),))}
 
 
 def _next_key(connection: sqlite3.Connection, table: str) -> int:

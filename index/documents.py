@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from index.codec import decode_json, encode_ids
 from index.readers import Readers
-from index.rows import StoredDocument
+from index.rows import Revision, StoredDocument
 
 # Together with `_stored_document`.
 _COLUMNS: Final = (
@@ -34,13 +34,13 @@ async def listed(readers: Readers, limit: int, after: str | None) -> list[Stored
     return [_stored_document(row) for row in rows]
 
 
-async def content_hashes(readers: Readers, ids: Sequence[str]) -> dict[str, bytes]:
-    """The content hash of each of these documents that exists."""
+async def revisions(readers: Readers, ids: Sequence[str]) -> dict[str, Revision]:
+    """The revision of each of these documents that exists."""
     rows = await readers.rows(
-        "SELECT id, content_hash FROM documents WHERE id IN (SELECT value FROM json_each(?))",
+        "SELECT id, version, content_hash FROM documents WHERE id IN (SELECT value FROM json_each(?))",
         (encode_ids(ids),),
     )
-    return dict(rows)
+    return {id_: Revision(version, content_hash) for id_, version, content_hash in rows}
 
 
 async def count(readers: Readers) -> int:

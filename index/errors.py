@@ -6,6 +6,7 @@
     ├── InvalidName             not a collection name
     ├── InvalidSettings         a collection cannot have these settings
     ├── InvalidId               not an id, or taken by something else
+    ├── VersionConflict         the document is not at the version that the write was made for
     ├── InvalidDocument         content that cannot be stored as it is
     ├── InvalidVector           wrong length, not finite, or no direction
     ├── InvalidFilter           names the operator and where it stands
@@ -71,6 +72,18 @@ class InvalidId(StoreError):
         super().__init__(f"invalid id {id_[:80]!r}: {why}")
         self.id = id_
         self.why = why
+
+
+class VersionConflict(StoreError):
+    """The document ``id`` has the version ``found``, 0 if it is not there, and the write was for another."""
+
+    def __init__(self, id_: str, found: int) -> None:
+        state = f"has version {found}" if found else "is not there"
+        super().__init__(
+            f"document {id_[:80]!r} {state}, which is not what this write expects: read it again"
+        )
+        self.id = id_
+        self.found = found
 
 
 class InvalidDocument(StoreError):

@@ -13,7 +13,8 @@ from index.readers import Readers
 from index.rows import StoredPoint
 
 _COLUMNS: Final = (
-    "p.seq, p.id, d.id, p.text, d.title, d.metadata, d.version, p.start, p.stop, p.page, p.heading"
+    "p.seq, p.id, d.id, p.text, d.title, d.metadata, d.version, p.start, p.stop, p.page, p.heading,"
+    " d.expires_at, d.acl"
 )
 _JOIN: Final = "passages AS p JOIN documents AS d ON d.key = p.document"
 
@@ -72,7 +73,8 @@ def _columns(with_vectors: bool) -> str:
 
 
 def _point(row: Sequence[Any]) -> StoredPoint:
-    _, id_, document_id, text, title, metadata, version, start, end, page, heading, vector, *packed = row
+    _, id_, document_id, text, title, metadata, version, start, end, page, heading, *rest = row
+    expires_at, acl, vector, *packed = rest
     return StoredPoint(
         id=id_,
         document_id=document_id,
@@ -84,6 +86,8 @@ def _point(row: Sequence[Any]) -> StoredPoint:
         end=end,
         page=page,
         heading=heading,
+        expires_at=expires_at,
+        acl=tuple(decode_json(acl)),
         vector=None if vector is None else decode_vector(vector),
         token_vectors=packed[0] if packed else None,
     )

@@ -62,7 +62,8 @@ class Passage:
 class Document:
     """A document to write; it replaces, as a whole, the one that has its id.
 
-    With ``is_point`` it has exactly one passage, whose id is the document's own.
+    With ``is_point`` it has exactly one passage, whose id is the document's own. ``if_version`` is the
+    version that the one it replaces must have, 0 if there must be none.
     """
 
     id: str
@@ -75,6 +76,7 @@ class Document:
     is_point: bool = False
     expires_at: str | None = None
     acl: tuple[str, ...] = ()
+    if_version: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +101,14 @@ class StoredDocument:
 
 
 @dataclass(frozen=True, slots=True)
+class Revision:
+    """Which of its states a document is in."""
+
+    version: int
+    content_hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class StoredPoint:
     """One passage with what it takes from its document; ``vector`` (dim,) and ``token_vectors`` as they were
     written, if asked for.
@@ -114,6 +124,8 @@ class StoredPoint:
     end: int
     page: int | None
     heading: str
+    expires_at: str | None = None
+    acl: tuple[str, ...] = ()
     vector: Vector | None = None
     token_vectors: bytes | None = None
 

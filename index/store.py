@@ -6,7 +6,7 @@ a write whose caller is cancelled is either fully there or not at all. What a wr
 the next search.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -20,6 +20,7 @@ from index.rows import (
     JobState,
     Query,
     Receipt,
+    Revision,
     SearchResult,
     StoredDocument,
     StoredPoint,
@@ -48,6 +49,7 @@ class Store(Protocol):
         """Write all the documents and receipts, or none; of one id given twice the last counts.
 
         Raises:
+            VersionConflict: a document is not at its ``if_version``.
             InvalidId: an id is empty, over 512 bytes, has control characters, or is taken by a passage.
             InvalidDocument: metadata that is no JSON, text that is no Unicode, a point of two passages.
             InvalidVector: a vector of the wrong length, not finite, or zero under cosine.
@@ -59,8 +61,12 @@ class Store(Protocol):
         """Mark job items without writing documents; unknown or settled items stay as they are."""
         ...
 
-    async def delete(self, ids: Sequence[str]) -> int:
-        """Delete documents (and so points that clients wrote) by id; gives how many were there."""
+    async def delete(self, ids: Sequence[str], versions: Container[int] | None = None) -> int:
+        """Delete documents (and so points that clients wrote) by id; gives how many were there.
+
+        Raises:
+            VersionConflict: one of them has none of ``versions``, if these are given; nothing was deleted.
+        """
         ...
 
     async def delete_matching(self, condition: Filter) -> int:
@@ -92,8 +98,8 @@ class Store(Protocol):
         """
         ...
 
-    async def content_hashes(self, ids: Sequence[str]) -> dict[str, bytes]:
-        """The content hash of each of these documents that exists."""
+    async def revisions(self, ids: Sequence[str]) -> dict[str, Revision]:
+        """The version and the content hash of each of these documents that exists."""
         ...
 
     async def points(self, ids: Sequence[str], *, with_vectors: bool = False) -> list[StoredPoint]:

@@ -9,6 +9,7 @@ import base64
 import binascii
 import re
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any, TypeVar, get_type_hints
 
 import msgspec
@@ -17,6 +18,7 @@ import numpy.typing as npt
 from aiohttp import web
 
 from api.errors import InvalidRequest, MalformedRequest, UnsupportedMedia, WrongShape
+from index.codec import timestamp
 
 T = TypeVar("T")
 
@@ -120,6 +122,18 @@ def check_metadata(metadata: Mapping[str, Any], param: str) -> None:
         msgspec.msgpack.encode(metadata)
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise InvalidRequest(f"{param} cannot be kept: {error}", param=param) from error
+
+
+def moment_of(value: datetime | None, param: str) -> str | None:
+    """A client's moment as the index keeps it: in UTC, to the millisecond.
+
+    Raises:
+        InvalidRequest: in UTC it is outside of the years 1 to 9999.
+    """
+    try:
+        return None if value is None else timestamp(value)
+    except OverflowError as error:
+        raise InvalidRequest(f"{param} is out of range", param=param) from error
 
 
 def _from_base64(value: str, param: str) -> bytes:

@@ -31,6 +31,10 @@ class Incoming:
     title: str | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
     password: str | None = None
+    expires_at: str | None = None
+    acl: tuple[str, ...] = ()
+    if_version: int | None = None
+    """The version that the stored document must have, 0 for none."""
     slot: tuple[str, int] | None = None
     """The job and the position in it whose receipt is committed with the document."""
 
@@ -44,6 +48,7 @@ class Outcome:
     passages: int = 0
     tokens: int = 0
     error: str | None = None
+    code: str | None = None
 
 
 def windows(documents: Iterable[Incoming]) -> Iterator[list[Incoming]]:
@@ -77,7 +82,9 @@ def fingerprint(document: Incoming, model_sha256: str) -> bytes:
         OSError: its upload is gone or cannot be read.
     """
     digest = hashlib.blake2b(_LAYOUT + model_sha256.encode(), digest_size=20)
-    described = [document.media_type, document.filename, document.title, document.metadata]
+    described: list[object] = [document.media_type, document.filename, document.title, document.metadata]
+    if document.expires_at is not None or document.acl:
+        described += [document.expires_at, document.acl]
     digest.update(msgspec.json.encode(described, order="deterministic"))
     if document.upload is not None:
         with document.upload.open("rb") as file:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from api.errors import InvalidRequest
+from api.errors import InvalidRequest, refuse
 from api.services.chunk import Chunk, chunk
 from api.services.incoming import Incoming, Outcome, fingerprint, windows
 from api.services.models import Models
@@ -23,8 +23,8 @@ from api.services.passage_vectors import PassageVectors, embed_passages, passage
 from embedd.embedder import Embedder
 from embedd.errors import InvalidInput, Overloaded
 from index.codec import check_document, encode_metadata
-from index.errors import InvalidDocument, InvalidId, InvalidVector
-from index.rows import Document, Passage, Receipt
+from index.errors import InvalidDocument, InvalidId, InvalidVector, StoreError, VersionConflict
+from index.rows import Document, Passage, Receipt, Revision
 from index.store import Store
 
 WINDOWS_AT_ONCE = 4
@@ -76,9 +76,30 @@ class Ingestor:
         """
         self._embedder(store)
         for document in documents:
-            bare = Document(document.id, document.title or "", document.text, document.metadata, ())
+            bare = Document(
+                document.id,
+                document.title or "",
+                document.text,
+                document.metadata,
+                (),
+                expires_at=document.expires_at,
+                acl=document.acl,
+            )
             check_document(bare)
             encode_metadata(bare)
+
+    async def check_versions(self, store: Store, documents: Sequence[Incoming]) -> None:
+        """Refuse all of them before any work is done for a document that is not at the version asked for.
+
+        Raises:
+            VersionConflict: naming the document.
+        """
+        conditional = [document for document in documents if document.if_version is not None]
+        if conditional:
+            known = await store.revisions([document.id for document in conditional])
+            for document in conditional:
+                if conflict := _conflict(document, known.get(document.id)):
+                    raise conflict
 
     async def ingest(self, store: Store, documents: Sequence[Incoming]) -> list[Outcome]:
         """What became of each document, in the order given; everything that is not failed is committed.
@@ -125,7 +146,7 @@ class Ingestor:
     ) -> list[Outcome]:
         async with self._windows:
             began = time.monotonic()
-            known = await store.content_hashes([document.id for document in window])
+            known = await store.revisions([document.id for document in window])
             results = [await self._prepare(embedder, document, known.get(document.id)) for document in window]
             prepared = [one for one in results if isinstance(one, _Prepared)]
             with_tokens = store.settings.token_vectors is not None
@@ -137,11 +158,13 @@ class Ingestor:
             return outcomes
 
     async def _prepare(
-        self, embedder: Embedder, document: Incoming, known: bytes | None
+        self, embedder: Embedder, document: Incoming, known: Revision | None
     ) -> _Prepared | Outcome:
+        if conflict := _conflict(document, known):
+            return _refused(document.id, conflict)
         try:
             content_hash = await asyncio.to_thread(fingerprint, document, embedder.card.sha256)
-            if content_hash == known:
+            if known is not None and content_hash == known.content_hash:
                 return Outcome(document.id, "unchanged")
             parsed = await self._parse(document)
         except ParseFailed as failure:
@@ -184,11 +207,20 @@ async def _commit(store: Store, ready: Sequence[Document], slots: _Slots) -> lis
     try:
         if ready:
             await store.upsert(ready, _receipts(outcomes, slots))
-    except (InvalidDocument, InvalidId, InvalidVector) as refusal:
+    except (InvalidDocument, InvalidId, InvalidVector, VersionConflict) as refusal:
         if len(ready) > 1:
             return [outcome for one in ready for outcome in await _commit(store, [one], slots)]
-        return await _settle(store, [Outcome(ready[0].id, "failed", error=str(refusal))], slots)
+        return await _settle(store, [_refused(ready[0].id, refusal)], slots)
     return outcomes
+
+
+def _conflict(document: Incoming, known: Revision | None) -> VersionConflict | None:
+    found = known.version if known is not None else 0
+    return VersionConflict(document.id, found) if document.if_version not in (None, found) else None
+
+
+def _refused(id_: str, refusal: StoreError) -> Outcome:
+    return Outcome(id_, "failed", error=str(refusal), code=refuse(refusal).code)
 
 
 async def _settle(store: Store, outcomes: list[Outcome], slots: _Slots) -> list[Outcome]:
@@ -241,6 +273,9 @@ def _document(one: _Prepared, vectors: Sequence[PassageVectors]) -> Document:
         ),
         content_hash=one.content_hash,
         media_type=one.parsed.media_type,
+        expires_at=one.source.expires_at,
+        acl=one.source.acl,
+        if_version=one.source.if_version,
     )
 
 

@@ -158,6 +158,9 @@ class _Item(msgspec.Struct):
     title: str | None
     metadata: dict[str, Any]
     password: str | None
+    expires_at: str | None = None
+    acl: tuple[str, ...] = ()
+    if_version: int | None = None
 
 
 def _item(document: Incoming) -> _Item:
@@ -171,6 +174,9 @@ def _item(document: Incoming) -> _Item:
         title=document.title,
         metadata=dict(document.metadata),
         password=document.password,
+        expires_at=document.expires_at,
+        acl=document.acl,
+        if_version=document.if_version,
     )
 
 
@@ -186,6 +192,9 @@ def _document(store: Store, item: JobItem, job_id: str) -> Incoming:
         title=stored.title,
         metadata=stored.metadata,
         password=stored.password,
+        expires_at=stored.expires_at,
+        acl=stored.acl,
+        if_version=stored.if_version,
         slot=(job_id, item.position),
     )
 

@@ -12,7 +12,7 @@ from index.catalog import Catalog, open_catalog
 from index.collection import Collection
 from index.errors import InvalidDocument, InvalidId, InvalidVector, StoreError
 from index.filters import parse_filter
-from index.rows import CollectionSettings, Document, JobItem, Passage, Query, Receipt
+from index.rows import CollectionSettings, Document, JobItem, Passage, Query, Receipt, Revision
 from index.store import Store
 
 Make = Callable[..., Document]
@@ -40,7 +40,7 @@ async def test_a_document_comes_back_as_it_was_written(collection: Collection, m
         metadata={"n": 1, "nested": {"list": [1, None, "ü"]}},
         content_hash=b"\x00\xff",
         media_type="text/markdown",
-        expires_at="2030-01-01T00:00:00Z",
+        expires_at="2030-01-01T00:00:00.000Z",
         acl=("team-a", "team-b"),
     )
     await store.upsert([written])
@@ -184,7 +184,7 @@ async def test_hashes_and_statistics(collection: Collection, make_document: Make
     await collection.upsert(
         [make_document("a", 1, 2, content_hash=b"1"), make_document("b", content_hash=b"2")]
     )
-    assert await collection.content_hashes(["a", "b", "c"]) == {"a": b"1", "b": b"2"}
+    assert await collection.revisions(["a", "b", "c"]) == {"a": Revision(1, b"1"), "b": Revision(1, b"2")}
     statistics = await collection.statistics()
     assert (statistics.documents, statistics.points, statistics.graph_points) == (2, 2, 0)
     assert statistics.size_bytes > 4096

@@ -1,13 +1,17 @@
 """Documents: write, read, list, delete; JSON or multipart, at once or as a job."""
 
 import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from http import HTTPStatus
 
+from aiohttp import hdrs
 from msgspec import UNSET
 
-from api.errors import InvalidRequest, NotFound, PayloadTooLarge
+from api.errors import ROWS, Conflict, InvalidRequest, NotFound, PayloadTooLarge, PreconditionFailed
 from api.http import wire
 from api.http.handlers.jobs import describe_job, outcome_answer
+from api.http.preconditions import entity_tag, versions_wanted
 from api.http.routing import Call, Reply
 from api.http.uploads import receive_files
 from api.schemas import (
@@ -24,7 +28,8 @@ from api.schemas import (
     JobAccepted,
     NoQuery,
 )
-from api.services.incoming import Incoming
+from api.services.incoming import Incoming, Outcome
+from index.errors import VersionConflict
 from index.filters import parse_filter
 from index.rows import StoredDocument
 from index.store import Store
@@ -52,14 +57,14 @@ async def post(call: Call[DocumentsRequest | None, IngestQuery]) -> Reply:
     return await _ingest(call, store, documents)
 
 
-async def get(call: Call[None, DocumentQuery]) -> DocumentAnswer:
+async def get(call: Call[None, DocumentQuery]) -> Reply:
     """One document; ?include=text brings its text."""
     store = call.services.catalog.get(call.path["name"])
     with_text = call.query.include == "text"
     document = await store.document(call.path["id"], with_text=with_text)
     if document is None:
         raise NotFound(f"collection {store.settings.name!r} has no document {call.path['id']!r}")
-    return _describe(document, with_text=with_text)
+    return _reply(document, with_text=with_text)
 
 
 async def list_page(call: Call[None, DocumentPageQuery]) -> DocumentPage:
@@ -74,9 +79,10 @@ async def list_page(call: Call[None, DocumentPageQuery]) -> DocumentPage:
 
 
 async def delete(call: Call[None, NoQuery]) -> Deleted:
-    """Delete one document."""
+    """Delete one document; If-Match names the version that it must have."""
     store = call.services.catalog.get(call.path["name"])
-    return Deleted(deleted=await store.delete([call.path["id"]]))
+    with _precondition():
+        return Deleted(deleted=await store.delete([call.path["id"]], versions_wanted(call.request)))
 
 
 async def delete_many(call: Call[DocumentsDelete, NoQuery]) -> Deleted:
@@ -98,11 +104,28 @@ async def _ingest(
     call: Call[DocumentsRequest | None, IngestQuery], store: Store, documents: list[Incoming]
 ) -> Reply:
     call.services.ingestor.check(store, documents)
+    await call.services.ingestor.check_versions(store, documents)
     if call.query.wait:
         outcomes = await call.services.ingestor.ingest(store, documents)
-        return Reply(DocumentOutcomes(documents=[outcome_answer(outcome) for outcome in outcomes]))
+        return _outcomes(outcomes)
     job_id = await call.services.jobs.submit(store, documents)
     return Reply(JobAccepted(job=await describe_job(store, job_id)), HTTPStatus.ACCEPTED)
+
+
+def _outcomes(outcomes: Sequence[Outcome]) -> Reply:
+    """A document that was alone in its request and lost a race for its version is a conflict."""
+    if len(outcomes) == 1 and outcomes[0].code == ROWS[VersionConflict].code:
+        raise Conflict(outcomes[0].error or "")
+    return Reply(DocumentOutcomes(documents=[outcome_answer(outcome) for outcome in outcomes]))
+
+
+@contextmanager
+def _precondition() -> Iterator[None]:
+    """A conflict with If-Match has a status of its own."""
+    try:
+        yield
+    except VersionConflict as conflict:
+        raise PreconditionFailed(str(conflict)) from conflict
 
 
 def _incoming(number: int, document: DocumentRequest) -> Incoming:
@@ -122,7 +145,14 @@ def _incoming(number: int, document: DocumentRequest) -> Incoming:
         title=document.title,
         metadata=document.metadata,
         password=document.password,
+        expires_at=wire.moment_of(document.expires_at, f"{where}.expires_at"),
+        acl=tuple(document.acl),
+        if_version=document.version,
     )
+
+
+def _reply(document: StoredDocument, *, with_text: bool = False) -> Reply:
+    return Reply(_describe(document, with_text=with_text), headers={hdrs.ETAG: entity_tag(document.version)})
 
 
 def _describe(document: StoredDocument, *, with_text: bool) -> DocumentAnswer:
@@ -137,5 +167,7 @@ def _describe(document: StoredDocument, *, with_text: bool) -> DocumentAnswer:
         media_type=document.media_type,
         created_at=document.created_at,
         updated_at=document.updated_at,
+        expires_at=document.expires_at or UNSET,
+        acl=list(document.acl) or UNSET,
         text=(document.text or "") if with_text else UNSET,
     )

@@ -46,4 +46,5 @@ def outcome_answer(outcome: Outcome) -> DocumentOutcome:
         passages=outcome.passages,
         tokens=outcome.tokens,
         error=outcome.error if outcome.error is not None else UNSET,
+        code=outcome.code if outcome.code is not None else UNSET,
     )

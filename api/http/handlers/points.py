@@ -102,6 +102,9 @@ def _document(number: int, point: PointRequest) -> Document:
         metadata=point.metadata,
         passages=(passage,),
         is_point=True,
+        expires_at=wire.moment_of(point.expires_at, f"points.{number}.expires_at"),
+        acl=tuple(point.acl),
+        if_version=point.version,
     )
 
 
@@ -114,4 +117,6 @@ def _describe(point: StoredPoint, include: Sequence[Include]) -> PointAnswer:
         text=point.text if "text" in include else UNSET,
         metadata=dict(point.metadata) if "metadata" in include else UNSET,
         vector=point.vector if "vector" in include else UNSET,
+        expires_at=point.expires_at or UNSET,
+        acl=list(point.acl) or UNSET,
     )
