@@ -1,0 +1,185 @@
+"""Filters: SQL and the bitmaps match exactly what the definition in plain Python matches."""
+
+import json
+import random
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from index.attributes import Columns
+from index.filter_match import matches
+from index.filter_sql import compile_filter
+from index.filters import MAX_CONDITIONS, MAX_DEPTH, MAX_STEPS, Filter, parse_filter
+
+Row = tuple[str, dict[str, Any]]
+
+texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=4)
+keys = st.sampled_from(["a", "b", 'quo"te', "ключ", "a.b", "b.a.b", "$", "", "line\nbreak"])
+numbers = st.one_of(
+    st.integers(-3, 3),
+    st.integers(-(2**62), 2**62),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.sampled_from([0.1, 0.30000000000000004, 2.0, -0.0, 2**64, -(2**70), 2**63 - 1]),
+)
+scalars = st.one_of(texts, numbers, st.booleans(), st.none())
+stored = st.recursive(
+    scalars,
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3), st.dictionaries(st.one_of(keys, texts), inner, max_size=3)
+    ),
+    max_leaves=4,
+)
+ids = st.sampled_from(["doc", "doc/1", "ünï", "z"])
+choice = st.one_of(scalars, st.just("nul\0"))
+operand = st.one_of(texts, numbers)
+operators = st.one_of(
+    *(st.fixed_dictionaries({name: choice}) for name in ("$eq", "$ne", "$contains", "$not_contains")),
+    *(st.fixed_dictionaries({name: st.lists(choice, max_size=4)}) for name in ("$in", "$nin")),
+    *(st.fixed_dictionaries({name: operand}) for name in ("$gt", "$gte", "$lt", "$lte")),
+    st.fixed_dictionaries({"$exists": st.booleans()}),
+    st.fixed_dictionaries({"$gte": operand, "$lt": operand}),
+)
+leaves = st.dictionaries(
+    st.one_of(keys.filter(lambda key: not key.startswith("$")), st.just("document_id")),
+    st.one_of(choice, ids, operators),
+    max_size=2,
+)
+filters = st.recursive(
+    leaves,
+    lambda inner: st.one_of(
+        st.fixed_dictionaries({"$and": st.lists(inner, min_size=1, max_size=3)}),
+        st.fixed_dictionaries({"$or": st.lists(inner, min_size=1, max_size=3)}),
+        st.fixed_dictionaries({"$not": inner}),
+    ),
+    max_leaves=4,
+)
+rows = st.lists(st.tuples(ids, st.dictionaries(keys, stored, max_size=4)), min_size=1, max_size=6)
+
+
+@given(rows=rows, source=filters)
+@example(rows=[("doc", {"a": 1})], source={"a": True})
+@example(rows=[("doc", {"a": True})], source={"a": {"$gte": 0}})
+@example(rows=[("doc", {"a": 1})], source={"a": 1.0})
+@example(rows=[("doc", {"a": "\U0001f600"})], source={"a": {"$gt": "\uffff"}})
+@example(rows=[("doc", {"a": 2**53})], source={"a": 2**53 + 1})
+@example(rows=[("doc", {"a": 10**400})], source={"a": {"$gt": 10**300}})
+@example(rows=[("doc", {"a": "xyz"}), ("doc", {"a": ["y"]}), ("doc", {"a": [["y"]]})], source={"a": "y"})
+@example(rows=[("doc", {"a": "xyz"}), ("doc", {"a": ["y", "y"]})], source={"a": {"$contains": "y"}})
+@example(rows=[("doc", {"document_id": "z"})], source={"document_id": "z"})
+def test_every_evaluator_matches_what_the_definition_matches(rows: list[Row], source: dict) -> None:
+    tree = parse_filter(source)
+    with truth_with(rows) as (path, connection):
+        expected = [n for n, row in enumerate(rows) if matches(tree, *row)]
+        assert found_by_sql(connection, tree) == expected
+        assert found_by_bitmaps(Columns(path, threading.Event()), tree) == expected
+
+
+@pytest.mark.parametrize("filters_asked", [1_000, pytest.param(50_000, marks=pytest.mark.slow)])
+def test_random_filters_over_one_collection_agree(filters_asked: int) -> None:
+    """The columns stay, with what they remember of earlier questions."""
+    dice = random.Random(4)
+    rows = [(f"d{n % 7}", _metadata(dice)) for n in range(60)]
+    with truth_with(rows) as (path, connection):
+        columns = Columns(path, threading.Event())
+        for _ in range(filters_asked):
+            tree = parse_filter(source := _filter(dice, depth=3))
+            expected = [n for n, row in enumerate(rows) if matches(tree, *row)]
+            assert found_by_sql(connection, tree) == expected, source
+            assert found_by_bitmaps(columns, tree) == expected, source
+
+
+_VALUES = ["a", "ab", "b", "", "true", "1", 0, 1, 2, 1.0, 1.5, -1, 2**64, True, False, None]
+_KEYS = ["a", "b", "a.b", "a.a", "b.a.b"]
+_TAKE_ONE = ["$eq", "$ne", "$contains", "$not_contains"]
+
+
+def _metadata(dice: random.Random) -> dict[str, Any]:
+    return {key: _stored(dice, 2) for key in dice.sample(_KEYS, dice.randint(0, 4))}
+
+
+def _stored(dice: random.Random, depth: int) -> Any:
+    match dice.randint(0, 5 if depth else 3):
+        case 4:
+            return [_stored(dice, depth - 1) for _ in range(dice.randint(0, 3))]
+        case 5:
+            return {key: _stored(dice, depth - 1) for key in dice.sample("ab", dice.randint(0, 2))}
+        case _:
+            return dice.choice(_VALUES)
+
+
+def _filter(dice: random.Random, depth: int) -> dict[str, Any]:
+    match dice.randint(0, 5 if depth else 2):
+        case 3 | 4:
+            parts = [_filter(dice, depth - 1) for _ in range(dice.randint(1, 3))]
+            return {dice.choice(["$and", "$or"]): parts}
+        case 5:
+            return {"$not": _filter(dice, depth - 1)}
+        case _:
+            chosen = dice.sample([*_KEYS, "document_id"], dice.randint(0, 2))
+            return {key: _condition(dice) for key in chosen}
+
+
+def _condition(dice: random.Random) -> dict[str, Any]:
+    ordered = [value for value in _VALUES if not isinstance(value, bool | None)]
+    match dice.randint(0, 3):
+        case 0:
+            return {dice.choice(_TAKE_ONE): dice.choice(["d1", *_VALUES])}
+        case 1:
+            return {dice.choice(["$in", "$nin"]): dice.sample(_VALUES, dice.randint(0, 4))}
+        case 2:
+            return {name: dice.choice(ordered) for name in dice.sample(["$gt", "$gte", "$lt", "$lte"], 2)}
+        case _:
+            return {"$exists": dice.random() < 0.5}
+
+
+@contextmanager
+def truth_with(rows: list[Row]) -> Iterator[tuple[Path, sqlite3.Connection]]:
+    """A file with the documents of these rows; the key of each is its number."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "truth.db"
+        connection = sqlite3.connect(path)
+        connection.execute("PRAGMA synchronous = OFF")
+        connection.execute("CREATE TABLE documents (key INTEGER PRIMARY KEY, id TEXT, metadata TEXT)")
+        connection.executemany(
+            "INSERT INTO documents VALUES (?, ?, ?)",
+            [(n, id_, json.dumps(metadata, ensure_ascii=False)) for n, (id_, metadata) in enumerate(rows)],
+        )
+        connection.commit()
+        try:
+            yield path, connection
+        finally:
+            connection.close()
+
+
+def found_by_sql(connection: sqlite3.Connection, tree: Filter) -> list[int]:
+    condition = compile_filter(tree)
+    sql = f"SELECT key FROM documents AS d WHERE {condition.sql} ORDER BY key"
+    return [key for (key,) in connection.execute(sql, condition.parameters)]
+
+
+def found_by_bitmaps(columns: Columns, tree: Filter) -> list[int]:
+    found: list[int] = columns.matching(tree).tolist()
+    return found
+
+
+def test_the_largest_filters_are_answered_by_all() -> None:
+    """SQLite's limits on depth, on tables in a join and on its parser's stack lie beyond ours."""
+    long_key = ".".join("a" * MAX_STEPS)
+    deep: dict[str, Any] = {long_key: {"$not_contains": "x"}}
+    for n in range(MAX_DEPTH - 1):
+        deep = {"$not": deep} if n % 2 else {"$or": [deep, {long_key: 1}]}
+    wide = {"$and": [{long_key: {"$contains": n}} for n in range(MAX_CONDITIONS)]}
+    with truth_with([("d", {}), ("e", {"a": {"a": 1}})]) as (path, connection):
+        for source in (deep, wide):
+            tree = parse_filter(source)
+            expected = [n for n, row in enumerate([("d", {}), ("e", {})]) if matches(tree, *row)]
+            assert found_by_sql(connection, tree) == expected
+            assert found_by_bitmaps(Columns(path, threading.Event()), tree) == expected
