@@ -118,6 +118,8 @@ ROWS: dict[type[Exception], Row] = {
     stores.WriteQueueFull: Row(HTTPStatus.TOO_MANY_REQUESTS, _LIMITED, "write_queue_full"),
     stores.DataFolderInUse: Row(HTTPStatus.SERVICE_UNAVAILABLE, _DOWN, "data_folder_in_use"),
     stores.DataTooNew: Row(HTTPStatus.SERVICE_UNAVAILABLE, _DOWN, "data_too_new"),
+    stores.InvalidBackup: Row(HTTPStatus.UNPROCESSABLE_ENTITY, _INVALID, "invalid_backup"),
+    stores.WouldReplace: Row(HTTPStatus.CONFLICT, _CONFLICT, "would_replace"),
     stores.StorageFull: Row(HTTPStatus.INSUFFICIENT_STORAGE, _DOWN, "storage_full"),
     stores.StorageFailed: Row(HTTPStatus.SERVICE_UNAVAILABLE, _DOWN, "storage_failed"),
 }

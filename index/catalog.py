@@ -28,6 +28,7 @@ from index.errors import (
     StorageFailed,
 )
 from index.growth import GraphTuning
+from index.restore import settle
 from index.rows import CollectionSettings
 
 MAX_DIM: Final = 4_096
@@ -189,7 +190,8 @@ def _remove(collections: Path, name: str) -> None:
 
 
 def _sweep(data: Path) -> list[str]:
-    """Remove what a crash left half made or half removed; the names of the collections that there are."""
+    """End what a crash left half made or half removed; the names of the collections that there are."""
+    settle(data)
     for leftover in files.leftovers(data):
         files.remove(leftover)
     return files.collection_names(data)

@@ -23,6 +23,7 @@ from index.database import FILE_NAME, translate
 from index.errors import StorageFailed
 from index.graph import Graph
 from index.migrations import MIGRATIONS
+from index.restore import RESTORED, settle
 from index.rows import Metric
 from index.vectors import BLOCK_ROWS, Keys
 
@@ -87,6 +88,10 @@ def check_folder(data: Path, *, repair: bool = False) -> CheckReport:
 
 
 def _leftovers(data: Path, *, repair: bool) -> Iterator[Problem]:
+    if (data / RESTORED).exists():
+        if repair:
+            settle(data)
+        yield Problem("", "leftovers", "a restore was cut short; the next start ends it", repaired=repair)
     for path in files.leftovers(data):
         if repair:
             files.remove(path)

@@ -15,13 +15,15 @@
     ├── WriteQueueFull          too many writes wait; come back later
     ├── DataFolderInUse         another process holds the data folder
     ├── DataTooNew              written by a newer version of this program
+    ├── InvalidBackup           no backup, or not as it was written
+    ├── WouldReplace            something is there that nobody allowed to replace
     ├── StorageFull             no space is left
     └── StorageFailed           the disk or SQLite refused for another reason
 
 The errors know no status codes; the edge maps them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +144,18 @@ class DataTooNew(StoreError):
         super().__init__(f"the data{where} has format {found}; this version knows formats up to {known}")
         self.found = found
         self.known = known
+
+
+class InvalidBackup(StoreError):
+    """A backup that is none, or is not as it was written."""
+
+
+class WouldReplace(StoreError):
+    """What would be written is there already."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        super().__init__(f"{', '.join(names)}: there already, and not replaced")
+        self.names = tuple(names)
 
 
 class StorageFull(StoreError):

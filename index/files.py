@@ -2,15 +2,18 @@
 for good.
 """
 
+import errno
 import fcntl
 import hashlib
 import os
 import re
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from index.errors import DataFolderInUse, StorageFailed
+from index.errors import DataFolderInUse, StorageFailed, StorageFull
 
 COLLECTIONS: Final = "collections"
 NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
@@ -20,6 +23,7 @@ _LEFTOVERS: Final = (
     f"{COLLECTIONS}/.creating-*",
     f"{COLLECTIONS}/.dropped-*",
     f"{COLLECTIONS}/*/graph*.tmp",
+    ".restoring-*",
 )
 
 
@@ -68,6 +72,24 @@ def sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def sync_all(folder: Path) -> None:
+    """Return when the folder and everything in it is on disk."""
+    for path in folder.rglob("*"):
+        sync(path)
+    sync(folder)
+
+
+@contextmanager
+def disk_in_words(what: str) -> Iterator[None]:
+    """Raise the store's error for the operating system's."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StorageFull(f"no space is left on the disk for {what}; free some and try again") from error
+        raise StorageFailed(f"{what}: {error}") from error
 
 
 def checksum(path: Path) -> str:

@@ -12,6 +12,8 @@ _MODULES = {
     "search": "api.cli.search",
     "chat": "api.cli.chat",
     "check": "api.cli.check",
+    "backup": "api.cli.backup",
+    "restore": "api.cli.backup",
 }
 
 

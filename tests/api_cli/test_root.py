@@ -8,7 +8,7 @@ from click.testing import CliRunner
 
 from api.cli.root import root
 
-COMMANDS = ["serve", "demo", "ingest", "search", "chat", "check"]
+COMMANDS = ["serve", "demo", "ingest", "search", "chat", "check", "backup", "restore"]
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:

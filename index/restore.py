@@ -1,0 +1,175 @@
+"""A backup becomes (part of) a data folder, all of it at once.
+
+Everything is copied into ``.restoring-*`` of the data folder and checked on the way; renaming that to
+``.restored`` is the commit. From then on ``settle`` moves it into place, piece by piece: the restore does so
+itself, or the next start, if it was cut short.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+from index import files
+from index.backup import BESIDE, FORMAT, MANIFEST, UPLOADS, BackedUpFile, Manifest, seal
+from index.database import FILE_NAME
+from index.errors import CollectionNotFound, DataTooNew, InvalidBackup, WouldReplace
+from index.migrations import MIGRATIONS
+
+RESTORED: Final = ".restored"
+_CHUNK_BYTES: Final = 1 << 20
+# https://sqlite.org/fileformat2.html#the_database_header
+_USER_VERSION: Final = slice(60, 64)
+
+
+def restore(source: Path, data: Path, *, collection: str | None = None, replace: bool = False) -> list[str]:
+    """Bring the collections of a backup back, or one of them; gives their names.
+
+    Raises:
+        InvalidBackup: ``source`` is no backup, or not as it was written.
+        DataTooNew: a newer version of this program wrote it.
+        CollectionNotFound: the backup has no such collection.
+        WouldReplace: something of it is there already, and ``replace`` was not said.
+        DataFolderInUse: a service runs on the data folder.
+        StorageFull, StorageFailed: it could not be read or written.
+        Whatever it raises, the data folder is as it was.
+    """
+    manifest = _read_manifest(source)
+    wanted = [file for file in manifest.files if collection in (None, _collection_of(file))]
+    if collection is not None and not wanted:
+        raise CollectionNotFound(collection)
+    _refuse_newer(source, wanted)
+    lock = files.lock(data)
+    try:
+        with files.disk_in_words(f"the backup {source}"):
+            settle(data)
+            if not replace:
+                _refuse_conflicts(data, wanted)
+            _stage(source, data, wanted)
+            settle(data)
+    finally:
+        os.close(lock)
+    return sorted({name for file in wanted if (name := _collection_of(file)) is not None})
+
+
+def settle(data: Path) -> None:
+    """Put what a restore has brought in place of what is there; the caller owns the data folder."""
+    staged = data / RESTORED
+    if not staged.is_dir():
+        return
+    trash = data / files.COLLECTIONS / f".dropped-{uuid.uuid4().hex}"
+    trash.mkdir(parents=True)
+    for number, unit in enumerate(_units(staged)):
+        place = data / unit
+        place.parent.mkdir(exist_ok=True)
+        with suppress(FileNotFoundError):
+            place.rename(trash / str(number))
+        (staged / unit).rename(place)
+        files.sync(place.parent)
+    shutil.rmtree(staged)
+    files.sync(data)
+    shutil.rmtree(trash, ignore_errors=True)
+
+
+def _units(staged: Path) -> list[Path]:
+    """What is moved as a whole: collections, and the files beside them."""
+    beside = [
+        path for name in BESIDE for path in [staged / name, *(staged / name).glob("*")] if path.is_file()
+    ]
+    return [path.relative_to(staged) for path in [*(staged / files.COLLECTIONS).glob("*"), *beside]]
+
+
+def _read_manifest(source: Path) -> Manifest:
+    try:
+        fields = json.loads((source / MANIFEST).read_bytes())
+        found = fields["format"]
+        if type(found) is int and found > FORMAT:
+            raise DataTooNew(found, FORMAT, source)
+        if fields.pop("sha256") != seal(fields):
+            raise InvalidBackup(f"{source / MANIFEST} is not as it was written")
+        described = tuple(BackedUpFile(**file) for file in fields["files"])
+    except FileNotFoundError as error:
+        raise InvalidBackup(f"{source} is not a backup: it has no {MANIFEST}") from error
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise InvalidBackup(f"{source / MANIFEST} cannot be read: {error!r}") from error
+    for file in described:
+        _refuse_strange(file)
+    return Manifest(fields["created_at"], described, found)
+
+
+def _refuse_strange(file: BackedUpFile) -> None:
+    """A path leads into a collection, or to what may lie beside them, and nowhere else."""
+    match PurePosixPath(file.path).parts:
+        case (files.COLLECTIONS, name, "truth.db") if files.NAME.fullmatch(name):
+            return
+        case (files.COLLECTIONS, name, "uploads", upload) if files.NAME.fullmatch(name) and upload != "..":
+            return
+        case (beside, *inside) if beside in BESIDE and len(inside) <= 1 and ".." not in inside:
+            return
+    raise InvalidBackup(f"{file.path!r} does not belong into a backup")
+
+
+def _collection_of(file: BackedUpFile) -> str | None:
+    parts = file.path.split("/")
+    return parts[1] if parts[0] == files.COLLECTIONS else None
+
+
+def _refuse_newer(source: Path, wanted: Iterable[BackedUpFile]) -> None:
+    for file in wanted:
+        if file.path.endswith(f"/{FILE_NAME}"):
+            found = int.from_bytes(_header(source / file.path)[_USER_VERSION])
+            if found > len(MIGRATIONS):
+                raise DataTooNew(found, len(MIGRATIONS), source / file.path)
+
+
+def _header(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(100)
+    except OSError as error:
+        raise InvalidBackup(f"{path} cannot be read: {error.strerror}") from error
+
+
+def _refuse_conflicts(data: Path, wanted: Sequence[BackedUpFile]) -> None:
+    conflicts = {
+        name or file.path
+        for file in wanted
+        if (data / file.path).exists()
+        and ((name := _collection_of(file)) or files.checksum(data / file.path) != file.sha256)
+    }
+    if conflicts:
+        raise WouldReplace(sorted(conflicts))
+
+
+def _stage(source: Path, data: Path, wanted: Iterable[BackedUpFile]) -> None:
+    draft = data / f".restoring-{uuid.uuid4().hex}"
+    try:
+        for file in wanted:
+            _copy(source / file.path, draft / file.path, file)
+        for folder in (draft / files.COLLECTIONS).glob("*"):
+            (folder / UPLOADS).mkdir(exist_ok=True)
+        files.sync_all(draft)
+        draft.rename(data / RESTORED)
+        files.sync(data)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def _copy(path: Path, place: Path, expected: BackedUpFile) -> None:
+    place.parent.mkdir(parents=True, exist_ok=True)
+    digest = hashlib.sha256()
+    try:
+        original = path.open("rb")
+    except OSError as error:
+        raise InvalidBackup(f"{path} cannot be read: {error.strerror}") from error
+    with original, place.open("wb") as copy:
+        while chunk := original.read(_CHUNK_BYTES):
+            digest.update(chunk)
+            copy.write(chunk)
+    if digest.hexdigest() != expected.sha256:
+        raise InvalidBackup(f"{path} is not as it was backed up: its sha256 is another")
