@@ -19,6 +19,9 @@ import msgspec
 
 from api.schemas import (
     ChatChunk,
+    CollectionAnswer,
+    CollectionList,
+    Deleted,
     DocumentOutcome,
     DocumentOutcomes,
     ErrorAnswer,
@@ -98,6 +101,28 @@ class Client:
             if error.status != HTTPStatus.NOT_FOUND:
                 raise
             self._send("PUT", _collection(name), json={})
+
+    def collections(self) -> bytes:
+        """The answer as it came, in JSON; `collections_of` reads it."""
+        return self._send("GET", "/v1/collections")
+
+    def collections_of(self, answer: bytes) -> list[CollectionAnswer]:
+        return self._decode(answer, CollectionList).collections
+
+    def collection(self, name: str) -> bytes:
+        """The answer as it came, in JSON; `collection_of` reads it."""
+        return self._send("GET", _collection(name))
+
+    def create_collection(self, name: str, settings: dict[str, Any]) -> bytes:
+        """Like `collection`; ``settings`` is the contract's request body."""
+        return self._send("PUT", _collection(name), json=settings)
+
+    def collection_of(self, answer: bytes) -> CollectionAnswer:
+        return self._decode(answer, CollectionAnswer)
+
+    def delete_collection(self, name: str) -> bool:
+        """Whether it was there."""
+        return self._decode(self._send("DELETE", _collection(name)), Deleted).deleted > 0
 
     def upload(
         self,

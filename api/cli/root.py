@@ -11,6 +11,7 @@ _MODULES = {
     "ingest": "api.cli.ingest",
     "search": "api.cli.search",
     "chat": "api.cli.chat",
+    "collections": "api.cli.collections",
     "check": "api.cli.check",
     "backup": "api.cli.backup",
     "restore": "api.cli.backup",

@@ -8,7 +8,7 @@ from click.testing import CliRunner
 
 from api.cli.root import root
 
-COMMANDS = ["serve", "demo", "ingest", "search", "chat", "check", "backup", "restore"]
+COMMANDS = ["serve", "demo", "ingest", "search", "chat", "collections", "check", "backup", "restore"]
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -51,6 +51,9 @@ def test_an_unknown_command_is_wrong_usage() -> None:
         ["search", "q", "--k", "0"],
         ["search", "q", "--mode", "psychic"],
         ["serve", "x"],
+        ["collections", "show"],
+        ["collections", "create", "a", "--dim", "4097"],
+        ["collections", "create", "a", "--metric", "hamming"],
     ],
 )
 def test_wrong_usage_ends_with_exit_code_2(arguments: list[str]) -> None:
@@ -64,7 +67,9 @@ def test_an_address_that_is_none_is_wrong_usage(url: str) -> None:
     assert "is not an address such as http://127.0.0.1:8080" in shown.stderr
 
 
-@pytest.mark.parametrize("command", [["search", "q"], ["chat", "q"], ["ingest", __file__]])
+@pytest.mark.parametrize(
+    "command", [["search", "q"], ["chat", "q"], ["ingest", __file__], ["collections", "list"]]
+)
 def test_a_service_that_does_not_run_is_told_in_one_line(command: list[str]) -> None:
     shown = CliRunner().invoke(root, [*command, "--url", "127.0.0.1:1"])
     assert shown.exit_code == 1
@@ -75,7 +80,7 @@ def test_a_service_that_does_not_run_is_told_in_one_line(command: list[str]) -> 
 
 def test_a_command_that_talks_to_a_service_loads_none() -> None:
     program = (
-        "import sys, api.cli.ingest, api.cli.search, api.cli.chat;"
+        "import sys, api.cli.ingest, api.cli.search, api.cli.chat, api.cli.collections;"
         "print({'aiohttp', 'torch', 'numpy', 'pydantic'} & set(sys.modules))"
     )
     shown = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

@@ -46,8 +46,10 @@ class Stub:
         app = web.Application(middlewares=[self._record])
         app.router.add_get("/readyz", self._readyz)
         app.router.add_get("/v1/info", self._info)
+        app.router.add_get("/v1/collections", self._list_collections)
         app.router.add_get("/v1/collections/{name}", self._get_collection)
         app.router.add_put("/v1/collections/{name}", self._put_collection)
+        app.router.add_delete("/v1/collections/{name}", self._delete_collection)
         app.router.add_post("/v1/collections/{name}/documents", self._post_documents)
         app.router.add_post("/v1/collections/{name}/search", self._search)
         app.router.add_post("/v1/chat/completions", self._chat)
@@ -69,12 +71,22 @@ class Stub:
 
     async def _get_collection(self, request: web.Request) -> web.Response:
         name = request.match_info["name"]
-        return web.json_response({}) if name in self.collections else refusal(404, f"no collection {name!r}")
+        if name not in self.collections:
+            return refusal(404, f"no collection {name!r}")
+        return web.json_response(collection(name))
+
+    async def _list_collections(self, _: web.Request) -> web.Response:
+        return web.json_response({"collections": [collection(name) for name in sorted(self.collections)]})
+
+    async def _delete_collection(self, request: web.Request) -> web.Response:
+        was_there = request.match_info["name"] in self.collections
+        self.collections.discard(request.match_info["name"])
+        return web.json_response({"deleted": int(was_there)})
 
     async def _put_collection(self, request: web.Request) -> web.Response:
         self.bodies.append(await request.json())
         self.collections.add(request.match_info["name"])
-        return web.json_response({}, status=201)
+        return web.json_response(collection(request.match_info["name"]), status=201)
 
     async def _post_documents(self, request: web.Request) -> web.Response:
         form = await self._form(request)
@@ -147,6 +159,12 @@ def chunk(content: str | None, sources: list[dict[str, Any]] | None = None) -> s
 def source(index: int, quote: str, **others: Any) -> dict[str, Any]:
     place = {"document_id": "ops.md", "passage_id": "ops.md#0", "title": "Operations", "start": 0, "end": 9}
     return {"index": index, "quote": quote, **place, **others}
+
+
+def collection(name: str) -> dict[str, Any]:
+    sizes = {"documents": 12, "points": 3456, "size_bytes": 7_800_000}
+    model = {"model": "all-MiniLM-L6-v2", "model_revision": "r", "token_vectors": None}
+    return {"name": name, "dim": 384, "metric": "cosine", "description": f"About {name}", **model, **sizes}
 
 
 def hit(text: str, **others: Any) -> dict[str, Any]:
