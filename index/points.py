@@ -10,7 +10,7 @@ from index.codec import decode_json, decode_vector, encode_ids
 from index.filter_sql import Condition, compile_filter
 from index.filters import Filter
 from index.readers import Readers
-from index.rows import StoredPoint
+from index.rows import StoredPoint, Vector
 
 _COLUMNS: Final = (
     "p.seq, p.id, d.id, p.text, d.title, d.metadata, d.version, p.start, p.stop, p.page, p.heading,"
@@ -30,6 +30,19 @@ async def by_seq(
     )
     rows = await readers.rows(sql, (json.dumps(seqs),))
     return {row[0]: _point(row) for row in rows}
+
+
+async def documents_of(readers: Readers, seqs: Sequence[int]) -> dict[int, int]:
+    """The key of each of these points' documents, of those that are still there."""
+    sql = "SELECT seq, document FROM passages WHERE seq IN (SELECT value FROM json_each(?))"
+    return dict(await readers.rows(sql, (json.dumps(seqs),)))
+
+
+async def vectors_of(readers: Readers, seqs: Sequence[int]) -> dict[int, Vector]:
+    """The vector of each of these points that is still there, as it was written."""
+    sql = "SELECT seq, vector FROM passages WHERE seq IN (SELECT value FROM json_each(?))"
+    rows = await readers.rows(sql, (json.dumps(seqs),))
+    return {seq: decode_vector(blob) for seq, blob in rows}
 
 
 async def by_id(readers: Readers, ids: Sequence[str], *, with_vectors: bool = False) -> list[StoredPoint]:

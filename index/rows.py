@@ -20,6 +20,7 @@ Mode: TypeAlias = Literal["hybrid", "dense", "lexical"]
 TokenFormat: TypeAlias = Literal["2bit"]
 Tokenizer: TypeAlias = Literal["porter", "unicode61", "trigram"]
 FusionMethod: TypeAlias = Literal["relative", "rrf"]
+Grouping: TypeAlias = Literal["document"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +148,8 @@ class Query:
 
     ``hybrid`` uses what is there: without a text it is dense, without a vector lexical. ``exact`` keeps the
     graph out. ``min_score`` is held against the dense score of a hit, or against BM25 if the query has no
-    vector.
+    vector. ``group_by`` leaves of each document its best passage. With ``diversity``, from 0 to 1, hits are
+    chosen and ordered to be unlike each other, the more the higher it is.
     """
 
     k: int
@@ -160,6 +162,8 @@ class Query:
     with_vectors: bool = False
     with_token_vectors: bool = False
     fusion: Fusion = Fusion()
+    group_by: Grouping | None = None
+    diversity: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,16 +1,18 @@
-"""How a query becomes hits: rank by vector, by words or by both, fuse, and join the rows.
+"""How a query becomes hits: rank by vector, by words or by both, fuse, choose, and join the rows.
 
 Memory and file are read one after the other, and writes go on between. What was found is named by seq, and
 a seq names the same row for ever, so the worst that can happen is that a row is gone when it is joined:
 then the search is made again.
 """
 
-from dataclasses import dataclass
+import asyncio
+from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Final
 
 import numpy as np
 
-from index import full_text, points
+from index import full_text, points, selection
 from index.codec import check_vector, searchable
 from index.dense import nearest
 from index.errors import InvalidQuery
@@ -25,6 +27,8 @@ from index.vectors import Ranking, VectorTable
 # How deep the rankings are that are fused.
 DEPTH: Final = 100
 ATTEMPTS: Final = 10
+# To choose so many hits unlike each other takes half a second.
+MOST_DIVERSE: Final = 1_000
 # A word in the title, and in the text; chosen by nDCG@10 over three collections.
 WORD_WEIGHTS: Final = (2.0, 1.0)
 
@@ -43,15 +47,26 @@ class _Request:
     def is_hybrid(self) -> bool:
         return self.vector is not None and self.by_words
 
+    @property
+    def wanted(self) -> int:
+        """How many rows are ranked; twice as many as answered where there has to be a choice."""
+        k = self.query.k
+        return k if self.query.diversity is None else max(DEPTH, 2 * k)
+
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """Seqs in their final order, each with its score and the parts of it."""
+    """Seqs in their order, each with its score and the parts of it."""
 
     scores: dict[int, float]
     dense: dict[int, float]
     lexical: dict[int, float]
     plan: str
+
+    @property
+    def held(self) -> dict[int, float]:
+        """What the least score is held against: the dense scores, or BM25 where there are none."""
+        return self.dense or self.lexical
 
 
 async def search(
@@ -64,7 +79,7 @@ async def search(
     """
     request = _checked(query, settings)
     for attempt in range(ATTEMPTS):
-        found = await _find(request, table, graph, readers)
+        found = await _chosen(request, table, graph, readers)
         rows = await points.by_seq(
             readers,
             list(found.scores),
@@ -80,6 +95,11 @@ async def search(
 def _checked(query: Query, settings: CollectionSettings) -> _Request:
     if query.k < 1:
         raise InvalidQuery(f"k is {query.k}, it must be at least 1")
+    if query.diversity is not None and query.k > MOST_DIVERSE:
+        raise InvalidQuery(f"k is {query.k}, with a diversity it is at most {MOST_DIVERSE}")
+    for name, share in (("dense weight", query.fusion.dense_weight), ("diversity", query.diversity)):
+        if share is not None and not 0 <= share <= 1:
+            raise InvalidQuery(f"the {name} is {share}, it must be from 0 to 1")
     vector = query.vector if query.mode != "lexical" else None
     text = query.text if query.mode != "dense" else None
     if vector is None and text is None:
@@ -92,12 +112,39 @@ def _checked(query: Query, settings: CollectionSettings) -> _Request:
     return _Request(query, vector, terms, text is not None, compile_filter(query.filter))
 
 
-async def _find(request: _Request, table: VectorTable, graph: Graph | None, readers: Readers) -> _Found:
+async def _chosen(request: _Request, table: VectorTable, graph: Graph | None, readers: Readers) -> _Found:
+    """The k rows to answer; where each has to be of another document, more are ranked until there are k."""
     query = request.query
-    depth = max(DEPTH, query.k) if request.is_hybrid else query.k
+    depth = max(DEPTH, request.wanted) if request.is_hybrid else request.wanted
+    while True:
+        found, is_all = await _find(request, table, graph, readers, depth)
+        scores = selection.reaching(found.scores, found.held, query.min_score)
+        if query.group_by is None:
+            break
+        scores = selection.best_of_each(scores, await points.documents_of(readers, list(scores)))
+        if len(scores) >= request.wanted or is_all:
+            break
+        depth *= 2
+    found = replace(found, scores=dict(islice(scores.items(), request.wanted)))
+    return found if query.diversity is None else await _diverse(found, query.k, query.diversity, readers)
+
+
+async def _diverse(found: _Found, k: int, diversity: float, readers: Readers) -> _Found:
+    vectors = await points.vectors_of(readers, list(found.scores))
+    scores = await asyncio.to_thread(selection.unlike_each_other, found.scores, vectors, k, diversity)
+    return replace(found, scores=scores, plan=f"{found.plan}+mmr")
+
+
+async def _find(
+    request: _Request, table: VectorTable, graph: Graph | None, readers: Readers, depth: int
+) -> tuple[_Found, bool]:
+    """What is among the first ``depth`` by vector or by words, best first, and whether going deeper would
+    find nothing more that reaches the least score.
+    """
+    query = request.query
     lexical = await _by_words(request, readers, depth)
     if request.vector is None:
-        return _cut(request, _Found(lexical, {}, lexical, "lexical"))
+        return _Found(lexical, {}, lexical, "lexical"), _is_all(lexical, depth, query.min_score)
     view = table.view()
     if query.filter is not None:
         keys = await points.matching_documents(readers, request.matching)
@@ -105,13 +152,13 @@ async def _find(request: _Request, table: VectorTable, graph: Graph | None, read
     ranking, plan = await nearest(view, None if query.exact else graph, request.vector, depth)
     plan = f"filtered-{plan}" if query.filter is not None else plan
     dense = _as_dict(ranking)
+    is_all = _is_all(dense, depth, query.min_score)
     if not request.by_words:
-        return _cut(request, _Found(dense, dense, {}, plan))
+        return _Found(dense, dense, {}, plan), is_all
     lacking = np.array([seq for seq in lexical if seq not in dense], dtype=np.int64)
     parts = dense | _as_dict(view.scores_of(lacking, request.vector))
     known = {seq: score for seq, score in lexical.items() if seq in parts}
-    fused = fuse(parts, known, dense, query.fusion)
-    return _cut(request, _Found(fused, parts, lexical, f"{plan}+lexical"))
+    return _Found(fuse(parts, known, dense, query.fusion), parts, known, f"{plan}+lexical"), is_all
 
 
 async def _by_words(request: _Request, readers: Readers, depth: int) -> dict[int, float]:
@@ -122,12 +169,9 @@ async def _by_words(request: _Request, readers: Readers, depth: int) -> dict[int
     return dict(await full_text.matching(readers, expression, request.matching, WORD_WEIGHTS, limit=depth))
 
 
-def _cut(request: _Request, found: _Found) -> _Found:
-    """The first k of those whose dense score, or BM25 where there is none, reaches the least asked for."""
-    least = request.query.min_score
-    held = found.dense or found.lexical
-    kept = [seq for seq in found.scores if least is None or held[seq] >= least][: request.query.k]
-    return _Found({seq: found.scores[seq] for seq in kept}, found.dense, found.lexical, found.plan)
+def _is_all(ranking: dict[int, float], depth: int, least: float | None) -> bool:
+    """Every point has a vector, so where there is one the ranking by it decides."""
+    return len(ranking) < depth or (least is not None and min(ranking.values()) < least)
 
 
 def _as_dict(ranking: Ranking) -> dict[int, float]:
