@@ -14,7 +14,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from index import cursors, document_writes, documents, facets, full_text, jobs, points, search, truth
+from index import (
+    cursors,
+    document_patch,
+    document_writes,
+    documents,
+    facets,
+    full_text,
+    jobs,
+    points,
+    search,
+    truth,
+)
 from index.database import open_for_writing
 from index.errors import CollectionNotFound
 from index.filter_sql import compile_filter
@@ -27,6 +38,7 @@ from index.rows import (
     CollectionSettings,
     CollectionStatistics,
     Document,
+    DocumentPatch,
     Facets,
     JobItem,
     JobState,
@@ -97,6 +109,14 @@ class Collection:
 
     async def settle(self, receipts: Sequence[Receipt]) -> None:
         await self._write(lambda connection: jobs.settle(connection, receipts))
+
+    async def patch(
+        self, document_id: str, patch: DocumentPatch, versions: Container[int] | None = None
+    ) -> StoredDocument | None:
+        document_patch.check(document_id, patch)
+        return await self._write(
+            lambda connection: document_patch.apply(connection, document_id, patch, versions)
+        )
 
     async def delete(self, ids: Sequence[str], versions: Container[int] | None = None) -> int:
         condition = document_writes.with_ids(ids)

@@ -7,8 +7,7 @@ from index.codec import decode_json, encode_ids
 from index.readers import Readers
 from index.rows import Revision, StoredDocument
 
-# Together with `_stored_document`.
-_COLUMNS: Final = (
+COLUMNS: Final = (
     "d.id, d.title, d.metadata, d.version, d.content_hash, d.passages, d.tokens, d.characters, d.media_type,"
     " d.is_point, d.expires_at, d.acl, d.created_at, d.updated_at"
 )
@@ -18,20 +17,20 @@ async def by_id(readers: Readers, id_: str, *, with_text: bool) -> StoredDocumen
     """The document of that id."""
     text = "t.text" if with_text else "NULL"
     rows = await readers.rows(
-        f"SELECT {_COLUMNS}, {text} FROM documents AS d LEFT JOIN texts AS t ON t.document = d.key"  # noqa: S608
+        f"SELECT {COLUMNS}, {text} FROM documents AS d LEFT JOIN texts AS t ON t.document = d.key"  # noqa: S608
         " WHERE d.id = ?",
         (id_,),
     )
-    return _stored_document(rows[0]) if rows else None
+    return stored_document(rows[0]) if rows else None
 
 
 async def listed(readers: Readers, limit: int, after: str | None) -> list[StoredDocument]:
     """Up to ``limit`` documents in order of id, behind the id ``after``."""
     rows = await readers.rows(
-        f"SELECT {_COLUMNS}, NULL FROM documents AS d WHERE d.id > ? ORDER BY d.id LIMIT ?",  # noqa: S608
+        f"SELECT {COLUMNS}, NULL FROM documents AS d WHERE d.id > ? ORDER BY d.id LIMIT ?",  # noqa: S608
         (after or "", limit),
     )
-    return [_stored_document(row) for row in rows]
+    return [stored_document(row) for row in rows]
 
 
 async def revisions(readers: Readers, ids: Sequence[str]) -> dict[str, Revision]:
@@ -48,8 +47,8 @@ async def count(readers: Readers) -> int:
     return number
 
 
-def _stored_document(row: Sequence[Any]) -> StoredDocument:
-    """A row of ``_COLUMNS`` and a text."""
+def stored_document(row: Sequence[Any]) -> StoredDocument:
+    """From a row of ``COLUMNS`` and a text."""
     (id_, title, metadata, version, content_hash, passages, tokens, characters, media_type, *rest) = row
     is_point, expires_at, acl, created_at, updated_at, text = rest
     return StoredDocument(

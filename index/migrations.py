@@ -5,9 +5,9 @@ that a file has behind it; each step and its count commit together.
 
 Invariants of the schema:
 
-* Documents and passages are replaced, never changed, and AUTOINCREMENT never gives a key twice. So a
-``seq`` names one
-  vector, one text and one version of the metadata for ever, and it is the label of the row in the graph too.
+* Passages are replaced, never changed, and AUTOINCREMENT never gives a key twice. So a ``seq`` names one
+  vector and one text for ever, and it is the label of the row in the graph too. Of a document the title, the
+  metadata and when it expires may change in place.
 * ``words`` is an index over ``passage_words`` that copies no text. Rows leave it before their passage does.
 """
 

@@ -7,6 +7,7 @@ vector is a document of one passage, and both have the same id.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -78,6 +79,23 @@ class Document:
     expires_at: str | None = None
     acl: tuple[str, ...] = ()
     if_version: int | None = None
+
+
+class Kept(Enum):
+    """What a patch leaves as it is."""
+
+    KEPT = "kept"
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentPatch:
+    """Changes to a document in place: ``metadata`` is a JSON merge patch (RFC 7396); without ``expires_at``
+    it is never gone.
+    """
+
+    metadata: Mapping[str, Any] | None = None
+    title: str | None = None
+    expires_at: str | Kept | None = Kept.KEPT
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from index.rows import (
     CollectionSettings,
     CollectionStatistics,
     Document,
+    DocumentPatch,
     Facets,
     JobItem,
     JobState,
@@ -59,6 +60,17 @@ class Store(Protocol):
 
     async def settle(self, receipts: Sequence[Receipt]) -> None:
         """Mark job items without writing documents; unknown or settled items stay as they are."""
+        ...
+
+    async def patch(
+        self, document_id: str, patch: DocumentPatch, versions: Container[int] | None = None
+    ) -> StoredDocument | None:
+        """Change a document in place; gives it as it is then, or None if there is none of that id.
+
+        Raises:
+            VersionConflict: it has none of ``versions``, if these are given.
+            InvalidDocument: what would come of it cannot be stored.
+        """
         ...
 
     async def delete(self, ids: Sequence[str], versions: Container[int] | None = None) -> int:

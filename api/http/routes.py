@@ -3,6 +3,7 @@
 from http import HTTPStatus
 
 from api import schemas as s
+from api import schemas_documents as d
 from api import schemas_points as p
 from api import schemas_rerank as r
 from api import schemas_tei as t
@@ -88,6 +89,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", f"{_DOCUMENTS}", documents.list_page, s.DocumentPage, query=s.DocumentPageQuery),
     Route("POST", f"{_DOCUMENTS}/delete", documents.delete_many, s.Deleted, body=s.DocumentsDelete),
     Route("GET", f"{_DOCUMENTS}/{{id:.+}}", documents.get, s.DocumentAnswer, query=s.DocumentQuery),
+    Route("PATCH", f"{_DOCUMENTS}/{{id:.+}}", documents.patch, s.DocumentAnswer, body=d.DocumentChange),
     Route("DELETE", f"{_DOCUMENTS}/{{id:.+}}", documents.delete, s.Deleted),
     Route("POST", f"{_POINTS}", points.post, s.Upserted, body=s.PointsRequest),
     Route("POST", f"{_POINTS}/get", points.get, s.PointList, body=s.PointsGet),

@@ -28,10 +28,11 @@ from api.schemas import (
     JobAccepted,
     NoQuery,
 )
+from api.schemas_documents import DocumentChange
 from api.services.incoming import Incoming, Outcome
 from index.errors import VersionConflict
 from index.filters import parse_filter
-from index.rows import StoredDocument
+from index.rows import DocumentPatch, Kept, StoredDocument
 from index.store import Store
 
 _MEDIA_TYPES = {
@@ -63,7 +64,7 @@ async def get(call: Call[None, DocumentQuery]) -> Reply:
     with_text = call.query.include == "text"
     document = await store.document(call.path["id"], with_text=with_text)
     if document is None:
-        raise NotFound(f"collection {store.settings.name!r} has no document {call.path['id']!r}")
+        raise _not_found(store, call.path["id"])
     return _reply(document, with_text=with_text)
 
 
@@ -76,6 +77,16 @@ async def list_page(call: Call[None, DocumentPageQuery]) -> DocumentPage:
         documents=[_describe(document, with_text=False) for document in page],
         next=page[-1].id if full else None,
     )
+
+
+async def patch(call: Call[DocumentChange, NoQuery]) -> Reply:
+    """Change metadata, title or expiry in place; If-Match names the version that it must have."""
+    store = call.services.catalog.get(call.path["name"])
+    with _precondition():
+        document = await store.patch(call.path["id"], _change(call.body), versions_wanted(call.request))
+    if document is None:
+        raise _not_found(store, call.path["id"])
+    return _reply(document)
 
 
 async def delete(call: Call[None, NoQuery]) -> Deleted:
@@ -149,6 +160,22 @@ def _incoming(number: int, document: DocumentRequest) -> Incoming:
         acl=tuple(document.acl),
         if_version=document.version,
     )
+
+
+def _change(change: DocumentChange) -> DocumentPatch:
+    metadata = None if change.metadata is UNSET else change.metadata
+    wire.check_metadata(metadata or {}, "metadata")
+    return DocumentPatch(
+        metadata=metadata,
+        title=None if change.title is UNSET else change.title,
+        expires_at=Kept.KEPT
+        if change.expires_at is UNSET
+        else wire.moment_of(change.expires_at, "expires_at"),
+    )
+
+
+def _not_found(store: Store, document_id: str) -> NotFound:
+    return NotFound(f"collection {store.settings.name!r} has no document {document_id!r}")
 
 
 def _reply(document: StoredDocument, *, with_text: bool = False) -> Reply:
