@@ -8,8 +8,12 @@ way is told from a good one without anything being kept.
 import base64
 import hashlib
 import hmac
+import sqlite3
+from contextlib import closing
+from pathlib import Path
 from typing import Final
 
+from index.database import FILE_NAME, translate
 from index.errors import InvalidCursor
 from index.readers import Readers
 
@@ -22,6 +26,24 @@ async def read_secret(readers: Readers) -> bytes:
     """What the collection signs its cursors with."""
     secret: bytes = (await readers.rows("SELECT secret FROM identity"))[0][0]
     return secret
+
+
+def forget_all(folder: Path) -> None:
+    """Let no cursor hold any more in the collection that lies there, which nobody has open.
+
+    For one that goes on from an earlier state: it gives seqs again that cursors may stand behind.
+
+    Raises:
+        StorageFailed, StorageFull: SQLite refused.
+    """
+    path = folder / FILE_NAME
+    try:
+        with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+            # A file of an older format is given a secret when it is opened.
+            if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'identity'").fetchone():
+                connection.execute("UPDATE identity SET secret = randomblob(16)")
+    except sqlite3.Error as error:
+        raise translate(error, path) from error
 
 
 def sign(seq: int, secret: bytes) -> str:

@@ -7,11 +7,12 @@ counts, and each once; an object is no value.
 
 # ruff: noqa: S608 - statements are put together from constants of this package; values are bound.
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from index.codec import MAX_METADATA_DEPTH
 from index.filter_sql import Condition, compile_filter
-from index.filters import DOCUMENT_ID, Filter, Scalar
+from index.filters import DOCUMENT_ID, Filter, Scalar, steps_of
 from index.readers import Readers
 from index.rows import Facets, FacetValue
 
@@ -46,8 +47,8 @@ def _found(key: str, matching: Condition) -> Condition:
     if key == DOCUMENT_ID:
         sql = f"SELECT d.key, d.passages, 'text', d.id FROM documents AS d WHERE ({matching.sql})"
         return Condition(sql, matching.parameters)
-    path = key.split(".")
-    literal = _at([key], matching)
+    path = steps_of(key)
+    literal = _at((key,), matching)
     if not 1 < len(path) <= MAX_METADATA_DEPTH:
         return literal
     nested = _at(path, matching)
@@ -57,7 +58,7 @@ def _found(key: str, matching: Condition) -> Condition:
     )
 
 
-def _at(path: list[str], matching: Condition) -> Condition:
+def _at(path: Sequence[str], matching: Condition) -> Condition:
     steps = ["json_each(d.metadata) AS s0"]
     steps += [
         f"json_each(CASE s{n}.type WHEN 'object' THEN s{n}.value END) AS s{n + 1}"

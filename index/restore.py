@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from index import files
+from index import cursors, files
 from index.backup import BESIDE, FORMAT, MANIFEST, UPLOADS, BackedUpFile, Manifest, seal
 from index.database import FILE_NAME
 from index.errors import CollectionNotFound, DataTooNew, InvalidBackup, WouldReplace
@@ -153,6 +153,7 @@ def _stage(source: Path, data: Path, wanted: Iterable[BackedUpFile]) -> None:
             _copy(source / file.path, draft / file.path, file)
         for folder in (draft / files.COLLECTIONS).glob("*"):
             (folder / UPLOADS).mkdir(exist_ok=True)
+            cursors.forget_all(folder)
         files.sync_all(draft)
         draft.rename(data / RESTORED)
         files.sync(data)
