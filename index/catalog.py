@@ -11,7 +11,8 @@ import os
 import shutil
 import uuid
 from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from contextvars import Context
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, Final
@@ -30,8 +31,10 @@ from index.errors import (
 from index.growth import GraphTuning
 from index.restore import settle
 from index.rows import CollectionSettings
+from index.upkeep import UpkeepTuning
 
 MAX_DIM: Final = 4_096
+_FIT_EVERY_S: Final = 5.0
 _METRICS: Final = ("cosine", "dot", "l2")
 _TOKEN_FORMATS: Final = (None, "2bit")
 
@@ -39,9 +42,10 @@ _TOKEN_FORMATS: Final = (None, "2bit")
 class Catalog:
     """Made by ``open_catalog``."""
 
-    def __init__(self, folder: Path, tuning: GraphTuning) -> None:
+    def __init__(self, folder: Path, tuning: GraphTuning, upkeep: UpkeepTuning) -> None:
         self._folder = folder
         self._tuning = tuning
+        self._upkeep = upkeep
         self._collections: dict[str, Collection] = {}
         # Creating and dropping touch the same names on disk: one at a time.
         self._changing = asyncio.Lock()
@@ -81,6 +85,7 @@ class Catalog:
     async def _create(self, settings: CollectionSettings) -> None:
         await asyncio.to_thread(_make, self._folder, settings)
         await self._open(settings.name)
+        await self._collections[settings.name].memory.load()
 
     async def drop(self, name: str) -> None:
         """Remove a collection and everything in it; whoever still uses it hears CollectionNotFound.
@@ -103,7 +108,27 @@ class Catalog:
             await self._open(name)
 
     async def _open(self, name: str) -> None:
-        self._collections[name] = await open_collection(self._folder / name, self._tuning)
+        self._collections[name] = await open_collection(self._folder / name, self._tuning, self._upkeep)
+
+    async def keep_within(self, memory_bytes: int) -> None:
+        """For as long as it runs: whenever all that is in memory takes more, drop the collections that were
+        not used for longest. The last one that was used stays, whatever it takes.
+        """
+        while True:
+            await asyncio.sleep(_FIT_EVERY_S)
+            try:
+                await _to_its_end(self.fit(memory_bytes))
+            except Exception:  # noqa: BLE001 - what could not be dropped stays
+                structlog.get_logger().exception("memory_not_freed")
+
+    async def fit(self, memory_bytes: int) -> None:
+        """Look once."""
+        loaded = [each for each in self._collections.values() if each.memory.size_bytes]
+        excess = sum(each.memory.size_bytes for each in loaded) - memory_bytes
+        for collection in sorted(loaded, key=lambda each: each.memory.last_used)[:-1]:
+            size = collection.memory.size_bytes
+            if excess > 0 and await collection.memory.drop():
+                excess -= size
 
     async def close(self) -> None:
         """Close every collection."""
@@ -116,8 +141,15 @@ class Catalog:
 
 
 @asynccontextmanager
-async def open_catalog(folder: Path, tuning: GraphTuning | None = None) -> AsyncIterator[Catalog]:
+async def open_catalog(
+    folder: Path,
+    tuning: GraphTuning | None = None,
+    upkeep: UpkeepTuning | None = None,
+    *,
+    memory_bytes: int | None = None,
+) -> AsyncIterator[Catalog]:
     """The catalog of a data folder, which is made if it is not there; it owns the folder until it is left.
+    Collections that are not in use leave memory when all of them take more than ``memory_bytes``.
 
     Raises:
         DataFolderInUse: somebody else has it.
@@ -126,14 +158,28 @@ async def open_catalog(folder: Path, tuning: GraphTuning | None = None) -> Async
     """
     lock = await asyncio.to_thread(files.lock, folder)
     try:
-        catalog = Catalog(folder / files.COLLECTIONS, tuning or GraphTuning())
+        catalog = Catalog(folder / files.COLLECTIONS, tuning or GraphTuning(), upkeep or UpkeepTuning())
         try:
             await catalog.open_all()
-            yield catalog
+            async with _beside(catalog.keep_within(memory_bytes) if memory_bytes else None):
+                yield catalog
         finally:
             await catalog.close()
     finally:
         os.close(lock)
+
+
+@asynccontextmanager
+async def _beside(work: Coroutine[Any, Any, None] | None) -> AsyncIterator[None]:
+    """Have ``work``, if any, run until this is left."""
+    task = asyncio.create_task(work, context=Context()) if work else None
+    try:
+        yield
+    finally:
+        if task is not None:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
 
 
 async def _to_its_end(work: Coroutine[Any, Any, None]) -> None:

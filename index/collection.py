@@ -30,9 +30,9 @@ from index.database import open_for_writing
 from index.errors import CollectionNotFound
 from index.filter_sql import compile_filter
 from index.filters import Filter
-from index.graph import GraphShape
-from index.growth import GraphGrowth, GraphTuning
+from index.growth import GraphTuning
 from index.lexical import inverse_frequency, plain_words
+from index.memory import Memory
 from index.readers import Readers
 from index.rows import (
     CollectionSettings,
@@ -49,7 +49,7 @@ from index.rows import (
     StoredDocument,
     StoredPoint,
 )
-from index.vectors import VectorTable
+from index.upkeep import UpkeepTuning
 from index.writer import Change, Write, Writer
 
 T = TypeVar("T")
@@ -70,17 +70,15 @@ class Collection:
         self,
         folder: Path,
         settings: CollectionSettings,
-        table: VectorTable,
         connection: sqlite3.Connection,
         tuning: GraphTuning,
+        upkeep: UpkeepTuning,
     ) -> None:
         self._folder = folder
         self._settings = settings
-        self._table = table
         self._readers = Readers(folder, settings.name)
-        shape = GraphShape(settings.dim, settings.metric, tuning.m, tuning.ef_construction)
-        self._growth = GraphGrowth(folder, table, shape, tuning)
         self._writer = Writer(connection, self._follow)
+        self._memory = Memory(folder, settings, self._writer, tuning=tuning, upkeep=upkeep)
         self._closed = False
 
     @property
@@ -105,7 +103,8 @@ class Collection:
             jobs.settle(connection, receipts)
             return change
 
-        await self._write(write, _weight(rows, sum(map(_size, new))))
+        async with self._memory.in_use():
+            await self._write(write, _weight(rows, sum(map(_size, new))))
 
     async def settle(self, receipts: Sequence[Receipt]) -> None:
         await self._write(lambda connection: jobs.settle(connection, receipts))
@@ -133,10 +132,12 @@ class Collection:
         return await self._write(lambda connection: document_writes.delete(connection, compiled))
 
     async def search(self, query: Query) -> SearchResult:
-        return await search.search(query, self._settings, self._table, self._growth.graph, self._readers)
+        async with self._memory.in_use() as memory:
+            return await search.search(query, self._settings, memory.table, memory.graph, self._readers)
 
     async def idf(self, words: Sequence[str]) -> dict[str, float]:
-        newest = self._table.view().newest(_COUNTED_POINTS)
+        async with self._memory.in_use() as memory:
+            newest = memory.table.view().newest(_COUNTED_POINTS)
         wanted, total = plain_words(words, self._settings.tokenizer), len(newest)
         found = await full_text.passages_with(self._readers, wanted, newest.first_seq - 1)
         return {word: inverse_frequency(total, count) for word, count in found.items()}
@@ -173,13 +174,16 @@ class Collection:
         return await facets.count_values(self._readers, key, limit, condition)
 
     async def statistics(self) -> CollectionStatistics:
-        graph = self._growth.graph
+        memory = self._memory.resident
+        graph = memory.graph if memory else None
         return CollectionStatistics(
             documents=await documents.count(self._readers),
-            points=len(self._table.view()),
+            points=len(memory.table.view()) if memory else await points.count(self._readers, None),
             graph_points=graph.live if graph else 0,
             graph_deleted=graph.deleted if graph else 0,
             size_bytes=await asyncio.to_thread(_size_bytes, self._folder),
+            memory_bytes=self._memory.size_bytes,
+            mapped_bytes=memory.table.mapped_bytes if memory else 0,
         )
 
     async def add_job(self, job_id: str, payloads: Sequence[bytes]) -> None:
@@ -202,14 +206,19 @@ class Collection:
 
     async def graph_settled(self) -> None:
         """Until the graph has caught up with everything written before (or is not needed)."""
-        await self._growth.settled()
+        async with self._memory.in_use() as memory:
+            await memory.growth.settled()
+
+    @property
+    def memory(self) -> Memory:
+        """What of it is in memory."""
+        return self._memory
 
     async def close(self, *, store_graph: bool = True) -> None:
         """Finish what was accepted, store the graph, and let go of every file."""
         self._closed = True
         await self._readers.close()
-        await self._writer.close()
-        await self._growth.close(store=store_graph)
+        await self._memory.close(store_graph=store_graph)
 
     async def _write(self, write: Write[T], rows: int = 1) -> T:
         if self._closed:
@@ -217,29 +226,24 @@ class Collection:
         return await self._writer.submit(write, rows)
 
     def _follow(self, change: Change[Any]) -> None:
-        if change.removed is not None:
-            self._table.remove(change.removed)
-        if change.added is not None:
-            self._table.append(change.added.seqs, change.added.documents, change.added.vectors)
-        if change.removed is not None or change.added is not None:
-            self._growth.follow(change.removed)
+        self._memory.follow(change)
 
 
-async def open_collection(folder: Path, tuning: GraphTuning) -> Collection:
-    """The collection in ``folder``, whose name is its own, with all vectors in memory.
+async def open_collection(folder: Path, tuning: GraphTuning, upkeep: UpkeepTuning) -> Collection:
+    """The collection in ``folder``, whose name is its own; its vectors are loaded when they are needed.
 
     Raises:
         DataTooNew, StorageFailed, StorageFull: it cannot be opened.
     """
-    connection, settings, table = await asyncio.to_thread(_read, folder)
-    return Collection(folder, settings, table, connection, tuning)
+    connection, settings = await asyncio.to_thread(_read, folder)
+    return Collection(folder, settings, connection, tuning, upkeep)
 
 
-def _read(folder: Path) -> tuple[sqlite3.Connection, CollectionSettings, VectorTable]:
+def _read(folder: Path) -> tuple[sqlite3.Connection, CollectionSettings]:
     connection = open_for_writing(folder)
     try:
         (folder / UPLOADS).mkdir(exist_ok=True)
-        return connection, *truth.read(connection, folder.name)
+        return connection, truth.read_settings(connection, folder.name)
     except BaseException:
         connection.close()
         raise

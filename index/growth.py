@@ -53,6 +53,8 @@ class GraphGrowth:
         self._removed: list[Keys] = []
         self._unsaved = 0
         self._slice_rows = 8
+        # Storing a graph and erasing what is gone from the stored one write the same files.
+        self._storing = asyncio.Lock()
         self._wake = asyncio.Event()
         self._settled = asyncio.Event()
         self._closing = False
@@ -70,6 +72,12 @@ class GraphGrowth:
     async def settled(self) -> None:
         """Until the graph has caught up with the table (or there is none to be)."""
         await self._settled.wait()
+
+    async def erase_gone(self) -> None:
+        """Leave no vector in the stored graph whose row is gone."""
+        async with self._storing:
+            view = self._table.view()
+            await asyncio.to_thread(lambda: snapshot.erase_gone(self._folder, self._shape, view.seqs()))
 
     async def close(self, *, store: bool = True) -> None:
         """Stop, and keep what was built for the next start."""
@@ -102,12 +110,14 @@ class GraphGrowth:
         graph = Graph(self._shape, self._executor)
         if not await snapshot.load(graph, self._folder):
             return
-        labels, live = await graph.labels(), self._table.view().seqs()
+        live = self._table.view().seqs()
+        labels = await asyncio.to_thread(snapshot.labels, self._folder)
         dead = await asyncio.to_thread(_dead_labels, labels, live, graph.last_seq)
         if dead is None:
             await asyncio.to_thread(snapshot.discard, self._folder)
             return
         await graph.forget(dead)
+        graph.deleted = len(dead)  # with those that were marked when it was stored
         self.graph = graph
 
     async def _tend(self) -> None:
@@ -163,7 +173,8 @@ class GraphGrowth:
 
     async def _save(self, graph: Graph) -> None:
         try:
-            await snapshot.save(graph, self._folder)
+            async with self._storing:
+                await snapshot.save(graph, self._folder)
         except (OSError, RuntimeError):
             structlog.get_logger().exception("graph_not_stored", folder=str(self._folder))
         self._unsaved = 0

@@ -236,13 +236,19 @@ class Facets:
 
 @dataclass(frozen=True, slots=True)
 class CollectionStatistics:
-    """Sizes of a collection. ``graph_points`` counts the graph's live points; 0 while there is none."""
+    """Sizes of a collection. ``graph_points`` counts the graph's live points; 0 while there is none.
+
+    ``memory_bytes`` is about what its vectors and its graph take in memory, 0 while it is not in use, and
+    ``mapped_bytes`` the vectors that are mapped from files.
+    """
 
     documents: int
     points: int
     graph_points: int
     graph_deleted: int
     size_bytes: int
+    memory_bytes: int = 0
+    mapped_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

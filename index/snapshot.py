@@ -7,11 +7,12 @@ a temporary name, synced and renamed, the manifest last: its rename is the commi
 
 import asyncio
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from index import files
+from index import files, graph_file
+from index.blocks import Keys
 from index.graph import Graph, GraphShape
 from index.rows import Metric
 
@@ -50,16 +51,46 @@ async def save(graph: Graph, folder: Path) -> None:
 
 def _publish(temporary: Path, shape: GraphShape, last_seq: int, count: int) -> None:
     folder = temporary.parent
+    graph_file.erase_gone(temporary)
     checksum = files.checksum(temporary)
     manifest = Manifest(FORMAT, **asdict(shape), last_seq=last_seq, count=count, checksum=checksum)
     files.sync(temporary)
     temporary.rename(folder / manifest.file_name)
+    _write_manifest(manifest, folder)
+    _sweep(folder, keep=manifest.file_name)
+
+
+def _write_manifest(manifest: Manifest, folder: Path) -> None:
     draft = folder / f"{MANIFEST}.tmp"
     draft.write_text(json.dumps(asdict(manifest)))
     files.sync(draft)
     draft.rename(folder / MANIFEST)
     files.sync(folder)
-    _sweep(folder, keep=manifest.file_name)
+
+
+def erase_gone(folder: Path, shape: GraphShape, live: Keys) -> None:
+    """Overwrite every vector in the stored graph whose seq is not among ``live`` (ascending).
+
+    It is done in place: a crash meanwhile leaves a graph that nobody believes.
+    """
+    try:
+        manifest = _checked_manifest(folder, shape)
+        if not graph_file.erase_gone(folder / manifest.file_name, live):
+            return
+    except (OSError, ValueError, TypeError, KeyError):
+        discard(folder)
+        return
+    checksum = files.checksum(folder / manifest.file_name)
+    _write_manifest(replace(manifest, checksum=checksum), folder)
+
+
+def labels(folder: Path) -> Keys:
+    """Every seq in the stored graph, those that are gone included, ascending.
+
+    Raises:
+        OSError, ValueError, TypeError, KeyError: there is none.
+    """
+    return graph_file.labels(folder / _read_manifest(folder / MANIFEST).file_name)
 
 
 async def load(graph: Graph, folder: Path) -> bool:

@@ -1,4 +1,4 @@
-"""What ``truth.db`` says when a collection is opened: its settings, and every vector.
+"""What ``truth.db`` says when a collection is opened: its settings, and when it is searched: every vector.
 
 A file is made once, by ``create``, in a folder that nobody sees yet.
 """
@@ -10,7 +10,8 @@ from typing import Final
 
 import numpy as np
 
-from index import full_text
+from index import full_text, mapped
+from index.blocks import Block, Keys
 from index.codec import searchable, timestamp
 from index.database import open_for_writing, translate
 from index.errors import StorageFailed
@@ -18,6 +19,7 @@ from index.rows import CollectionSettings
 from index.vectors import BLOCK_ROWS, VectorTable
 from index.writer import Change
 
+_MAX_SEQ: Final = 2**63 - 1
 _COLUMNS: Final = "dim, metric, model, model_revision, model_sha256, description, token_vectors, tokenizer"
 _INSERT: Final = (
     f"INSERT INTO settings (only_row, {_COLUMNS}, created_at) VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608
@@ -48,25 +50,79 @@ def create(folder: Path, settings: CollectionSettings) -> None:
             raise translate(error, folder) from error
 
 
-def read(connection: sqlite3.Connection, name: str) -> tuple[CollectionSettings, VectorTable]:
-    """The settings, and a table with all vectors.
+def read_settings(connection: sqlite3.Connection, name: str) -> CollectionSettings:
+    """What the collection is.
 
     Raises:
         StorageFailed: the file cannot be read, or is not a collection's.
     """
     try:
         row = connection.execute(f"SELECT {_COLUMNS} FROM settings").fetchone()  # noqa: S608
-        if row is None:
-            raise StorageFailed(f"collection {name!r} has no settings")
-        settings = CollectionSettings(name, *row)
-        return settings, _load_vectors(connection, settings)
     except sqlite3.Error as error:
         raise translate(error) from error
+    if row is None:
+        raise StorageFailed(f"collection {name!r} has no settings")
+    return CollectionSettings(name, *row)
 
 
-def _load_vectors(connection: sqlite3.Connection, settings: CollectionSettings) -> VectorTable:
+def load_vectors(connection: sqlite3.Connection, settings: CollectionSettings, folder: Path) -> VectorTable:
+    """A table with all vectors: mapped where ``folder`` has files of them, read from SQLite where not.
+
+    Raises:
+        StorageFailed: a vector cannot be read, or is not one of this collection.
+    """
     table = VectorTable(settings.dim, settings.metric)
-    rows = connection.execute("SELECT seq, document, vector FROM passages ORDER BY seq")
+    rows = mapped.load(folder, settings.dim, settings.metric)
+    if rows:
+        seqs, documents = _all_rows(connection)
+        for part in rows:
+            if block := _mapped_block(part, seqs, documents):
+                _read_vectors(connection, table, settings, before=int(part.seqs[0]))
+                table.adopt(block)
+            else:
+                part.file.path.unlink(missing_ok=True)
+    _read_vectors(connection, table, settings)
+    return table
+
+
+def _all_rows(connection: sqlite3.Connection) -> tuple[Keys, Keys]:
+    """The seqs (n,) of all passages, ascending, and the keys of their documents (n,)."""
+    # The index has both, and is a hundredth of the table.
+    found = connection.execute("SELECT seq, document FROM passages INDEXED BY passages_of_document")
+    parts = [np.empty((0, 2), dtype=np.int64)]
+    while batch := found.fetchmany(BLOCK_ROWS):
+        parts.append(np.array(batch, dtype=np.int64))
+    pairs = np.concatenate(parts)
+    pairs = pairs[np.argsort(pairs[:, 0])]
+    return pairs[:, 0].copy(), pairs[:, 1].copy()
+
+
+def _mapped_block(rows: mapped.MappedRows, seqs: Keys, documents: Keys) -> Block | None:
+    """The mapped rows, those alive that the truth has; None if they lack one between their first and last,
+    or none is left.
+    """
+    low, high = np.searchsorted(seqs, [rows.seqs[0], rows.seqs[-1] + 1])
+    expected = seqs[low:high]
+    places = np.searchsorted(rows.seqs, expected)
+    if low == high or not np.array_equal(rows.seqs[places], expected):
+        return None
+    live, keys = np.zeros(len(rows.seqs), dtype=np.bool_), np.zeros(len(rows.seqs), dtype=np.int64)
+    live[places], keys[places] = True, documents[low:high]
+    return Block(rows.vectors, rows.seqs, keys, live, rows.file)
+
+
+def _read_vectors(
+    connection: sqlite3.Connection,
+    table: VectorTable,
+    settings: CollectionSettings,
+    *,
+    before: int = _MAX_SEQ,
+) -> None:
+    """Append what SQLite has behind the last row of the table, up to the seq ``before``."""
+    rows = connection.execute(
+        "SELECT seq, document, vector FROM passages WHERE seq > ? AND seq < ? ORDER BY seq",
+        (table.last_seq, before),
+    )
     while batch := rows.fetchmany(BLOCK_ROWS):
         seqs, keys, blobs = zip(*batch, strict=True)
         vectors = np.frombuffer(b"".join(blobs), dtype="<f4")
@@ -79,7 +135,6 @@ def _load_vectors(connection: sqlite3.Connection, settings: CollectionSettings) 
             np.array(keys, dtype=np.int64),
             searchable(vectors.reshape(-1, settings.dim), settings.metric),
         )
-    return table
 
 
 def write_description(connection: sqlite3.Connection, description: str) -> Change[None]:

@@ -2,55 +2,31 @@
 
 Rows come in ascending order of ``seq`` and lie in blocks that never move, so a search in another thread
 reads a view without a lock while rows are added or removed. A removed row keeps its place, marked as gone,
-until its block is compacted into a new one; views taken before keep the old block.
+until its block is written anew; views taken before keep the old block.
 
 Knows no ids and no SQLite. One task changes a table (the event loop's); any thread may read a view.
 """
 
+from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from index.blocks import Block, Keys, Mask, empty_block, members
 from index.rows import Metric, Vector
 
-Keys: TypeAlias = npt.NDArray[np.int64]
-Mask: TypeAlias = npt.NDArray[np.bool_]
 Scores: TypeAlias = npt.NDArray[np.float32]
 
+__all__ = ["BLOCK_ROWS", "Keys", "Mask", "Ranking", "TableView", "VectorTable", "best"]
+
 BLOCK_ROWS: Final = 4096
-# A block of which more than this part is gone is compacted.
-MAX_GONE: Final = 0.25
 # Below this part of a block it is faster to gather the matching rows than to score all of them.
 GATHER_BELOW: Final = 0.25
-
-
-@dataclass(frozen=True, slots=True)
-class Block:
-    """Rows (n, dim) as they are searched, and what belongs to each: seq, document key, whether it counts."""
-
-    vectors: Vector
-    seqs: Keys
-    documents: Keys
-    live: Mask
-
-    def part(self, rows: slice | Mask) -> "Block":
-        return Block(self.vectors[rows], self.seqs[rows], self.documents[rows], self.live[rows])
-
-    def positions(self, wanted: Keys) -> npt.NDArray[np.intp]:
-        """Where those of ``wanted`` (ascending seqs) stand that are here and count."""
-        if not len(self.seqs):
-            return np.empty(0, dtype=np.intp)
-        low, high = np.searchsorted(wanted, [self.seqs[0], self.seqs[-1] + 1])
-        places = np.searchsorted(self.seqs, wanted[low:high])
-        found: npt.NDArray[np.intp] = places[(self.seqs[places] == wanted[low:high]) & self.live[places]]
-        return found
-
-    @property
-    def is_sparse(self) -> bool:
-        return bool(np.count_nonzero(self.live) < (1 - MAX_GONE) * len(self.live))
+# So many are scored at once: a mapped block is far larger than a processor's caches.
+_SCORED_ROWS: Final = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +47,13 @@ class TableView:
         self._blocks = blocks
         self._metric = metric
 
+    @property
+    def blocks(self) -> Sequence[Block]:
+        """What the rows lie in, in order; none is empty."""
+        return self._blocks
+
     def __len__(self) -> int:
-        return sum(int(np.count_nonzero(block.live)) for block in self._blocks)
+        return sum(block.count for block in self._blocks)
 
     @property
     def rows(self) -> int:
@@ -85,32 +66,34 @@ class TableView:
 
     def after(self, seq: int) -> "TableView":
         """The rows behind ``seq``."""
-        starts = [int(np.searchsorted(block.seqs, seq, side="right")) for block in self._blocks]
-        tails = [block.part(slice(start, None)) for block, start in zip(self._blocks, starts, strict=True)]
-        return TableView([tail for tail in tails if len(tail.seqs)], self._metric)
+        first = bisect_right(self._blocks, seq, key=lambda block: block.last_seq)
+        if first == len(self._blocks):
+            return TableView([], self._metric)
+        start = int(np.searchsorted(self._blocks[first].seqs, seq, side="right"))
+        rest = self._blocks[first].part(slice(start, None))
+        return TableView([rest, *self._blocks[first + 1 :]], self._metric)
 
     def newest(self, count: int) -> "TableView":
-        """At least the last ``count`` rows that count: whole blocks from the end."""
+        """The last ``count`` rows that count, with those between them that do not."""
         chosen: list[Block] = []
         for block in reversed(self._blocks):
             if count <= 0:
                 break
-            chosen.append(block)
-            count -= int(np.count_nonzero(block.live))
+            places = np.flatnonzero(block.live)[-count:]
+            if len(places):
+                chosen.append(block.part(slice(int(places[0]), None)))
+            count -= len(places)
         return TableView(chosen[::-1], self._metric)
 
     @property
     def first_seq(self) -> int:
         """The seq of the first row, whether it counts or not; 0 if there is none."""
-        return next((int(block.seqs[0]) for block in self._blocks if len(block.seqs)), 0)
+        return int(self._blocks[0].seqs[0]) if self._blocks else 0
 
     def of_documents(self, documents: Keys) -> "TableView":
         """Only the rows whose document key is among ``documents`` (ascending) count."""
         return TableView(
-            [
-                Block(b.vectors, b.seqs, b.documents, b.live & _members(b.documents, documents))
-                for b in self._blocks
-            ],
+            [replace(b, live=b.live & members(b.documents, documents)) for b in self._blocks],
             self._metric,
         )
 
@@ -144,23 +127,33 @@ class TableView:
         live = block.live.copy()
         if np.count_nonzero(live) < GATHER_BELOW * len(live):
             return Ranking(block.seqs[live], _score(block.vectors[live], query, self._metric))
-        return Ranking(block.seqs[live], _score(block.vectors, query, self._metric)[live])
+        scores = np.empty(len(live), dtype=np.float32)
+        for start in range(0, len(live), _SCORED_ROWS):
+            rows = slice(start, start + _SCORED_ROWS)
+            scores[rows] = _score(block.vectors[rows], query, self._metric)
+        return Ranking(block.seqs[live], scores[live])
 
 
 class VectorTable:
     """All vectors of a collection; its views are what is searched."""
 
     def __init__(self, dim: int, metric: Metric) -> None:
-        self._dim = dim
-        self._metric: Metric = metric
+        self.metric: Metric = metric
+        self.dim = dim
         self._full: list[Block] = []
-        self._tail = _empty_block(dim)
+        self._tail = empty_block(BLOCK_ROWS, dim)
         self._used = 0
         self.last_seq = 0
 
     def view(self) -> TableView:
         """All rows, without a copy."""
-        return TableView([*self._full, self._tail.part(slice(0, self._used))], self._metric)
+        tail = [self._tail.part(slice(0, self._used))] if self._used else []
+        return TableView([*self._full, *tail], self.metric)
+
+    @property
+    def full_blocks(self) -> Sequence[Block]:
+        """The blocks that take no more rows, in order."""
+        return tuple(self._full)
 
     def append(self, seqs: Keys, documents: Keys, vectors: Vector) -> None:
         """Add rows behind all others: seqs (n,) ascending, document keys (n,), vectors (n, dim) as
@@ -177,29 +170,51 @@ class VectorTable:
             self._used += count
             start += count
             if self._used == BLOCK_ROWS:
-                self._full.append(self._tail)
-                self._tail, self._used = _empty_block(self._dim), 0
+                self._end_tail()
         if len(seqs):
             self.last_seq = int(seqs[-1])
+
+    def adopt(self, block: Block) -> None:
+        """Add a whole block, which is not empty, behind all other rows."""
+        if self._used:
+            self._end_tail()
+        self._full.append(block)
+        self.last_seq = block.last_seq
+
+    def _end_tail(self) -> None:
+        self._full.append(self._tail.part(slice(0, self._used)))
+        self._tail, self._used = empty_block(BLOCK_ROWS, self.dim), 0
 
     def remove(self, seqs: Keys) -> None:
         """Rows of these seqs (in any order) are gone; unknown ones are ignored."""
         wanted = np.sort(seqs)
-        for block in [*self._full, self._tail.part(slice(0, self._used))]:
+        for block in self.view().blocks:
             block.live[block.positions(wanted)] = False
-        if any(block.is_sparse for block in self._full):
-            self._compact()
 
-    def _compact(self) -> None:
-        """Replace sparse blocks by dense ones, and join neighbours that fit into one."""
-        compacted: list[Block] = []
-        for block in self._full:
-            kept = block.part(block.live.copy()) if block.is_sparse else block
-            if compacted and len(compacted[-1].seqs) + len(kept.seqs) <= BLOCK_ROWS:
-                compacted[-1] = _joined(compacted[-1], kept)
-            elif len(kept.seqs):
-                compacted.append(kept)
-        self._full = compacted
+    def replace(self, old: Sequence[Block], new: Block) -> None:
+        """Put ``new`` in the place of the neighbours ``old``, whose rows that count it has all (if none: just
+        take them away). Rows that went while it was made do not count in it.
+        """
+        start = next(n for n, block in enumerate(self._full) if block is old[0])
+        assert all(a is b for a, b in zip(self._full[start:], old, strict=False))
+        new.live[:] = members(new.seqs, np.concatenate([block.seqs[block.live] for block in old]))
+        self._full[start : start + len(old)] = [new] if len(new.seqs) else []
+
+    @property
+    def memory_bytes(self) -> int:
+        """Of all rows, without the vectors that are mapped."""
+        return sum(
+            block.seqs.nbytes
+            + block.documents.nbytes
+            + block.live.nbytes
+            + (0 if block.file else block.vectors.nbytes)
+            for block in [*self._full, self._tail]
+        )
+
+    @property
+    def mapped_bytes(self) -> int:
+        """Of the vectors that are mapped from files."""
+        return sum(block.vectors.nbytes for block in self._full if block.file)
 
 
 def best(found: Sequence[Ranking], k: int) -> Ranking:
@@ -228,33 +243,6 @@ def _score(vectors: Vector, query: Vector, metric: Metric) -> Scores:
         return -distances
     scores: Scores = np.vecdot(vectors, query)
     return np.clip(scores, -1.0, 1.0) if metric == "cosine" else scores
-
-
-def _members(values: Keys, wanted: Keys) -> Mask:
-    """Which of ``values`` are among ``wanted`` (ascending)."""
-    if not len(wanted):
-        return np.zeros(len(values), dtype=np.bool_)
-    places = np.minimum(np.searchsorted(wanted, values), len(wanted) - 1)
-    members: Mask = wanted[places] == values
-    return members
-
-
-def _empty_block(dim: int) -> Block:
-    return Block(
-        np.empty((BLOCK_ROWS, dim), dtype=np.float32),
-        np.empty(BLOCK_ROWS, dtype=np.int64),
-        np.empty(BLOCK_ROWS, dtype=np.int64),
-        np.zeros(BLOCK_ROWS, dtype=np.bool_),
-    )
-
-
-def _joined(one: Block, other: Block) -> Block:
-    return Block(
-        np.concatenate([one.vectors, other.vectors]),
-        np.concatenate([one.seqs, other.seqs]),
-        np.concatenate([one.documents, other.documents]),
-        np.concatenate([one.live, other.live]),
-    )
 
 
 _NO_KEYS: Final = np.empty(0, dtype=np.int64)

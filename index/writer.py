@@ -23,7 +23,7 @@ from typing import Any, Final, Generic, TypeVar
 from index.database import translate
 from index.errors import StorageFailed, WriteQueueFull
 from index.rows import Vector
-from index.vectors import Keys
+from index.vectors import Keys, VectorTable
 
 T = TypeVar("T")
 
@@ -64,6 +64,7 @@ class Change(Generic[T]):
     added: AddedRows | None = None
     gone: Sequence[int] = ()
     written: WrittenDocuments | None = None
+    loaded: VectorTable | None = None
 
 
 Write = Callable[[sqlite3.Connection], Change[T]]
@@ -94,7 +95,8 @@ class Writer:
         )  # not the logging context of the request that made it
 
     async def submit(self, write: Write[T], rows: int = 1) -> T:
-        """Run ``write`` in a transaction; what it gives is committed and on disk.
+        """Run ``write`` in a transaction; what it gives is committed and on disk. ``rows`` is how much it
+        counts for among those that wait.
 
         Raises:
             WriteQueueFull: too much waits already; nothing was done.
@@ -117,6 +119,17 @@ class Writer:
                 f"{MAX_WAITING_WRITES} and {MAX_WAITING_ROWS}",
                 retry_after_s=max(0.1, self._waiting_rows / self._rows_per_s),
             )
+
+    async def between(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Run ``work`` outside of a transaction, when the one under way is done.
+
+        Raises:
+            StorageFull, StorageFailed: SQLite refused.
+        """
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._executor, work, self._connection)
+        except sqlite3.Error as error:
+            raise translate(error) from error
 
     async def close(self) -> None:
         """Finish what was accepted, then close the connection (which empties the write-ahead log)."""
@@ -155,7 +168,8 @@ class Writer:
                 self._executor, commit, self._connection, [waiting.write for waiting in group]
             )
             self.commits += 1
-            self._rows_per_s = sum(w.rows for w in group) / max(time.monotonic() - started, 1e-4)
+            if rows := sum(w.rows for w in group):  # else it was no client's write
+                self._rows_per_s = rows / max(time.monotonic() - started, 1e-4)
             for waiting, outcome in zip(group, outcomes, strict=True):
                 if isinstance(outcome, Change):
                     self._apply(outcome)

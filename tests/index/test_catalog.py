@@ -206,9 +206,10 @@ async def test_a_vector_of_another_length_in_the_file_is_noticed(
     with sqlite3.connect(tmp_path / "collections" / "notes" / "truth.db") as connection:
         connection.execute("UPDATE passages SET vector = x'00000000'")
     connection.close()
-    with pytest.raises(StorageFailed, match="does not have 8 numbers"):
-        async with open_catalog(tmp_path):
-            pass
+    async with open_catalog(tmp_path) as catalog:
+        assert await catalog.get("notes").count() == 1
+        with pytest.raises(StorageFailed, match="does not have 8 numbers"):
+            await catalog.get("notes").search(Query(1, text="word1"))
 
 
 async def test_a_caller_that_leaves_while_creating_leaves_a_whole_collection(catalog: Catalog) -> None:

@@ -156,7 +156,7 @@ async def test_a_fresh_row_is_found_before_the_graph_has_it(
         async def nothing(*arguments: object) -> None:
             """The graph stands still."""
 
-        monkeypatch.setattr(collection._growth, "_tend", nothing)
+        monkeypatch.setattr(collection.memory.resident.growth, "_tend", nothing)
         await collection.upsert([make_document("fresh", 777_777), make_document("d5", 888_888)])
         for seed, id_ in ((777_777, "fresh"), (888_888, "d5")):
             result = await collection.search(Query(3, vector=make_vector(seed)))

@@ -166,7 +166,6 @@ async def test_only_the_newest_points_are_counted(
 ) -> None:
     monkeypatch.setattr(vectors, "BLOCK_ROWS", 4)
     monkeypatch.setattr(collections, "_COUNTED_POINTS", 4)
-    collection._table = vectors.VectorTable(8, "cosine")
     await collection.upsert([make_document(f"old{n}", 1) for n in range(8)])
     await collection.upsert([make_document(f"new{n}", 2) for n in range(4)])
     idf = await collection.idf(["word1", "word2"])

@@ -6,6 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from index import vectors
+from index.blocks import Block, without_gone
+from index.upkeep import next_run
 from index.vectors import VectorTable
 
 DIM = 4
@@ -40,6 +42,8 @@ def test_the_table_finds_what_a_dict_has(steps: list, metric: str, k: int) -> No
         for what, value in steps:
             if what == "remove":
                 table.remove(np.array(sorted(value, reverse=True), dtype=np.int64))
+                while run := next_run(table.full_blocks, 10**9):
+                    table.replace(run, without_gone(run))
                 rows = {seq: row for seq, row in rows.items() if seq not in value}
                 continue
             seqs = np.arange(newest + 2, newest + 2 + value, dtype=np.int64)
@@ -84,14 +88,14 @@ def test_a_view_does_not_grow_and_sees_removals() -> None:
     assert view.seqs().tolist() == [2]
 
 
-def test_the_newest_rows_are_counted_back_to_a_whole_block() -> None:
+def test_the_newest_rows_are_counted_from_the_end() -> None:
     table = VectorTable(DIM, "dot")
     count = 2 * vectors.BLOCK_ROWS + 10
     table.append(np.arange(1, count + 1), np.arange(1, count + 1), unit_rows(count, 0))
     table.remove(np.arange(2 * vectors.BLOCK_ROWS + 1, 2 * vectors.BLOCK_ROWS + 6))
     view = table.view()
-    assert (len(view.newest(5)), view.newest(5).first_seq) == (5, 2 * vectors.BLOCK_ROWS + 1)
-    assert (len(view.newest(6)), view.newest(6).first_seq) == (vectors.BLOCK_ROWS + 5, vectors.BLOCK_ROWS + 1)
+    assert view.newest(5).seqs().tolist() == list(range(count - 4, count + 1))
+    assert view.newest(7).seqs().tolist()[:2] == [2 * vectors.BLOCK_ROWS - 1, 2 * vectors.BLOCK_ROWS]
     assert (len(view.newest(10**6)), view.newest(10**6).first_seq) == (len(view), 1)
     assert VectorTable(DIM, "dot").view().newest(5).first_seq == 0
 
@@ -104,10 +108,58 @@ def test_near_neighbours_far_from_the_origin_keep_their_order() -> None:
     assert (found.seqs.tolist(), found.scores.tolist()) == ([2, 1], [0.0, -0.25])
 
 
-def test_gone_rows_give_their_memory_back() -> None:
+def test_a_block_takes_the_place_of_those_it_was_made_from() -> None:
     table = VectorTable(DIM, "dot")
     count = 4 * vectors.BLOCK_ROWS
-    table.append(np.arange(1, count + 1), np.arange(1, count + 1), unit_rows(count, 0))
-    table.remove(np.arange(1, count - 10))
-    assert table.view().rows < vectors.BLOCK_ROWS
-    assert len(table.view()) == 11
+    rows = unit_rows(count, 0)
+    table.append(np.arange(1, count + 1), np.arange(1, count + 1), rows)
+    table.remove(np.arange(1, 2 * vectors.BLOCK_ROWS))
+    run = table.full_blocks[:2]
+    dense = without_gone(run)
+    table.remove(np.array([count]))
+    table.replace(run, dense)
+    assert [len(block.seqs) for block in table.full_blocks] == [1, vectors.BLOCK_ROWS, vectors.BLOCK_ROWS]
+    assert table.view().seqs().tolist() == list(range(2 * vectors.BLOCK_ROWS, count))
+    assert table.view().scores_of(np.array([2 * vectors.BLOCK_ROWS]), rows[0]).scores == pytest.approx(
+        rows[2 * vectors.BLOCK_ROWS - 1] @ rows[0]
+    )
+
+
+def test_what_goes_while_a_block_is_made_anew_does_not_come_back() -> None:
+    table = VectorTable(DIM, "dot")
+    table.append(
+        np.arange(1, vectors.BLOCK_ROWS + 1), np.zeros(vectors.BLOCK_ROWS), unit_rows(vectors.BLOCK_ROWS, 0)
+    )
+    run = table.full_blocks
+    dense = without_gone(run)
+    table.remove(np.array([3]))
+    table.replace(run, dense)
+    assert len(table.view()) == vectors.BLOCK_ROWS - 1
+    assert 3 not in table.view().seqs()
+
+
+def test_blocks_of_which_nothing_is_left_go() -> None:
+    table = VectorTable(DIM, "dot")
+    table.append(
+        np.arange(1, vectors.BLOCK_ROWS + 1), np.zeros(vectors.BLOCK_ROWS), unit_rows(vectors.BLOCK_ROWS, 0)
+    )
+    table.remove(np.arange(1, vectors.BLOCK_ROWS + 1))
+    table.replace(table.full_blocks, without_gone(table.full_blocks))
+    assert not table.full_blocks
+    assert table.view().rows == 0
+
+
+def test_whole_blocks_and_rows_come_one_behind_the_other() -> None:
+    table = VectorTable(DIM, "dot")
+    table.adopt(without_gone([_block(range(5, 9))]))
+    table.append(np.array([20]), np.array([7]), unit_rows(1, 3))
+    table.adopt(without_gone([_block(range(30, 34))]))
+    assert table.last_seq == 33
+    assert table.view().seqs().tolist() == [5, 6, 7, 8, 20, 30, 31, 32, 33]
+    assert table.view().after(8).seqs().tolist() == [20, 30, 31, 32, 33]
+    assert table.view().after(33).rows == 0
+
+
+def _block(seqs: range) -> Block:
+    keys = np.array(seqs, dtype=np.int64)
+    return Block(unit_rows(len(keys), 1), keys, keys, np.ones(len(keys), dtype=np.bool_))
