@@ -3,6 +3,7 @@
 import asyncio
 import shutil
 import tempfile
+from collections import Counter
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -129,6 +130,27 @@ class StoreMachine(RuleBasedStateMachine):
             if its_seed == seed
         }
         assert {hit.id for hit in result.hits} == expected
+
+    @rule(limit=st.integers(1, 9))
+    def scroll(self, limit: int) -> None:
+        seen, after = [], None
+        while True:
+            page, after = self.runner.run(self.collection.scroll(limit, after))
+            seen += [point.id for point in page]
+            if after is None:
+                break
+        every = [
+            f"{name}#{n}" for name, (_, vectors, _) in self.expected.items() for n in range(len(vectors))
+        ]
+        assert sorted(seen) == sorted(every)
+
+    @rule()
+    def count_groups(self) -> None:
+        sizes: Counter[int] = Counter()
+        for _, vectors, group in self.expected.values():
+            sizes[group] += len(vectors)
+        found = self.runner.run(self.collection.facets("group", 10))
+        assert {one.value: one.points for one in found.values} == +sizes
 
     @invariant()
     def the_same_documents_are_there(self) -> None:
