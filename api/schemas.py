@@ -45,6 +45,10 @@ K = Annotated[int, Meta(ge=1, le=MOST_RESULTS, description="How many results at 
 PageSize = Annotated[int, Meta(ge=1, le=1_000)]
 Mode = Literal["hybrid", "dense", "lexical"]
 Include = Literal["text", "metadata", "vector"]
+Tokenizer = Annotated[
+    Literal["porter", "unicode61", "trigram"],
+    Meta(description="How texts are cut into words: English stems, words, or any three characters."),
+]
 Rerank = Annotated[
     str,
     Meta(
@@ -195,6 +199,7 @@ class CollectionRequest(Request):
     metric: Literal["cosine", "dot", "l2"] = "cosine"
     description: str | None = None
     token_vectors: Literal["2bit"] | None = None
+    tokenizer: Tokenizer = "porter"
 
 
 class CollectionPatch(Request):
@@ -209,6 +214,7 @@ class CollectionAnswer(Answer):
     model_revision: str | None
     description: str
     token_vectors: str | None
+    tokenizer: str
     documents: int
     points: int
     size_bytes: int
@@ -369,24 +375,6 @@ class Count(Answer):
 
 
 # --- search --------------------------------------------------------------------------------------
-
-
-class SearchRequest(Request):
-    """``query`` (words), ``vector``, or both; a hybrid search by vector alone is a dense one."""
-
-    query: str | None = None
-    vector: Vector | None = None
-    k: K = 10
-    filter: Filter | None = None
-    mode: Mode = "hybrid"
-    min_score: float | None = None
-    include: tuple[Include, ...] = ("text", "metadata")
-    exact: bool = False
-    rerank: Rerank | None = None
-
-
-class SearchBatchRequest(Request):
-    searches: Annotated[list[SearchRequest], Meta(min_length=1, max_length=1_000)]
 
 
 class SearchHit(Answer):

@@ -8,7 +8,7 @@ vector is a document of one passage, and both have the same id.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -160,6 +160,9 @@ class Fusion:
     dense_weight: float = 0.5
 
 
+DEFAULT_FUSION: Final = Fusion()
+
+
 @dataclass(frozen=True, slots=True)
 class Query:
     """The ``k`` best points for a vector, for words, or for both.
@@ -179,7 +182,7 @@ class Query:
     min_score: float | None = None
     with_vectors: bool = False
     with_token_vectors: bool = False
-    fusion: Fusion = Fusion()
+    fusion: Fusion = DEFAULT_FUSION
     group_by: Grouping | None = None
     diversity: float | None = None
 

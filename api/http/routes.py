@@ -6,6 +6,7 @@ from api import schemas as s
 from api import schemas_documents as d
 from api import schemas_points as p
 from api import schemas_rerank as r
+from api import schemas_search as q
 from api import schemas_tei as t
 from api.http.handlers import (
     chat,
@@ -98,9 +99,9 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", f"{_POINTS}/count", points.count, s.Count),
     Route("POST", f"{_POINTS}/count", points.count_matching, s.Count, body=p.PointsCount),
     Route("POST", f"{_ONE}/facets", points.facets, p.FacetsAnswer, body=p.FacetsRequest),
-    Route("POST", f"{_ONE}/search", search.search, s.SearchAnswer, body=s.SearchRequest),
+    Route("POST", f"{_ONE}/search", search.search, s.SearchAnswer, body=q.SearchRequest),
     Route(
-        "POST", f"{_ONE}/search/batch", search.search_batch, s.SearchBatchAnswer, body=s.SearchBatchRequest
+        "POST", f"{_ONE}/search/batch", search.search_batch, s.SearchBatchAnswer, body=q.SearchBatchRequest
     ),
     Route("POST", f"{_ONE}/recommend", recommend.recommend, s.SearchAnswer, body=p.RecommendRequest),
     Route("GET", "/v1/jobs/{id}", jobs.get, s.JobAnswer),

@@ -14,7 +14,7 @@ from embedd import late
 from embedd.embedder import Embeddings, Truncated
 from index.filters import Filter
 from index.late import weigh
-from index.rows import Hit, Mode, Query
+from index.rows import DEFAULT_FUSION, Fusion, Grouping, Hit, Mode, Query
 from index.store import Store
 
 
@@ -35,6 +35,9 @@ class Search:
     exact: bool = False
     with_vectors: bool = False
     rerank: str | None = None
+    fusion: Fusion = DEFAULT_FUSION
+    group_by: Grouping | None = None
+    diversity: float | None = None
 
     @property
     def candidates(self) -> int:
@@ -142,6 +145,8 @@ class Retriever:
 def _refuse_to_rerank(search: Search) -> None:
     if search.text is None:
         raise InvalidRequest("`rerank` reads `query`: send it beside `vector`", param="query")
+    if search.diversity is not None:
+        raise InvalidRequest("`rerank` orders the hits anew: leave out `mmr`", param="mmr")
     if search.k > MOST_CANDIDATES:
         raise InvalidRequest(
             f"k is {search.k}, with `rerank` it is at most {MOST_CANDIDATES}: ask for fewer, or leave it out",
@@ -160,4 +165,7 @@ def _query(search: Search, mode: Mode, vector: npt.NDArray[np.float32] | None) -
         exact=search.exact,
         min_score=search.min_score if search.rerank is None else None,
         with_vectors=search.with_vectors,
+        fusion=search.fusion,
+        group_by=search.group_by,
+        diversity=search.diversity,
     )

@@ -72,6 +72,58 @@ async def test_a_batch_answers_each_search_as_if_alone(ask: Ask, docs: str) -> N
     assert [result["hits"] for result in results] == alone
 
 
+async def test_a_request_weighs_vectors_and_words(ask: Ask, docs: str) -> None:
+    async def order(**search: Any) -> list[str]:
+        return [hit["id"] for hit in (await ask("POST", PATH, {"query": "kill port port"} | search))["hits"]]
+
+    dense, lexical = await order(mode="dense"), await order(mode="lexical")
+    for method in ("relative", "rrf"):
+        assert await order(fusion={"method": method, "dense_weight": 1}) == dense
+        only_words = await order(fusion={"method": method, "dense_weight": 0})
+        assert only_words[: len(lexical)] == lexical
+    default = {"method": "relative", "dense_weight": 0.5}
+    assert await order() == await order(fusion={}) == await order(fusion=default)
+
+
+async def test_hits_are_of_different_documents_and_unlike_each_other(ask: Ask) -> None:
+    path = "/v1/collections/own"
+    await ask("PUT", path, {"dim": 2}, status=201)
+    vectors = {"a": [1, 0], "b": [1, 0.01], "c": [-1, 1]}
+    points = [{"id": id_, "vector": vector} for id_, vector in vectors.items()]
+    await ask("POST", f"{path}/points", {"points": points})
+    search = {"vector": [1, 0], "k": 2, "group_by": "document"}
+    plain = await ask("POST", f"{path}/search", search)
+    diverse = await ask("POST", f"{path}/search", search | {"mmr": {"diversity": 0.6}})
+    assert [hit["id"] for hit in plain["hits"]] == ["a", "b"]
+    assert [hit["id"] for hit in diverse["hits"]] == ["a", "c"]
+    assert diverse["plan"] == "exact+mmr"
+
+
+async def test_a_document_of_many_passages_is_one_hit_with_or_without_a_reranker(ask: Ask) -> None:
+    path = "/v1/collections/books"
+    await ask("PUT", path, {}, status=201)
+    chapters = "\n\n".join(f"# Chapter {n}\n\n{'The whale swims and dives. ' * 60}" for n in range(8))
+    documents = [
+        {"id": "whale", "text": chapters, "format": "markdown"},
+        {"id": "ship", "text": "The ship hunts the whale."},
+    ]
+    await ask("POST", f"{path}/documents?wait=true", {"documents": documents})
+    for rerank in ({}, {"rerank": "late"}):
+        search = {"query": "whale", "k": 2, "group_by": "document"} | rerank
+        hits = (await ask("POST", f"{path}/search", search))["hits"]
+        assert sorted(hit["document_id"] for hit in hits) == ["ship", "whale"]
+
+
+async def test_a_collection_cuts_texts_into_words_in_its_own_way(ask: Ask) -> None:
+    path = "/v1/collections/parts"
+    made = await ask("PUT", path, {"dim": 2, "tokenizer": "trigram"}, status=201)
+    assert made["tokenizer"] == "trigram"
+    assert (await ask("PUT", path, {"dim": 2}, status=409))["error"]["code"] == "collection_exists"
+    await ask("POST", f"{path}/points", {"points": [{"id": "p", "vector": [1, 0], "text": "东京都"}]})
+    hits = (await ask("POST", f"{path}/search", {"query": "东京", "mode": "lexical"}))["hits"]
+    assert [hit["id"] for hit in hits] == ["p"]
+
+
 async def test_exact_never_uses_the_graph(ask: Ask, docs: str) -> None:
     assert "graph" not in (await ask("POST", PATH, {"query": "port", "exact": True}))["plan"]
 
@@ -87,6 +139,12 @@ async def test_exact_never_uses_the_graph(ask: Ask, docs: str) -> None:
         ({"query": "x", "filter": {"year": {"$near": 1}}}, "filter"),
         ({"query": "x", "filter": []}, "filter"),
         ({"query": "x", "unknown": 1}, "unknown"),
+        ({"query": "x", "fusion": {"method": "sum"}}, "fusion.method"),
+        ({"query": "x", "fusion": {"dense_weight": 1.5}}, "fusion.dense_weight"),
+        ({"query": "x", "group_by": "title"}, "group_by"),
+        ({"query": "x", "mmr": {"diversity": -1}}, "mmr.diversity"),
+        ({"query": "x", "mmr": {}, "k": 1_001}, None),
+        ({"query": "x", "mmr": {}, "rerank": "late"}, "mmr"),
         ({"vector": [1, 2]}, None),
         ({"vector": ["a"] * 64}, "vector"),
         ({"vector": "%%%"}, "vector"),

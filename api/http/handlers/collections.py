@@ -73,7 +73,13 @@ def _settings(name: str, request: CollectionRequest, description: str, models: M
             raise InvalidRequest(
                 "send `model`, not `dim`: token vectors come from a model", param="token_vectors"
             )
-        return CollectionSettings(name=name, dim=request.dim, metric=request.metric, description=description)
+        return CollectionSettings(
+            name=name,
+            dim=request.dim,
+            metric=request.metric,
+            description=description,
+            tokenizer=request.tokenizer,
+        )
     if request.model is None and models.default is None:
         raise InvalidRequest(
             "this service runs without an embedding model: send `dim` and bring your own vectors", param="dim"
@@ -88,6 +94,7 @@ def _settings(name: str, request: CollectionRequest, description: str, models: M
         model_sha256=card.sha256,
         description=description,
         token_vectors=request.token_vectors,
+        tokenizer=request.tokenizer,
     )
 
 
@@ -101,6 +108,7 @@ async def _describe(store: Store) -> CollectionAnswer:
         model_revision=settings.model_revision,
         description=settings.description,
         token_vectors=settings.token_vectors,
+        tokenizer=settings.tokenizer,
         documents=sizes.documents,
         points=sizes.points,
         size_bytes=sizes.size_bytes,

@@ -16,13 +16,12 @@ from api.schemas import (
     NoQuery,
     SearchAnswer,
     SearchBatchAnswer,
-    SearchBatchRequest,
     SearchHit,
-    SearchRequest,
 )
+from api.schemas_search import FusionRequest, SearchBatchRequest, SearchRequest
 from api.services.retrieve import Retriever, Search
 from index.filters import parse_filter
-from index.rows import Hit
+from index.rows import Fusion, Hit
 from index.store import Store
 
 
@@ -83,7 +82,14 @@ def _read(request: SearchRequest) -> Search:
         exact=request.exact,
         with_vectors="vector" in request.include,
         rerank=request.rerank,
+        fusion=_fusion(request.fusion or FusionRequest()),
+        group_by=request.group_by,
+        diversity=None if request.mmr is None else request.mmr.diversity,
     )
+
+
+def _fusion(request: FusionRequest) -> Fusion:
+    return Fusion(request.method, request.dense_weight)
 
 
 def describe_hit(hit: Hit, include: Sequence[Include]) -> SearchHit:
