@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,8 @@ from hypothesis import strategies as st
 from index import cursors, migrations
 from index.catalog import Catalog, open_catalog
 from index.collection import Collection
-from index.errors import InvalidCursor
+from index.database import FILE_NAME
+from index.errors import InvalidCursor, StorageFailed
 from index.growth import GraphTuning
 from index.rows import CollectionSettings, Document
 
@@ -110,6 +112,16 @@ async def test_writes_on_the_way_hide_no_point_and_repeat_none(
         ("new#0", 1),
     ]
     assert after is None
+
+
+def test_only_a_file_that_can_be_read_forgets_its_cursors(tmp_path: Path) -> None:
+    path = tmp_path / FILE_NAME
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        migrations.migrate(connection, migrations.MIGRATIONS[:3])
+    cursors.forget_all(tmp_path)  # one of an older format has none
+    path.write_bytes(b"no database" * 100)
+    with pytest.raises(StorageFailed):
+        cursors.forget_all(tmp_path)
 
 
 def test_a_file_of_an_older_format_is_given_an_identity_once() -> None:
