@@ -56,6 +56,13 @@ def show(*, name: str, as_json: bool, url: str) -> None:
     help="How vectors are compared.",
 )
 @click.option("--description", help="What it is for.")
+@click.option(
+    "--tokenizer",
+    type=click.Choice(["porter", "unicode61", "trigram"]),
+    default="porter",
+    show_default=True,
+    help="How words are found: by English stems, as they are, or by any three characters.",
+)
 @click.option("--token-vectors", type=click.Choice(["2bit"]), help="Keep what 'rerank: late' needs.")
 @json_option
 @url_option
@@ -66,6 +73,7 @@ def create(
     dim: int | None,
     metric: str,
     description: str | None,
+    tokenizer: str,
     token_vectors: str | None,
     as_json: bool,
     url: str,
@@ -75,7 +83,9 @@ def create(
     One that has these settings already is as good.
     """
     optional = {"model": model, "dim": dim, "description": description, "token_vectors": token_vectors}
-    body = {"metric": metric} | {key: value for key, value in optional.items() if value is not None}
+    body = {"metric": metric, "tokenizer": tokenizer} | {
+        key: value for key, value in optional.items() if value is not None
+    }
     with Client(url) as client:
         _print_one(client, client.create_collection(name, body), as_json=as_json)
 
@@ -122,6 +132,7 @@ def _details(one: CollectionAnswer) -> Table:
         "description": in_one_line(one.description),
         "vectors": _vectors(one),
         "metric": one.metric,
+        "words": one.tokenizer,
         "token vectors": one.token_vectors or "",
         "documents": f"{one.documents:,}",
         "points": f"{one.points:,}",

@@ -25,7 +25,7 @@ def test_that_there_are_none_is_said(embedd: Embedd, stub: Stub) -> None:
 
 def test_one_is_shown_with_its_settings(embedd: Embedd) -> None:
     shown = embedd("collections", "show", "notes")
-    for words in ("About notes", "all-MiniLM-L6-v2, 384", "cosine", "3,456"):
+    for words in ("About notes", "all-MiniLM-L6-v2, 384", "cosine", "porter", "3,456"):
         assert words in shown.stdout
     assert "token vectors" not in shown.stdout
 
@@ -41,11 +41,13 @@ def test_json_is_the_answer_as_it_came(embedd: Embedd, stub: Stub, command: list
 def test_a_collection_is_made_with_the_settings_that_were_given(embedd: Embedd, stub: Stub) -> None:
     embedd("collections", "create", "plain")
     embedd("collections", "create", "mine", "--dim", "768", "--metric", "dot", "--description", "my own")
-    embedd("collections", "create", "late", "--model", "m", "--token-vectors", "2bit")
+    embedd(
+        "collections", "create", "late", "--model", "m", "--token-vectors", "2bit", "--tokenizer", "trigram"
+    )
     assert stub.bodies == [
-        {"metric": "cosine"},
-        {"metric": "dot", "dim": 768, "description": "my own"},
-        {"metric": "cosine", "model": "m", "token_vectors": "2bit"},
+        {"metric": "cosine", "tokenizer": "porter"},
+        {"metric": "dot", "tokenizer": "porter", "dim": 768, "description": "my own"},
+        {"metric": "cosine", "tokenizer": "trigram", "model": "m", "token_vectors": "2bit"},
     ]
     assert stub.collections >= {"plain", "mine", "late"}
 
