@@ -106,6 +106,7 @@ ROWS: dict[type[Exception], Row] = {
     models.ChildError: Row(HTTPStatus.SERVICE_UNAVAILABLE, _DOWN, "worker_failed"),
     stores.CollectionNotFound: Row(HTTPStatus.NOT_FOUND, _MISSING, "collection_not_found"),
     stores.CollectionExists: Row(HTTPStatus.CONFLICT, _CONFLICT, "collection_exists"),
+    stores.NameTaken: Row(HTTPStatus.CONFLICT, _CONFLICT, "name_taken"),
     stores.InvalidName: Row(HTTPStatus.UNPROCESSABLE_ENTITY, _INVALID, "invalid_name"),
     stores.InvalidSettings: Row(HTTPStatus.UNPROCESSABLE_ENTITY, _INVALID, "invalid_settings"),
     stores.VersionConflict: Row(HTTPStatus.CONFLICT, _CONFLICT, "version_conflict"),

@@ -2,15 +2,15 @@
 
 ``collections/<name>/`` is one collection; its name is nowhere else. One is created under a temporary name
 and renamed, dropped by renaming it to another, so a crash leaves a whole collection or none; what lies
-around is swept at the next start. ``embedd.lock`` keeps other processes out for as long as the catalog is
-open.
+around is swept at the next start. Aliases are names beside these. ``embedd.lock`` keeps other processes out
+for as long as the catalog is open.
 """
 
 import asyncio
 import os
 import shutil
 import uuid
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from contextvars import Context
 from dataclasses import fields
@@ -20,12 +20,14 @@ from typing import Any, Final
 import structlog
 
 from index import files, truth
+from index.aliases import Aliases
 from index.collection import UPLOADS, Collection, open_collection
 from index.errors import (
     CollectionExists,
     CollectionNotFound,
     InvalidName,
     InvalidSettings,
+    NameTaken,
     StorageFailed,
 )
 from index.growth import GraphTuning
@@ -42,8 +44,9 @@ _TOKEN_FORMATS: Final = (None, "2bit")
 class Catalog:
     """Made by ``open_catalog``."""
 
-    def __init__(self, folder: Path, tuning: GraphTuning, upkeep: UpkeepTuning) -> None:
+    def __init__(self, folder: Path, aliases: Aliases, tuning: GraphTuning, upkeep: UpkeepTuning) -> None:
         self._folder = folder
+        self._aliases = aliases
         self._tuning = tuning
         self._upkeep = upkeep
         self._collections: dict[str, Collection] = {}
@@ -54,14 +57,19 @@ class Catalog:
         """The names of all collections, sorted."""
         return sorted(self._collections)
 
+    @property
+    def aliases(self) -> Mapping[str, str]:
+        """The collection that every alias stands for."""
+        return self._aliases.targets
+
     def get(self, name: str) -> Collection:
-        """The collection of that name.
+        """The collection of that name or alias.
 
         Raises:
             CollectionNotFound: there is none.
         """
         try:
-            return self._collections[name]
+            return self._collections[self._aliases.resolve(name)]
         except KeyError:
             raise CollectionNotFound(name) from None
 
@@ -70,11 +78,13 @@ class Catalog:
 
         Raises:
             InvalidName, InvalidSettings: there can be no such collection.
+            NameTaken: the name is an alias.
             CollectionExists: it has other settings.
             StorageFailed, StorageFull: it could not be made.
         """
         _check(settings)
         async with self._changing:
+            self._refuse_alias(settings.name, "create a collection of another name")
             if (existing := self._collections.get(settings.name)) is not None:
                 if differences := _differences(existing.settings, settings):
                     raise CollectionExists(settings.name, differences)
@@ -88,12 +98,15 @@ class Catalog:
         await self._collections[settings.name].memory.load()
 
     async def drop(self, name: str) -> None:
-        """Remove a collection and everything in it; whoever still uses it hears CollectionNotFound.
+        """Remove a collection, everything in it and its aliases; whoever still uses it hears
+        CollectionNotFound.
 
         Raises:
             CollectionNotFound: there is none.
+            NameTaken: the name is an alias; nobody loses a collection by what may stand for another soon.
         """
         async with self._changing:
+            self._refuse_alias(name, "delete the collection by its own name, or only the alias")
             collection = self.get(name)
             del self._collections[name]
             await _to_its_end(self._drop(collection, name))
@@ -101,11 +114,45 @@ class Catalog:
     async def _drop(self, collection: Collection, name: str) -> None:
         await collection.close(store_graph=False)
         await asyncio.to_thread(_remove, self._folder, name)
+        await asyncio.to_thread(self._aliases.change, dict.fromkeys(self._aliases.of(name)))
 
-    async def open_all(self) -> None:
-        """Open every collection on disk; called once."""
-        for name in await asyncio.to_thread(_sweep, self._folder.parent):
+    async def assign(self, alias: str, name: str) -> bool:
+        """Let ``alias`` stand for the collection ``name`` from now on; gives whether it is new.
+
+        Raises:
+            InvalidName: ``alias`` can be no name.
+            NameTaken: a collection has it, or ``name`` is an alias itself.
+            CollectionNotFound: there is no collection ``name``.
+            StorageFailed, StorageFull: nothing was changed.
+        """
+        if not files.NAME.fullmatch(alias):
+            raise InvalidName(alias)
+        async with self._changing:
+            if alias in self._collections:
+                raise NameTaken(alias, "is a collection: choose another name for the alias")
+            self._refuse_alias(name, "name the collection itself")
+            self.get(name)
+            is_new = alias not in self.aliases
+            await _to_its_end(asyncio.to_thread(self._aliases.change, {alias: name}))
+            return is_new
+
+    async def unassign(self, alias: str) -> bool:
+        """Take an alias away; gives whether it was there."""
+        async with self._changing:
+            is_there = alias in self.aliases
+            await _to_its_end(asyncio.to_thread(self._aliases.change, {alias: None}))
+            return is_there
+
+    def _refuse_alias(self, name: str, instead: str) -> None:
+        if (target := self.aliases.get(name)) is not None:
+            raise NameTaken(name, f"is an alias of {target!r}: {instead}")
+
+    async def open_all(self, names: Sequence[str]) -> None:
+        """Open the collections that are on disk; called once. Aliases of others, dropped ones, go."""
+        for name in names:
             await self._open(name)
+        lost = [alias for alias, target in self.aliases.items() if target not in self._collections]
+        await asyncio.to_thread(self._aliases.change, dict.fromkeys(lost))
 
     async def _open(self, name: str) -> None:
         self._collections[name] = await open_collection(self._folder / name, self._tuning, self._upkeep)
@@ -158,9 +205,13 @@ async def open_catalog(
     """
     lock = await asyncio.to_thread(files.lock, folder)
     try:
-        catalog = Catalog(folder / files.COLLECTIONS, tuning or GraphTuning(), upkeep or UpkeepTuning())
+        names = await asyncio.to_thread(_sweep, folder)
+        aliases = await asyncio.to_thread(Aliases, folder)
+        catalog = Catalog(
+            folder / files.COLLECTIONS, aliases, tuning or GraphTuning(), upkeep or UpkeepTuning()
+        )
         try:
-            await catalog.open_all()
+            await catalog.open_all(names)
             async with _beside(catalog.keep_within(memory_bytes) if memory_bytes else None):
                 yield catalog
         finally:

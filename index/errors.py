@@ -3,6 +3,7 @@
     StoreError
     ├── CollectionNotFound      no collection has that name
     ├── CollectionExists        one has it, with other settings
+    ├── NameTaken               an alias has the name, or a collection has that of an alias
     ├── InvalidName             not a collection name
     ├── InvalidSettings         a collection cannot have these settings
     ├── InvalidId               not an id, or taken by something else
@@ -51,6 +52,14 @@ class CollectionExists(StoreError):
         super().__init__(f"collection {name!r} exists with other settings: {listed}")
         self.name = name
         self.differences = dict(differences)
+
+
+class NameTaken(StoreError):
+    """A name is a collection's or an alias, never both."""
+
+    def __init__(self, name: str, why: str) -> None:
+        super().__init__(f"{name!r} {why}")
+        self.name = name
 
 
 class InvalidName(StoreError):

@@ -25,6 +25,7 @@ _LEFTOVERS: Final = (
     f"{COLLECTIONS}/*/graph*.tmp",
     f"{COLLECTIONS}/*/vectors*.tmp",
     ".restoring-*",
+    "aliases.json.tmp",
 )
 
 
