@@ -45,6 +45,8 @@ _CHARACTERS_PER_DOCUMENT: Final = 100
 # A column that keeps more than twice the values that documents have is read again.
 MAX_WORN: Final = 2 * RUN_DOCUMENTS
 _ATTEMPTS: Final = 3
+# Three numbers, and a text that no other document has.
+_BYTES_PER_VALUE: Final = 100
 
 
 class Attributes:
@@ -94,6 +96,11 @@ class Attributes:
                 return found
         raise CollectionNotFound(self._name)
 
+    @property
+    def memory_bytes(self) -> int:
+        """About how much it takes; 0 while nothing is filtered."""
+        return self._waiting + (self._known.memory_bytes if self._known else 0)
+
     def close(self) -> None:
         """Answer no more, and stop reading."""
         self._ended.set()
@@ -114,6 +121,11 @@ class Columns:
         # The documents that the columns tell of, and those that they do not tell of yet.
         self._settled: BitMap64 | None = None
         self._recent: dict[int, tuple[str, Mapping[str, Any]]] = {}
+
+    @property
+    def memory_bytes(self) -> int:
+        """About how much the columns take."""
+        return _BYTES_PER_VALUE * sum(map(len, list(self._columns.values())))
 
     def matching(self, tree: Filter) -> Keys:
         """The keys of the documents that match, ascending.

@@ -133,7 +133,8 @@ class Collection:
 
     async def search(self, query: Query) -> SearchResult:
         async with self._memory.in_use() as memory:
-            return await search.search(query, self._settings, memory.table, memory.graph, self._readers)
+            sources = search.Sources(memory.table, memory.graph, memory.attributes, self._readers)
+            return await search.search(query, self._settings, sources)
 
     async def idf(self, words: Sequence[str]) -> dict[str, float]:
         async with self._memory.in_use() as memory:

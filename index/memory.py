@@ -1,4 +1,5 @@
-"""What of a collection is in memory while it is in use: its vectors, the graph, and the tasks that tend them.
+"""What of a collection is in memory while it is in use: its vectors, the graph, the tasks that tend them, and
+the documents' attributes.
 
 All of it is made from the collection's files when it is first needed, and can be dropped whenever nobody uses
 it. It follows committed writes in their order, on the event loop; loading is one of them, so that what was
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from index import truth
+from index.attributes import Attributes
 from index.errors import CollectionNotFound
 from index.graph import Graph, GraphShape
 from index.growth import GraphGrowth, GraphTuning
@@ -26,10 +28,13 @@ from index.writer import Change, Writer
 class Resident:
     """Made for a table that was just loaded; ``close`` ends what tends it."""
 
-    def __init__(self, table: VectorTable, growth: GraphGrowth, upkeep: Upkeep) -> None:
+    def __init__(
+        self, table: VectorTable, growth: GraphGrowth, upkeep: Upkeep, attributes: Attributes
+    ) -> None:
         self.table = table
         self.growth = growth
         self.upkeep = upkeep
+        self.attributes = attributes
 
     @property
     def graph(self) -> Graph | None:
@@ -38,10 +43,12 @@ class Resident:
     @property
     def memory_bytes(self) -> int:
         """About how much it takes, without what is mapped from files."""
-        return self.table.memory_bytes + (self.graph.memory_bytes if self.graph else 0)
+        graph = self.graph.memory_bytes if self.graph else 0
+        return self.table.memory_bytes + graph + self.attributes.memory_bytes
 
     def follow(self, change: Change[Any]) -> None:
         """Do what a commit did."""
+        self.attributes.follow(change)
         if change.removed is not None:
             self.table.remove(change.removed)
         if change.added is not None:
@@ -52,6 +59,7 @@ class Resident:
 
     async def close(self, *, store_graph: bool = True) -> None:
         """Stop, and keep the graph for the next time."""
+        self.attributes.close()
         await self.upkeep.close()
         await self.growth.close(store=store_graph)
 
@@ -129,7 +137,8 @@ class Memory:
         tuning = self._tuning
         shape = GraphShape(table.dim, table.metric, tuning.m, tuning.ef_construction)
         growth = GraphGrowth(self._folder, table, shape, tuning)
-        return Resident(table, growth, Upkeep(self._folder, table, growth, self._writer, self._upkeep))
+        upkeep = Upkeep(self._folder, table, growth, self._writer, self._upkeep)
+        return Resident(table, growth, upkeep, Attributes(self._folder, self._settings.name))
 
     async def drop(self) -> bool:
         """Empty it, until somebody needs it; False if somebody does, or if files wait to be rid of what was

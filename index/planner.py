@@ -12,15 +12,38 @@ from typing import Final
 # 0.42 ms by graph (ef=100), of 19,000 rows 1.66 and 0.61 ms.
 ROWS_PER_CANDIDATE: Final = 40
 MIN_EF: Final = 100
+# Scoring rows that lie apart, against rows that lie side by side.
+GATHERED_ROW: Final = 2
+FILTERED_WIDTH: Final = 2
 # Filtered candidates are fetched with this margin over the number expected to do.
 MARGIN: Final = 1.3
 
 
 def candidates_to_fetch(k: int, matches: int, rows: int) -> int:
-    """How many neighbours of the whole graph should have ``k`` among them that match."""
+    """How many of the best of all rows should have ``k`` among them that match."""
     return math.ceil(k if matches >= rows else MARGIN * k * rows / max(matches, 1))
 
 
-def graph_pays(candidates: int, in_graph: int, matches: int) -> bool:
-    """Whether a graph search for so many candidates is cheaper than scoring all ``matches``."""
-    return candidates <= in_graph and max(candidates, MIN_EF) * ROWS_PER_CANDIDATE < matches
+def more_candidates(candidates: int, found: int, wanted: int) -> int:
+    """How many to fetch when so many candidates had only ``found`` of the ``wanted`` matches: at least twice
+    as many, and more where the matches are rarer near the query than elsewhere.
+    """
+    return math.ceil(candidates * max(2.0, MARGIN * wanted / max(found, 1)))
+
+
+def ef_of(candidates: int, *, filtered: bool) -> int:
+    """How widely the graph should be searched for so many candidates.
+
+    The last of a search's candidates are the least certain, and under a filter one of them may be a hit.
+    """
+    return max(FILTERED_WIDTH * candidates if filtered else candidates, MIN_EF)
+
+
+def graph_pays(ef: int, candidates: int, in_graph: int, scan: int) -> bool:
+    """Whether a graph search is cheaper than a scan of that cost."""
+    return candidates <= in_graph and ef * ROWS_PER_CANDIDATE < scan
+
+
+def scan_cost(matches: int, rows: int) -> int:
+    """Of scoring the ``matches`` among so many rows: they are gathered, or all rows are scored."""
+    return min(rows, GATHERED_ROW * matches)

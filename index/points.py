@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from index.codec import decode_json, decode_vector, encode_ids
-from index.filter_sql import Condition, compile_filter
+from index.filter_sql import compile_filter
 from index.filters import Filter
 from index.readers import Readers
 from index.rows import StoredPoint, Vector
@@ -73,12 +73,6 @@ async def count(readers: Readers, condition: Filter | None) -> int:
     sql = f"SELECT coalesce(sum(d.passages), 0) FROM documents AS d WHERE {matching.sql}"
     number: int = (await readers.rows(sql, matching.parameters))[0][0]
     return number
-
-
-async def matching_documents(readers: Readers, matching: Condition) -> list[int]:
-    """The keys of the documents that match, ascending."""
-    sql = f"SELECT d.key FROM documents AS d WHERE {matching.sql} ORDER BY d.key"
-    return [row[0] for row in await readers.rows(sql, matching.parameters)]
 
 
 def _columns(with_vectors: bool) -> str:

@@ -1,8 +1,8 @@
 """How a query becomes hits: rank by vector, by words or by both, fuse, choose, and join the rows.
 
 Memory and file are read one after the other, and writes go on between. What was found is named by seq, and
-a seq names the same row for ever, so the worst that can happen is that a row is gone when it is joined:
-then the search is made again.
+a seq names the same row for ever, so the worst that can happen is that a row is gone when it is joined, or
+that its document has other metadata and does not match any more: then the search is made again.
 """
 
 import asyncio
@@ -13,16 +13,19 @@ from typing import Final
 import numpy as np
 
 from index import full_text, points, selection
+from index.attributes import Attributes
 from index.codec import check_vector, searchable
 from index.dense import nearest
 from index.errors import InvalidQuery
-from index.filter_sql import Condition, compile_filter
+from index.filter_match import matches
+from index.filters import Filter
+from index.full_text import Among
 from index.fusion import fuse
 from index.graph import Graph
 from index.lexical import Terms, read_terms
 from index.readers import Readers
 from index.rows import CollectionSettings, Hit, Query, SearchResult, StoredPoint, Vector
-from index.vectors import Ranking, VectorTable
+from index.vectors import Ranking, TableView, VectorTable
 
 # How deep the rankings are that are fused.
 DEPTH: Final = 100
@@ -35,13 +38,12 @@ WORD_WEIGHTS: Final = (2.0, 1.0)
 
 @dataclass(frozen=True, slots=True)
 class _Request:
-    """A query that was checked: a vector scaled as the table is, terms to find, an SQL condition."""
+    """A query that was checked: a vector scaled as the table is, and terms to find."""
 
     query: Query
     vector: Vector | None
     terms: Terms
     by_words: bool
-    matching: Condition
 
     @property
     def is_hybrid(self) -> bool:
@@ -69,9 +71,17 @@ class _Found:
         return self.dense or self.lexical
 
 
-async def search(
-    query: Query, settings: CollectionSettings, table: VectorTable, graph: Graph | None, readers: Readers
-) -> SearchResult:
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """What a search looks into."""
+
+    table: VectorTable
+    graph: Graph | None
+    attributes: Attributes
+    readers: Readers
+
+
+async def search(query: Query, settings: CollectionSettings, sources: Sources) -> SearchResult:
     """The best ``min(k, matches)`` points, best first.
 
     Raises:
@@ -79,13 +89,14 @@ async def search(
     """
     request = _checked(query, settings)
     for attempt in range(ATTEMPTS):
-        found = await _chosen(request, table, graph, readers)
-        rows = await points.by_seq(
-            readers,
+        found = await _chosen(request, sources)
+        joined = await points.by_seq(
+            sources.readers,
             list(found.scores),
             with_vectors=query.with_vectors,
             with_token_vectors=query.with_token_vectors,
         )
+        rows = {seq: point for seq, point in joined.items() if _still_matches(point, query)}
         if len(rows) == len(found.scores) or attempt == ATTEMPTS - 1:
             break
     hits = tuple(_hit(rows[seq], seq, found) for seq in found.scores if seq in rows)
@@ -109,24 +120,31 @@ def _checked(query: Query, settings: CollectionSettings) -> _Request:
         row = check_vector(vector, settings.dim, settings.metric, "query")
         vector = searchable(row.reshape(1, -1), settings.metric)[0]
     terms = read_terms(text or "", settings.tokenizer)
-    return _Request(query, vector, terms, text is not None, compile_filter(query.filter))
+    return _Request(query, vector, terms, text is not None)
 
 
-async def _chosen(request: _Request, table: VectorTable, graph: Graph | None, readers: Readers) -> _Found:
+def _still_matches(point: StoredPoint, query: Query) -> bool:
+    return query.filter is None or matches(query.filter, point.document_id, point.metadata)
+
+
+async def _chosen(request: _Request, sources: Sources) -> _Found:
     """The k rows to answer; where each has to be of another document, more are ranked until there are k."""
     query = request.query
     depth = max(DEPTH, request.wanted) if request.is_hybrid else request.wanted
+    among = None if query.filter is None else await _matching(sources, query.filter)
     while True:
-        found, is_all = await _find(request, table, graph, readers, depth)
+        found, is_all = await _find(request, among, sources, depth)
         scores = selection.reaching(found.scores, found.held, query.min_score)
         if query.group_by is None:
             break
-        scores = selection.best_of_each(scores, await points.documents_of(readers, list(scores)))
+        scores = selection.best_of_each(scores, await points.documents_of(sources.readers, list(scores)))
         if len(scores) >= request.wanted or is_all:
             break
         depth *= 2
     found = replace(found, scores=dict(islice(scores.items(), request.wanted)))
-    return found if query.diversity is None else await _diverse(found, query.k, query.diversity, readers)
+    return (
+        found if query.diversity is None else await _diverse(found, query.k, query.diversity, sources.readers)
+    )
 
 
 async def _diverse(found: _Found, k: int, diversity: float, readers: Readers) -> _Found:
@@ -135,22 +153,27 @@ async def _diverse(found: _Found, k: int, diversity: float, readers: Readers) ->
     return replace(found, scores=scores, plan=f"{found.plan}+mmr")
 
 
+async def _matching(sources: Sources, condition: Filter) -> TableView:
+    """The rows that match, and go on to count if they are removed: so it shows when they are joined."""
+    documents = await sources.attributes.matching(condition)
+    return sources.table.view().of_documents(documents)
+
+
 async def _find(
-    request: _Request, table: VectorTable, graph: Graph | None, readers: Readers, depth: int
+    request: _Request, among: TableView | None, sources: Sources, depth: int
 ) -> tuple[_Found, bool]:
     """What is among the first ``depth`` by vector or by words, best first, and whether going deeper would
     find nothing more that reaches the least score.
     """
     query = request.query
-    lexical = await _by_words(request, readers, depth)
+    lexical = await _by_words(request, among, sources.readers, depth)
+    filtered = "" if among is None else "filtered-"
     if request.vector is None:
-        return _Found(lexical, {}, lexical, "lexical"), _is_all(lexical, depth, query.min_score)
-    view = table.view()
-    if query.filter is not None:
-        keys = await points.matching_documents(readers, request.matching)
-        view = view.of_documents(np.array(keys, dtype=np.int64))
-    ranking, plan = await nearest(view, None if query.exact else graph, request.vector, depth)
-    plan = f"filtered-{plan}" if query.filter is not None else plan
+        found = _Found(lexical, {}, lexical, f"{filtered}lexical")
+        return found, _is_all(lexical, depth, query.min_score)
+    view = sources.table.view() if among is None else among
+    ranking, plan = await nearest(view, None if query.exact else sources.graph, request.vector, depth)
+    plan = f"{filtered}{plan}"
     dense = _as_dict(ranking)
     is_all = _is_all(dense, depth, query.min_score)
     if not request.by_words:
@@ -161,12 +184,15 @@ async def _find(
     return _Found(fuse(parts, known, dense, query.fusion), parts, known, f"{plan}+lexical"), is_all
 
 
-async def _by_words(request: _Request, readers: Readers, depth: int) -> dict[int, float]:
+async def _by_words(
+    request: _Request, among: TableView | None, readers: Readers, depth: int
+) -> dict[int, float]:
     trigrams = await full_text.trigrams_of(readers, request.terms.short) if request.terms.short else {}
     expression = request.terms.expression(trigrams)
     if expression is None:
         return {}
-    return dict(await full_text.matching(readers, expression, request.matching, WORD_WEIGHTS, limit=depth))
+    points_among = None if among is None else Among(among.seqs(), among.rows)
+    return dict(await full_text.matching(readers, expression, points_among, WORD_WEIGHTS, limit=depth))
 
 
 def _is_all(ranking: dict[int, float], depth: int, least: float | None) -> bool:

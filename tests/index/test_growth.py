@@ -107,7 +107,7 @@ async def test_a_filter_that_holds_only_far_away_still_fills_k(
         far = parse_filter({"far": True})
         result = await collection.search(Query(10, vector=query, filter=far))
         exact = await collection.search(Query(10, vector=query, filter=far, exact=True))
-        assert result.plan == "filtered-graph"
+        assert result.plan == "filtered-graph-exact"
         assert all(hit.metadata == {"far": True} for hit in result.hits)
         assert len({hit.id for hit in result.hits} & {hit.id for hit in exact.hits}) >= 9
 

@@ -4,15 +4,12 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from index import dense, points, search
 from index.catalog import Catalog
 from index.collection import Collection
 from index.errors import InvalidQuery, InvalidVector, StorageFailed
 from index.filters import parse_filter
-from index.planner import candidates_to_fetch, graph_pays
 from index.rows import CollectionSettings, Document, Query
 
 Make = Callable[..., Document]
@@ -160,14 +157,6 @@ async def test_a_row_that_vanishes_in_between_is_searched_again(
     result = await collection.search(Query(4, vector=make_vector(3)))
     assert {hit.document_id for hit in result.hits} == {"d0", "d1", "d2", "d4"}
     assert joins == 2
-
-
-@given(k=st.integers(1, 10_000), matches=st.integers(0, 10**6), rows=st.integers(1, 10**6))
-def test_fetching_grows_with_selectivity(k: int, matches: int, rows: int) -> None:
-    fetched = candidates_to_fetch(k, min(matches, rows), rows)
-    assert fetched >= k
-    if graph_pays(fetched, rows, matches):
-        assert fetched <= rows
 
 
 async def test_a_long_scan_runs_in_a_thread_and_finds_the_same(
