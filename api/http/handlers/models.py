@@ -9,9 +9,9 @@ _CREATED = 0  # models are configured, not created: the field is there because O
 async def list_models(call: Call[None, NoQuery]) -> ModelList:
     """Models that requests may name."""
     models = call.services.models
-    generators = [models.generator_name] + [
-        f"{models.generator_name}@{name}" for name in call.services.catalog.names()
-    ]
+    catalog = call.services.catalog
+    over = [f"{models.generator_name}@{name}" for name in sorted([*catalog.names(), *catalog.aliases])]
+    generators = [models.generator_name, *over]
     return ModelList(
         data=[_card(model.name, model.kind, model.status.state) for model in models.states()]
         + [_card(name, "generator", "ready") for name in generators]
