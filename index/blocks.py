@@ -18,6 +18,8 @@ from index.rows import Vector
 Keys: TypeAlias = npt.NDArray[np.int64]
 Mask: TypeAlias = npt.NDArray[np.bool_]
 
+# To set and read flags is five times as fast as to search, unless there are too many for the numbers between.
+_FLAGS_PER_VALUE: Final = 16
 # A block of which more than this part is gone is written anew.
 MAX_GONE: Final = 0.25
 
@@ -91,8 +93,16 @@ def without_gone(blocks: Sequence[Block]) -> Block:
 
 def members(values: Keys, wanted: Keys) -> Mask:
     """Which of ``values`` are among ``wanted`` (ascending)."""
-    if not len(wanted):
+    if not len(values):
         return np.zeros(len(values), dtype=np.bool_)
-    places = np.minimum(np.searchsorted(wanted, values), len(wanted) - 1)
-    found: Mask = wanted[places] == values
-    return found
+    first, last = int(values.min()), int(values.max())
+    near = wanted[slice(*np.searchsorted(wanted, [first, last + 1]))]
+    if not len(near):
+        return np.zeros(len(values), dtype=np.bool_)
+    if last - first > _FLAGS_PER_VALUE * len(values):
+        places = np.minimum(np.searchsorted(near, values), len(near) - 1)
+        found: Mask = near[places] == values
+        return found
+    flags = np.zeros(last - first + 1, dtype=np.bool_)
+    flags[near - first] = True
+    return flags[values - first]
