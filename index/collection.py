@@ -24,6 +24,7 @@ from index import (
     jobs,
     points,
     search,
+    transfer,
     truth,
 )
 from index.database import open_for_writing
@@ -38,6 +39,7 @@ from index.rows import (
     CollectionSettings,
     CollectionStatistics,
     Document,
+    DocumentCopy,
     DocumentPatch,
     Facets,
     JobItem,
@@ -46,6 +48,7 @@ from index.rows import (
     Receipt,
     Revision,
     SearchResult,
+    Stamps,
     StoredDocument,
     StoredPoint,
 )
@@ -93,13 +96,19 @@ class Collection:
         await self._write(lambda connection: truth.write_description(connection, description))
         self._settings = replace(self._settings, description=description)
 
-    async def upsert(self, new: Sequence[Document], receipts: Sequence[Receipt] = ()) -> None:
+    async def upsert(
+        self,
+        new: Sequence[Document],
+        receipts: Sequence[Receipt] = (),
+        stamps: Mapping[str, Stamps] | None = None,
+    ) -> None:
         rows = sum(len(document.passages) for document in new)
         encode = partial(document_writes.encode_documents, new, self._settings.dim, self._settings.metric)
         encoded = encode() if _is_small(new) else await asyncio.to_thread(encode)
 
         def write(connection: sqlite3.Connection) -> Change[None]:
             change = document_writes.upsert(connection, encoded)
+            transfer.stamp(connection, stamps or {})
             jobs.settle(connection, receipts)
             return change
 
@@ -148,6 +157,12 @@ class Collection:
 
     async def documents(self, limit: int, after: str | None = None) -> list[StoredDocument]:
         return await documents.listed(self._readers, limit, after)
+
+    async def copies(self, after: str | None = None) -> list[DocumentCopy]:
+        return await transfer.read_page(self._readers, after)
+
+    async def stamps(self, ids: Sequence[str]) -> dict[str, Stamps]:
+        return await transfer.stamps_of(self._readers, ids)
 
     async def revisions(self, ids: Sequence[str]) -> dict[str, Revision]:
         return await documents.revisions(self._readers, ids)

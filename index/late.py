@@ -43,6 +43,11 @@ def unpack(packed: bytes, dim: int) -> Codes:
     return levels.astype(np.int8) * np.int8(2) - np.int8(3)
 
 
+def is_packed(packed: bytes, dim: int) -> bool:
+    """Whether these can be the vectors of whole tokens."""
+    return len(packed) % _width(dim) == 0
+
+
 def weigh(words: Sequence[str | None], idf: Mapping[str, float]) -> Scores:
     """The weights (t,) of tokens, 1 together, by the word that each is of.
 

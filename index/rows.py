@@ -128,6 +128,23 @@ class Revision:
 
 
 @dataclass(frozen=True, slots=True)
+class Stamps:
+    """What a document got when it was written: its version and its times."""
+
+    version: int
+    created_at: str
+    updated_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentCopy:
+    """A document with everything that belongs to it, and its stamps; without those it is a new one."""
+
+    document: Document
+    stamps: Stamps | None
+
+
+@dataclass(frozen=True, slots=True)
 class StoredPoint:
     """One passage with what it takes from its document; ``vector`` (dim,) and ``token_vectors`` as they were
     written, if asked for.

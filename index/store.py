@@ -15,6 +15,7 @@ from index.rows import (
     CollectionSettings,
     CollectionStatistics,
     Document,
+    DocumentCopy,
     DocumentPatch,
     Facets,
     JobItem,
@@ -23,6 +24,7 @@ from index.rows import (
     Receipt,
     Revision,
     SearchResult,
+    Stamps,
     StoredDocument,
     StoredPoint,
 )
@@ -46,8 +48,15 @@ class Store(Protocol):
         """Change the description, the one setting that may change."""
         ...
 
-    async def upsert(self, documents: Sequence[Document], receipts: Sequence[Receipt] = ()) -> None:
+    async def upsert(
+        self,
+        documents: Sequence[Document],
+        receipts: Sequence[Receipt] = (),
+        stamps: Mapping[str, Stamps] | None = None,
+    ) -> None:
         """Write all the documents and receipts, or none; of one id given twice the last counts.
+
+        Documents that have ``stamps`` keep those instead of the next version and the time of this write.
 
         Raises:
             VersionConflict: a document is not at its ``if_version``.
@@ -108,6 +117,16 @@ class Store(Protocol):
         """Up to ``limit`` documents ordered by id (code points), starting behind the id ``after``; without
         texts.
         """
+        ...
+
+    async def copies(self, after: str | None = None) -> list[DocumentCopy]:
+        """Some documents, whole, ordered by id (code points), starting behind the id ``after``; none at the
+        end. Each is in one committed state; one that stays throughout is met exactly once.
+        """
+        ...
+
+    async def stamps(self, ids: Sequence[str]) -> dict[str, Stamps]:
+        """The stamps of each of these documents that exists."""
         ...
 
     async def revisions(self, ids: Sequence[str]) -> dict[str, Revision]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from api.http.jsonl import JSON_LINES
 from api.http.routing import Route
 from api.http.wire import JSON, MSGPACK
 from api.schemas import ErrorAnswer, NoQuery
@@ -41,7 +42,7 @@ def describe_api(routes: Sequence[Route]) -> dict[str, Any]:
 def _kinds(routes: Iterable[Route]) -> Iterable[type]:
     yield from (ErrorAnswer, TeiErrorAnswer)
     for route in routes:
-        for kind in (route.body, route.answer, route.chunk, route.accepted, route.query):
+        for kind in (route.body, route.answer, route.chunk, route.accepted, route.lines, route.query):
             if kind is not None and not isinstance(kind, str) and kind is not NoQuery:
                 yield kind
 
@@ -56,6 +57,9 @@ def _operation(route: Route, reference: dict[type, Any], components: dict[str, A
     }
     if route.body is not None:
         operation["requestBody"] = {"required": True, "content": _body_content(route, reference[route.body])}
+    if route.lines is not None:
+        content = {JSON_LINES: {"schema": reference[route.lines]}}
+        operation["requestBody"] = {"required": True, "content": content}
     return operation
 
 

@@ -3,14 +3,13 @@
 from http import HTTPStatus
 
 from api import schemas as s
-from api import schemas_aliases as a
 from api import schemas_documents as d
 from api import schemas_points as p
 from api import schemas_rerank as r
 from api import schemas_search as q
 from api import schemas_tei as t
+from api import schemas_transfer as x
 from api.http.handlers import (
-    aliases,
     chat,
     collections,
     docs,
@@ -28,7 +27,9 @@ from api.http.handlers import (
     tei_rerank,
     tei_tokens,
     tokenize,
+    transfer,
 )
+from api.http.jsonl import JSON_LINES
 from api.http.routing import Route
 from embedd.tokenizer import Token
 
@@ -79,16 +80,6 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", f"{_ONE}", collections.get, s.CollectionAnswer),
     Route("PATCH", f"{_ONE}", collections.patch, s.CollectionAnswer, body=s.CollectionPatch),
     Route("DELETE", f"{_ONE}", collections.delete, s.Deleted),
-    Route("GET", "/v1/aliases", aliases.list_all, a.AliasList),
-    Route(
-        "PUT",
-        "/v1/aliases/{name}",
-        aliases.put,
-        a.AliasAnswer,
-        body=a.AliasRequest,
-        status=HTTPStatus.CREATED,
-    ),
-    Route("DELETE", "/v1/aliases/{name}", aliases.delete, s.Deleted),
     Route(
         "POST",
         f"{_DOCUMENTS}",
@@ -116,6 +107,8 @@ ROUTES: tuple[Route, ...] = (
         "POST", f"{_ONE}/search/batch", search.search_batch, s.SearchBatchAnswer, body=q.SearchBatchRequest
     ),
     Route("POST", f"{_ONE}/recommend", recommend.recommend, s.SearchAnswer, body=p.RecommendRequest),
+    Route("GET", f"{_ONE}/export", transfer.export, JSON_LINES, query=x.ExportQuery),
+    Route("POST", f"{_ONE}/import", transfer.import_lines, x.Imported, lines=x.DocumentLine),
     Route("GET", "/v1/jobs/{id}", jobs.get, s.JobAnswer),
     Route("GET", "/health", tei.health, "application/json", dialect="tei"),
     Route("GET", "/info", tei.info, t.TeiInfo, dialect="tei"),

@@ -62,8 +62,9 @@ Handler = Callable[[Call[Any, Any]], Awaitable[Handled]]
 class Route:
     """One line of the public contract; router, validation and OpenAPI all come from it.
 
-    ``answer`` is a schema or the media type of what has none; ``chunk`` the schema of a stream's events and
-    ``accepted`` that of a 202. OpenAI's routes answer 400 where others say 422, TEI's have flat errors.
+    ``answer`` is a schema or the media type of what has none; ``chunk`` the schema of a stream's events,
+    ``accepted`` that of a 202, and ``lines`` that of every line of a body that the handler reads itself.
+    OpenAI's routes answer 400 where others say 422, TEI's have flat errors.
     """
 
     method: str
@@ -77,6 +78,7 @@ class Route:
     multipart: bool = False
     chunk: type[Struct] | None = None
     accepted: type[Struct] | None = None
+    lines: type[Struct] | None = None
 
     @property
     def summary(self) -> str:

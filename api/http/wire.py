@@ -52,7 +52,7 @@ async def read_body(request: web.Request, kind: type[T]) -> T:
     if request.content_type == MSGPACK:
         return _decode(msgspec.msgpack.decode, body, kind, "msgpack")
     if request.content_type in (JSON, _UNSAID) or request.content_type.endswith("+json"):
-        return _decode(msgspec.json.decode, body, kind, "JSON")
+        return decode_json(body, kind)
     raise UnsupportedMedia(
         f"Content-Type is {request.content_type!r}: send {JSON} or {MSGPACK}", code="unsupported_media_type"
     )
@@ -73,6 +73,16 @@ def read_query(request: web.Request, kind: type[T]) -> T:
         return msgspec.convert(values, kind, strict=False)
     except msgspec.ValidationError as error:
         raise _invalid(error) from error
+
+
+def decode_json(text: bytes, kind: type[T]) -> T:
+    """A checked ``kind`` from JSON.
+
+    Raises:
+        MalformedRequest: it is no JSON.
+        WrongShape: a field is missing, unknown, of the wrong type or out of range.
+    """
+    return _decode(msgspec.json.decode, text, kind, "JSON")
 
 
 def encode(answer: object, accept: str) -> tuple[bytes, str]:

@@ -1,0 +1,84 @@
+"""Documents with everything that belongs to them, read out and written in again as they were.
+
+Keys and seqs are not among it: a document that is written in is a new row with its old version and times.
+"""
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from typing import Any, Final
+
+from index.codec import decode_json, decode_vector, encode_ids, timestamp
+from index.readers import Readers
+from index.rows import Document, DocumentCopy, Passage, Stamps
+
+# A page holds about so many passages, or text of that many times _CHARACTERS; always a whole document.
+PAGE_PASSAGES: Final = 512
+_CHARACTERS: Final = 2048
+
+# One statement, so one committed state of every document. A text comes with the first passage only.
+_PAGE: Final = f"""
+    WITH weighed AS (
+        SELECT key, id, passages + characters / {_CHARACTERS} AS weight
+        FROM documents WHERE id > ? AND (expires_at IS NULL OR expires_at > ?) ORDER BY id LIMIT ?
+    ), page AS (
+        SELECT key, sum(weight) OVER (ORDER BY id) - weight AS before FROM weighed
+    )
+    SELECT d.id, d.title, d.metadata, d.version, d.content_hash, d.media_type, d.is_point,
+        d.expires_at, d.acl, d.created_at, d.updated_at,
+        CASE WHEN p.seq IS (SELECT min(seq) FROM passages WHERE document = d.key)
+            THEN (SELECT text FROM texts WHERE document = d.key) END,
+        p.seq, p.text, p.start, p.stop, p.page, p.heading, p.tokens, p.vector,
+        (SELECT packed FROM token_vectors WHERE passage = p.seq)
+    FROM page CROSS JOIN documents AS d ON d.key = page.key LEFT JOIN passages AS p ON p.document = d.key
+    WHERE page.before < ? ORDER BY d.id, p.seq"""  # noqa: S608 - a number of this module
+_DOCUMENT_COLUMNS: Final = 12
+
+
+async def read_page(readers: Readers, after: str | None) -> list[DocumentCopy]:
+    """The next documents by id (code points) behind the id ``after``; none at the end."""
+    rows = await readers.rows(_PAGE, (after or "", timestamp(), PAGE_PASSAGES, PAGE_PASSAGES))
+    return [_copy(list(group)) for _, group in groupby(rows, key=lambda row: row[0])]
+
+
+async def stamps_of(readers: Readers, ids: Sequence[str]) -> dict[str, Stamps]:
+    """The stamps of those of these documents that are there."""
+    sql = (
+        "SELECT id, version, created_at, updated_at FROM documents"
+        " WHERE id IN (SELECT value FROM json_each(?))"
+    )
+    return {row[0]: Stamps(*row[1:]) for row in await readers.rows(sql, (encode_ids(ids),))}
+
+
+def stamp(connection: sqlite3.Connection, stamps: Mapping[str, Stamps]) -> None:
+    """Give documents that were just written these versions and times."""
+    connection.executemany(
+        "UPDATE documents SET version = ?, created_at = ?, updated_at = ? WHERE id = ?",
+        ((each.version, each.created_at, each.updated_at, id_) for id_, each in stamps.items()),
+    )
+
+
+def _copy(rows: Sequence[Sequence[Any]]) -> DocumentCopy:
+    """A document from its rows of ``_PAGE``, one for each passage."""
+    (id_, title, metadata, version, content_hash, media_type, is_point, *rest) = rows[0][:_DOCUMENT_COLUMNS]
+    expires_at, acl, created_at, updated_at, text = rest
+    document = Document(
+        id=id_,
+        title=title,
+        text=text,
+        metadata=decode_json(metadata),
+        passages=tuple(
+            _passage(row[_DOCUMENT_COLUMNS:]) for row in rows if row[_DOCUMENT_COLUMNS] is not None
+        ),
+        content_hash=content_hash,
+        media_type=media_type,
+        is_point=bool(is_point),
+        expires_at=expires_at,
+        acl=tuple(decode_json(acl)),
+    )
+    return DocumentCopy(document, Stamps(version, created_at, updated_at))
+
+
+def _passage(row: Sequence[Any]) -> Passage:
+    _, text, start, end, page, heading, tokens, vector, packed = row
+    return Passage(text, start, end, decode_vector(vector), page, heading, tokens, packed)
