@@ -21,10 +21,11 @@ from harness.options import Options, parse_options
 from harness.report import machine, print_table, write
 from harness.service import MODEL, open_service
 
-WAYS: Mapping[str, Mapping[str, str]] = {
+WAYS: Mapping[str, Mapping[str, Any]] = {
     "dense": {"mode": "dense"},
     "lexical": {"mode": "lexical"},
     "hybrid": {},
+    "hybrid, by ranks": {"fusion": {"method": "rrf"}},
     "late": {"rerank": "late"},
 }
 DEPTH = 10
@@ -45,7 +46,7 @@ SAMPLES = {"squad": (150, 250), "cranfield": (25, 250), "npl": (15, 500)}
 
 
 async def ranked_documents(
-    client: Client, collection: str, question: Question, way: Mapping[str, str]
+    client: Client, collection: str, question: Question, way: Mapping[str, Any]
 ) -> list[str]:
     """At least ``DEPTH`` documents, best first, or all that the search finds."""
     k, largest = FIRST_K, LARGEST_K_RERANKED if "rerank" in way else LARGEST_K
@@ -58,7 +59,7 @@ async def ranked_documents(
 
 
 async def mean_scores_of(
-    client: Client, collection: str, corpus: Corpus, way: Mapping[str, str]
+    client: Client, collection: str, corpus: Corpus, way: Mapping[str, Any]
 ) -> dict[str, float]:
     """The mean scores of all questions of ``corpus``, asked in one way."""
 

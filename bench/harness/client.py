@@ -60,6 +60,10 @@ class Client:
         )
         return [report for answer in answers for report in answer]
 
+    async def add_points(self, collection: str, points: Sequence[dict[str, Any]]) -> None:
+        """Adds points with vectors of their own."""
+        await self._request("POST", f"/v1/collections/{collection}/points", {"points": list(points)})
+
     async def search(self, collection: str, **query: Any) -> list[dict[str, Any]]:
         """The hits of one search, best first."""
         answer = await self._request("POST", f"/v1/collections/{collection}/search", query)

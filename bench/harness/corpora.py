@@ -60,6 +60,22 @@ def load_npl(data: Path) -> Corpus:
     return load_beir("npl", data / "retrieval" / "npl")
 
 
+def load_xquad(data: Path) -> dict[str, Corpus]:
+    """XQuAD: the same questions and passages in twelve languages, by language."""
+    folder = data / "xquad"
+    questions: dict[str, list[Question]] = {}
+    for row in read_jsonl(folder / "questions.jsonl.gz"):
+        question = Question(row["text"], {row["passage_id"]: 1.0})
+        questions.setdefault(row["lang"], []).append(question)
+    documents: dict[str, list[SourceDocument]] = {}
+    for row in read_jsonl(folder / "passages.jsonl.gz"):
+        documents.setdefault(row["lang"], []).append(SourceDocument(row["_id"], row["title"], row["text"]))
+    return {
+        language: Corpus(f"xquad-{language}", tuple(documents[language]), tuple(questions[language]))
+        for language in sorted(questions)
+    }
+
+
 def load_beir(name: str, folder: Path) -> Corpus:
     """A folder in BEIR's layout: corpus.jsonl.gz, queries.jsonl, qrels.tsv and maybe source_docs.tsv."""
     gains: dict[str, dict[str, float]] = {}

@@ -7,7 +7,16 @@ from typing import Any
 
 import pytest
 
-from harness.corpora import Corpus, Question, SourceDocument, load_cranfield, load_npl, load_squad, sample
+from harness.corpora import (
+    Corpus,
+    Question,
+    SourceDocument,
+    load_cranfield,
+    load_npl,
+    load_squad,
+    load_xquad,
+    sample,
+)
 
 
 def write_jsonl(path: Path, rows: list[dict[str, Any]]) -> None:
@@ -34,6 +43,16 @@ def data(tmp_path: Path) -> Path:
     ]
     write_jsonl(tmp_path / "squad" / "questions.jsonl.gz", questions)
     return tmp_path
+
+
+def test_xquad_is_a_corpus_for_each_language(tmp_path: Path) -> None:
+    for name, extra in (("passages", {"_id": "p", "title": "Oil"}), ("questions", {"passage_id": "p"})):
+        rows = [{"lang": language, "text": f"{name} {language}"} | extra for language in ("th", "de")]
+        write_jsonl(tmp_path / "xquad" / f"{name}.jsonl.gz", rows)
+    corpora = load_xquad(tmp_path)
+    assert list(corpora) == ["de", "th"]
+    document, question = SourceDocument("p", "Oil", "passages th"), Question("questions th", {"p": 1.0})
+    assert corpora["th"] == Corpus("xquad-th", (document,), (question,))
 
 
 def test_squad_has_its_answerable_questions_each_with_one_passage(data: Path) -> None:
