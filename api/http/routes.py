@@ -3,6 +3,7 @@
 from http import HTTPStatus
 
 from api import schemas as s
+from api import schemas_aliases as a
 from api import schemas_documents as d
 from api import schemas_points as p
 from api import schemas_rerank as r
@@ -10,6 +11,7 @@ from api import schemas_search as q
 from api import schemas_tei as t
 from api import schemas_transfer as x
 from api.http.handlers import (
+    aliases,
     chat,
     collections,
     docs,
@@ -80,6 +82,16 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", f"{_ONE}", collections.get, s.CollectionAnswer),
     Route("PATCH", f"{_ONE}", collections.patch, s.CollectionAnswer, body=s.CollectionPatch),
     Route("DELETE", f"{_ONE}", collections.delete, s.Deleted),
+    Route("GET", "/v1/aliases", aliases.list_all, a.AliasList),
+    Route(
+        "PUT",
+        "/v1/aliases/{name}",
+        aliases.put,
+        a.AliasAnswer,
+        body=a.AliasRequest,
+        status=HTTPStatus.CREATED,
+    ),
+    Route("DELETE", "/v1/aliases/{name}", aliases.delete, s.Deleted),
     Route(
         "POST",
         f"{_DOCUMENTS}",
