@@ -29,6 +29,7 @@ from index import (
 )
 from index.database import open_for_writing
 from index.errors import CollectionNotFound
+from index.expiry import Expiry, first_moment
 from index.filter_sql import compile_filter
 from index.filters import Filter
 from index.growth import GraphTuning
@@ -76,12 +77,15 @@ class Collection:
         connection: sqlite3.Connection,
         tuning: GraphTuning,
         upkeep: UpkeepTuning,
+        *,
+        first_expiry: str | None,
     ) -> None:
         self._folder = folder
         self._settings = settings
         self._readers = Readers(folder, settings.name)
         self._writer = Writer(connection, self._follow)
         self._memory = Memory(folder, settings, self._writer, tuning=tuning, upkeep=upkeep)
+        self._expiry = Expiry(self._readers, self._write, self._follow, first_expiry)
         self._closed = False
 
     @property
@@ -142,7 +146,9 @@ class Collection:
 
     async def search(self, query: Query) -> SearchResult:
         async with self._memory.in_use() as memory:
-            sources = search.Sources(memory.table, memory.graph, memory.attributes, self._readers)
+            sources = search.Sources(
+                memory.table, memory.graph, memory.attributes, self._readers, self._expiry
+            )
             return await search.search(query, self._settings, sources)
 
     async def idf(self, words: Sequence[str]) -> dict[str, float]:
@@ -190,6 +196,7 @@ class Collection:
         return await facets.count_values(self._readers, key, limit, condition)
 
     async def statistics(self) -> CollectionStatistics:
+        await self._expiry.hide()
         memory = self._memory.resident
         graph = memory.graph if memory else None
         return CollectionStatistics(
@@ -233,6 +240,7 @@ class Collection:
     async def close(self, *, store_graph: bool = True) -> None:
         """Finish what was accepted, store the graph, and let go of every file."""
         self._closed = True
+        await self._expiry.close()
         await self._readers.close()
         await self._memory.close(store_graph=store_graph)
 
@@ -242,6 +250,7 @@ class Collection:
         return await self._writer.submit(write, rows)
 
     def _follow(self, change: Change[Any]) -> None:
+        self._expiry.note(change.expires_at)
         self._memory.follow(change)
 
 
@@ -251,15 +260,15 @@ async def open_collection(folder: Path, tuning: GraphTuning, upkeep: UpkeepTunin
     Raises:
         DataTooNew, StorageFailed, StorageFull: it cannot be opened.
     """
-    connection, settings = await asyncio.to_thread(_read, folder)
-    return Collection(folder, settings, connection, tuning, upkeep)
+    connection, settings, first_expiry = await asyncio.to_thread(_read, folder)
+    return Collection(folder, settings, connection, tuning, upkeep, first_expiry=first_expiry)
 
 
-def _read(folder: Path) -> tuple[sqlite3.Connection, CollectionSettings]:
+def _read(folder: Path) -> tuple[sqlite3.Connection, CollectionSettings, str | None]:
     connection = open_for_writing(folder)
     try:
         (folder / UPLOADS).mkdir(exist_ok=True)
-        return connection, truth.read_settings(connection, folder.name)
+        return connection, truth.read_settings(connection, folder.name), first_moment(connection)
     except BaseException:
         connection.close()
         raise

@@ -12,6 +12,7 @@ from typing import Any
 from index.codec import check_document, encode_metadata, timestamp
 from index.documents import COLUMNS, stored_document
 from index.errors import VersionConflict
+from index.living import LIVING
 from index.rows import Document, DocumentPatch, Kept, StoredDocument
 from index.writer import Change, WrittenDocuments
 
@@ -37,7 +38,7 @@ def apply(
         VersionConflict: it has none of ``versions``.
         InvalidDocument: the merged metadata is over its limits.
     """
-    found = _read(connection, document_id)
+    found = _read(connection, f"d.id = ? AND {LIVING}", document_id)
     if found is None:
         return Change(None)
     key, before = found
@@ -52,9 +53,10 @@ def apply(
         " updated_at = ? WHERE key = ?",
         (metadata, expires_at, timestamp(), key),
     )
-    after = _read(connection, document_id)
+    after = _read(connection, "d.key = ?", key)
     assert after is not None
-    return Change(after[1], written=WrittenDocuments([key], [document_id], [metadata]))
+    written = WrittenDocuments([key], [document_id], [metadata])
+    return Change(after[1], written=written, expires_at=expires_at)
 
 
 def merge(target: Any, patch: Any) -> Any:
@@ -77,9 +79,12 @@ def _merged_metadata(before: StoredDocument, patch: DocumentPatch) -> Mapping[st
     return merged
 
 
-def _read(connection: sqlite3.Connection, document_id: str) -> tuple[int, StoredDocument] | None:
-    sql = f"SELECT d.key, {COLUMNS}, NULL FROM documents AS d WHERE d.id = ?"  # noqa: S608 - a constant
-    row: Sequence[Any] | None = connection.execute(sql, (document_id,)).fetchone()
+def _read(
+    connection: sqlite3.Connection, condition: str, value: str | int
+) -> tuple[int, StoredDocument] | None:
+    """The key and the document for which a constant of this module holds."""
+    sql = f"SELECT d.key, {COLUMNS}, NULL FROM documents AS d WHERE {condition}"  # noqa: S608
+    row: Sequence[Any] | None = connection.execute(sql, (value,)).fetchone()
     return None if row is None else (row[0], stored_document(row[1:]))
 
 

@@ -28,6 +28,7 @@ from index.codec import (
 )
 from index.errors import InvalidId, VersionConflict
 from index.filter_sql import Condition
+from index.living import LIVING, NOW
 from index.rows import Document, Metric, Vector
 from index.vectors import Keys
 from index.writer import AddedRows, Change, WrittenDocuments
@@ -74,7 +75,7 @@ def upsert(connection: sqlite3.Connection, encoded: EncodedDocuments) -> Change[
         found = previous[document.id][0] if document.id in previous else 0
         if document.if_version not in (None, found):
             raise VersionConflict(document.id, found)
-    removed, gone = _remove(connection, Condition(f"d.id {_AMONG}", (encode_json(ids),)))
+    removed, gone = _remove(connection, _in_the_way(encoded.documents))
     now = timestamp()
     first_key = _next_key(connection, "documents")
     keys = range(first_key, first_key + len(ids))
@@ -88,7 +89,17 @@ def upsert(connection: sqlite3.Connection, encoded: EncodedDocuments) -> Change[
         ((key, d.text) for key, d in zip(keys, encoded.documents, strict=True) if d.text is not None),
     )
     added = _insert_passages(connection, keys, encoded)
-    return Change(None, removed, added, gone, WrittenDocuments(keys, ids, encoded.metadata))
+    written = WrittenDocuments(keys, ids, encoded.metadata)
+    expires_at = min((d.expires_at for d in encoded.documents if d.expires_at is not None), default=None)
+    return Change(None, removed, added, gone, written, expires_at=expires_at)
+
+
+def _in_the_way(documents: Sequence[Document]) -> Condition:
+    """Those of the same ids, and expired ones that still hold the id of a passage."""
+    taken = f"EXISTS (SELECT 1 FROM passages AS p WHERE p.document = d.key AND p.id {_AMONG})"
+    ids = encode_ids(document.id for document in documents)
+    new = encode_ids(id_ for document in documents for id_ in passage_ids(document))
+    return Condition(f"d.id {_AMONG} OR (d.expires_at <= {NOW} AND {taken})", (ids, new))
 
 
 def _insert_passages(
@@ -111,10 +122,16 @@ def _insert_passages(
 
 def delete(connection: sqlite3.Connection, condition: Condition) -> Change[int]:
     """Delete the documents ``d`` that match; gives how many."""
-    sql = f"SELECT count(*) FROM documents AS d WHERE {condition.sql}"
+    sql = f"SELECT count(*) FROM documents AS d WHERE {LIVING} AND ({condition.sql})"
     count: int = connection.execute(sql, condition.parameters).fetchone()[0]
     removed, gone = _remove(connection, condition) if count else (None, ())
     return Change(count, removed, gone=gone)
+
+
+def delete_keys(connection: sqlite3.Connection, keys: Sequence[int]) -> Change[int]:
+    """Delete the documents of these keys, which are there."""
+    removed, gone = _remove(connection, Condition(f"d.key {_AMONG}", (json.dumps(keys),)))
+    return Change(len(gone), removed, gone=gone)
 
 
 def check_versions(connection: sqlite3.Connection, ids: Sequence[str], versions: Container[int]) -> None:
@@ -153,7 +170,7 @@ def _remove(connection: sqlite3.Connection, condition: Condition) -> tuple[Keys,
 
 
 def _versions(connection: sqlite3.Connection, ids: Sequence[str]) -> dict[str, tuple[int, str]]:
-    sql = f"SELECT id, version, created_at FROM documents WHERE id {_AMONG}"
+    sql = f"SELECT d.id, d.version, d.created_at FROM documents AS d WHERE d.id {_AMONG} AND {LIVING}"
     return {row[0]: (row[1], row[2]) for row in connection.execute(sql, (encode_ids(ids),))}
 
 

@@ -1,9 +1,12 @@
 """Documents in SQL: reading them back."""
 
+# ruff: noqa: S608 - statements are put together from constants of this package; values are bound.
+
 from collections.abc import Sequence
 from typing import Any, Final
 
 from index.codec import decode_json, encode_ids
+from index.living import LIVING, NOW
 from index.readers import Readers
 from index.rows import Revision, StoredDocument
 
@@ -17,8 +20,8 @@ async def by_id(readers: Readers, id_: str, *, with_text: bool) -> StoredDocumen
     """The document of that id."""
     text = "t.text" if with_text else "NULL"
     rows = await readers.rows(
-        f"SELECT {COLUMNS}, {text} FROM documents AS d LEFT JOIN texts AS t ON t.document = d.key"  # noqa: S608
-        " WHERE d.id = ?",
+        f"SELECT {COLUMNS}, {text} FROM documents AS d LEFT JOIN texts AS t ON t.document = d.key"
+        f" WHERE d.id = ? AND {LIVING}",
         (id_,),
     )
     return stored_document(rows[0]) if rows else None
@@ -27,7 +30,7 @@ async def by_id(readers: Readers, id_: str, *, with_text: bool) -> StoredDocumen
 async def listed(readers: Readers, limit: int, after: str | None) -> list[StoredDocument]:
     """Up to ``limit`` documents in order of id, behind the id ``after``."""
     rows = await readers.rows(
-        f"SELECT {COLUMNS}, NULL FROM documents AS d WHERE d.id > ? ORDER BY d.id LIMIT ?",  # noqa: S608
+        f"SELECT {COLUMNS}, NULL FROM documents AS d WHERE d.id > ? AND {LIVING} ORDER BY d.id LIMIT ?",
         (after or "", limit),
     )
     return [stored_document(row) for row in rows]
@@ -36,14 +39,17 @@ async def listed(readers: Readers, limit: int, after: str | None) -> list[Stored
 async def revisions(readers: Readers, ids: Sequence[str]) -> dict[str, Revision]:
     """The revision of each of these documents that exists."""
     rows = await readers.rows(
-        "SELECT id, version, content_hash FROM documents WHERE id IN (SELECT value FROM json_each(?))",
+        "SELECT d.id, d.version, d.content_hash FROM documents AS d"
+        f" WHERE d.id IN (SELECT value FROM json_each(?)) AND {LIVING}",
         (encode_ids(ids),),
     )
     return {id_: Revision(version, content_hash) for id_, version, content_hash in rows}
 
 
 async def count(readers: Readers) -> int:
-    number: int = (await readers.rows("SELECT count(*) FROM documents"))[0][0]
+    """How many documents there are."""
+    expired = f"SELECT count(*) FROM documents WHERE expires_at <= {NOW}"
+    number: int = (await readers.rows(f"SELECT count(*) - ({expired}) FROM documents"))[0][0]
     return number
 
 

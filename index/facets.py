@@ -13,6 +13,7 @@ from typing import Any, Final
 from index.codec import MAX_METADATA_DEPTH
 from index.filter_sql import Condition, compile_filter
 from index.filters import DOCUMENT_ID, Filter, Scalar, steps_of
+from index.living import LIVING
 from index.readers import Readers
 from index.rows import Facets, FacetValue
 
@@ -45,7 +46,9 @@ async def count_values(readers: Readers, key: str, limit: int, condition: Filter
 def _found(key: str, matching: Condition) -> Condition:
     """What each matching document has under the key, as a SELECT."""
     if key == DOCUMENT_ID:
-        sql = f"SELECT d.key, d.passages, 'text', d.id FROM documents AS d WHERE ({matching.sql})"
+        sql = (
+            f"SELECT d.key, d.passages, 'text', d.id FROM documents AS d WHERE {LIVING} AND ({matching.sql})"
+        )
         return Condition(sql, matching.parameters)
     path = steps_of(key)
     literal = _at((key,), matching)
@@ -68,7 +71,7 @@ def _at(path: Sequence[str], matching: Condition) -> Condition:
     keys = " AND ".join(f"s{n}.key = ?" for n in range(len(path)))
     sql = (
         f"SELECT d.key, d.passages, {last}.type, {last}.value FROM documents AS d, {', '.join(steps)}"
-        f" WHERE ({matching.sql}) AND {keys}"
+        f" WHERE {LIVING} AND ({matching.sql}) AND {keys}"
     )
     parameters: tuple[Any, ...] = (*matching.parameters, *path)
     return Condition(sql, parameters)

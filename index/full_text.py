@@ -10,6 +10,7 @@ from typing import Final
 
 import numpy as np
 
+from index.living import EXPIRED_SEQS
 from index.planner import candidates_to_fetch
 from index.readers import Readers
 from index.rows import Tokenizer
@@ -81,7 +82,8 @@ async def _best(
     listed = "" if among is None else "AND +w.rowid IN (SELECT value FROM json_each(?))"
     sql = (
         "SELECT w.rowid, -bm25(words, ?, ?) AS score FROM words AS w"
-        f" WHERE words MATCH ? {listed} ORDER BY score DESC, w.rowid LIMIT ?"
+        f" WHERE words MATCH ? AND w.rowid NOT IN {EXPIRED_SEQS} {listed}"
+        " ORDER BY score DESC, w.rowid LIMIT ?"
     )
     seqs = () if among is None else (json.dumps(among.tolist()),)
     rows = await readers.rows(sql, (*weights, expression, *seqs, limit))

@@ -9,6 +9,7 @@ from typing import Any, Final
 from index.codec import decode_json, decode_vector, encode_ids
 from index.filter_sql import compile_filter
 from index.filters import Filter
+from index.living import LIVING
 from index.readers import Readers
 from index.rows import StoredPoint, Vector
 
@@ -26,7 +27,7 @@ async def by_seq(
     packed = "(SELECT packed FROM token_vectors WHERE passage = p.seq)" if with_token_vectors else "NULL"
     sql = (
         f"SELECT {_columns(with_vectors)}, {packed} FROM json_each(?) AS wanted CROSS JOIN passages AS p"
-        " ON p.seq = wanted.value JOIN documents AS d ON d.key = p.document"
+        f" ON p.seq = wanted.value JOIN documents AS d ON d.key = p.document WHERE {LIVING}"
     )
     rows = await readers.rows(sql, (json.dumps(seqs),))
     return {row[0]: _point(row) for row in rows}
@@ -47,7 +48,10 @@ async def vectors_of(readers: Readers, seqs: Sequence[int]) -> dict[int, Vector]
 
 async def by_id(readers: Readers, ids: Sequence[str], *, with_vectors: bool = False) -> list[StoredPoint]:
     """The points of these ids in the order asked, without those that do not exist."""
-    sql = f"SELECT {_columns(with_vectors)} FROM {_JOIN} WHERE p.id IN (SELECT value FROM json_each(?))"
+    sql = (
+        f"SELECT {_columns(with_vectors)} FROM {_JOIN}"
+        f" WHERE p.id IN (SELECT value FROM json_each(?)) AND {LIVING}"
+    )
     rows = await readers.rows(sql, (encode_ids(ids),))
     found = {point.id: point for point in map(_point, rows)}
     return [found[id_] for id_ in ids if id_ in found]
@@ -59,7 +63,7 @@ async def scroll(
     """Up to ``limit`` points behind the seq ``after``, and the seq to go on from, if there is more."""
     matching = compile_filter(condition)
     sql = (
-        f"SELECT {_columns(with_vectors)} FROM {_JOIN} WHERE p.seq > ? AND ({matching.sql})"
+        f"SELECT {_columns(with_vectors)} FROM {_JOIN} WHERE p.seq > ? AND {LIVING} AND ({matching.sql})"
         " ORDER BY p.seq LIMIT ?"
     )
     rows = await readers.rows(sql, (after, *matching.parameters, limit + 1))
@@ -70,7 +74,7 @@ async def scroll(
 async def count(readers: Readers, condition: Filter | None) -> int:
     """How many points match."""
     matching = compile_filter(condition)
-    sql = f"SELECT coalesce(sum(d.passages), 0) FROM documents AS d WHERE {matching.sql}"
+    sql = f"SELECT coalesce(sum(d.passages), 0) FROM documents AS d WHERE {LIVING} AND ({matching.sql})"
     number: int = (await readers.rows(sql, matching.parameters))[0][0]
     return number
 

@@ -17,6 +17,7 @@ from index.attributes import Attributes
 from index.codec import check_vector, searchable
 from index.dense import nearest
 from index.errors import InvalidQuery
+from index.expiry import Expiry
 from index.filter_match import matches
 from index.filters import Filter
 from index.full_text import Among
@@ -79,6 +80,7 @@ class Sources:
     graph: Graph | None
     attributes: Attributes
     readers: Readers
+    expiry: Expiry
 
 
 async def search(query: Query, settings: CollectionSettings, sources: Sources) -> SearchResult:
@@ -89,6 +91,7 @@ async def search(query: Query, settings: CollectionSettings, sources: Sources) -
     """
     request = _checked(query, settings)
     for attempt in range(ATTEMPTS):
+        await sources.expiry.hide(again=attempt > 0)
         found = await _chosen(request, sources)
         joined = await points.by_seq(
             sources.readers,

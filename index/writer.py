@@ -56,7 +56,8 @@ class WrittenDocuments:
 @dataclass(frozen=True, slots=True)
 class Change(Generic[T]):
     """What a write gives its caller, and what memory has to follow: of rows and of documents (``gone`` are
-    keys of theirs), first those that left, then those that came.
+    keys of theirs), first those that left, then those that came. ``expires_at`` is when the first of the
+    written ones expires.
     """
 
     result: T
@@ -65,6 +66,7 @@ class Change(Generic[T]):
     gone: Sequence[int] = ()
     written: WrittenDocuments | None = None
     loaded: VectorTable | None = None
+    expires_at: str | None = None
 
 
 Write = Callable[[sqlite3.Connection], Change[T]]

@@ -18,7 +18,7 @@ from index.catalog import open_catalog
 from index.collection import Collection
 from index.filters import parse_filter
 from index.growth import GraphTuning
-from index.rows import CollectionSettings, Document, Passage, Query
+from index.rows import CollectionSettings, Document, DocumentPatch, Passage, Query
 
 DIM = 4
 ids = st.sampled_from([f"d{n}" for n in range(12)])
@@ -74,6 +74,19 @@ class StoreMachine(RuleBasedStateMachine):
         deleted = self.runner.run(self.collection.delete(names))
         assert deleted == len(set(names) & set(self.expected))
         self.expected = {name: value for name, value in self.expected.items() if name not in names}
+
+    @rule(name=ids, group=st.integers(0, 2))
+    def patch_the_group(self, name: str, group: int) -> None:
+        patched = self.runner.run(self.collection.patch(name, DocumentPatch({"group": group})))
+        assert (patched is not None) == (name in self.expected)
+        if patched is not None:
+            self.expected[name] = (*self.expected[name][:2], group)
+
+    @rule(name=ids)
+    def expire(self, name: str) -> None:
+        over = DocumentPatch(expires_at="2001-01-01T00:00:00.000Z")
+        assert (self.runner.run(self.collection.patch(name, over)) is not None) == (name in self.expected)
+        self.expected.pop(name, None)
 
     @rule(group=st.integers(0, 2))
     def delete_a_group(self, group: int) -> None:

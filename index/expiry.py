@@ -1,0 +1,151 @@
+"""Documents that are there until a moment: hidden from every read as it comes, deleted soon after.
+
+SQL leaves out what has expired by its own clock. Memory follows in two steps: ``hide`` takes the rows out of
+it before a search looks, and the task of an ``Expiry`` deletes them from the file when nobody has to wait
+for that.
+
+Invariant: what has expired never comes back. It cannot be patched, and a document that is written under its
+id is a new one with rows of its own, so a row that was hidden stays so.
+"""
+
+import asyncio
+import sqlite3
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
+from contextvars import Context
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any, Final
+
+import numpy as np
+import structlog
+
+from index.codec import timestamp
+from index.document_writes import delete_keys
+from index.errors import StoreError
+from index.readers import Readers
+from index.writer import Change, Write
+
+# Documents deleted in one transaction: other writes get their turn in between.
+BATCH: Final = 500
+# A clock that was put forward is noticed within this time; no read ever waits for it.
+_LONGEST_SLEEP_S: Final = 60.0
+_RETRY_S: Final = 5.0
+# Before any moment there can be: not looked yet.
+_NOT_LOOKED: Final = ""
+
+_EXPIRED: Final = (
+    "SELECT d.key, p.seq FROM documents AS d LEFT JOIN passages AS p ON p.document = d.key"
+    " WHERE d.expires_at <= ?"
+)
+_FIRST: Final = "SELECT min(expires_at) FROM documents WHERE expires_at > ?"
+
+
+def first_moment(connection: sqlite3.Connection) -> str | None:
+    """When the first document of the file expires or has expired; None if none ever does."""
+    moment: str | None = connection.execute(_FIRST, (_NOT_LOOKED,)).fetchone()[0]
+    return moment
+
+
+class Expiry:
+    """Made by a collection. ``write`` runs a write of its file, ``follow`` makes its memory follow one."""
+
+    def __init__(
+        self,
+        readers: Readers,
+        write: Callable[[Write[int]], Awaitable[int]],
+        follow: Callable[[Change[Any]], None],
+        first: str | None,
+    ) -> None:
+        self._readers = readers
+        self._write = write
+        self._follow = follow
+        # The first moment in the file when it was last looked at, and the first one written since.
+        self._known = first
+        self._noted: str | None = None
+        self._looking = asyncio.Lock()
+        self._has_hidden = False
+        self._wake = asyncio.Event()
+        self._task = asyncio.create_task(
+            self._run(), name="index-expiry", context=Context()
+        )  # not the logging context of the request that made it
+
+    def note(self, moment: str | None) -> None:
+        """A document that expires then was committed."""
+        if moment is not None and (self._noted is None or moment < self._noted):
+            self._noted = moment
+            self._wake.set()
+
+    async def hide(self, *, again: bool = False) -> None:
+        """Take out of memory what has expired by now; costs nothing where nothing has.
+
+        ``again`` looks into the file even so: rows were found in memory that the file does not give.
+        """
+        if not (again or self._is_due()):
+            return
+        async with self._looking:
+            if again or self._is_due():
+                await self._hide()
+
+    async def _hide(self) -> None:
+        now = timestamp()
+        self._noted = None
+        rows = await self._readers.rows(_EXPIRED, (now,))
+        self._known = (await self._readers.rows(_FIRST, (now,)))[0][0]
+        if rows:
+            seqs = np.array([seq for _, seq in rows if seq is not None], dtype=np.int64)
+            self._follow(Change(None, removed=seqs, gone=list({key for key, _ in rows})))
+            self._has_hidden = True
+            self._wake.set()
+
+    async def close(self) -> None:
+        """Stop; what was hidden and is not deleted yet is hidden again after the next start."""
+        self._task.cancel()
+        with suppress(asyncio.CancelledError):
+            await self._task
+
+    async def _run(self) -> None:
+        while True:
+            await self._sleep()
+            try:
+                await self.hide()
+                await self._sweep()
+            except StoreError as error:
+                structlog.get_logger().warning("expired_not_deleted", reason=str(error))
+                await asyncio.sleep(_RETRY_S)
+                self._wake.set()
+
+    async def _sleep(self) -> None:
+        moment = self._first()
+        seconds = None if moment is None else min(_seconds_until(moment), _LONGEST_SLEEP_S)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._wake.wait()
+        self._wake.clear()
+
+    async def _sweep(self) -> None:
+        while self._has_hidden:
+            deleted = await self._write(partial(delete_expired, limit=BATCH))
+            self._has_hidden = deleted == BATCH
+
+    def _first(self) -> str | None:
+        return _earliest((self._known, self._noted))
+
+    def _is_due(self) -> bool:
+        moment = self._first()
+        return moment is not None and moment <= timestamp()
+
+
+def delete_expired(connection: sqlite3.Connection, limit: int) -> Change[int]:
+    """Delete up to ``limit`` of the documents that have expired; gives how many."""
+    sql = "SELECT key FROM documents WHERE expires_at <= ? LIMIT ?"
+    return delete_keys(connection, [row[0] for row in connection.execute(sql, (timestamp(), limit))])
+
+
+def _earliest(moments: Iterable[str | None]) -> str | None:
+    return min((moment for moment in moments if moment is not None), default=None)
+
+
+def _seconds_until(moment: str) -> float:
+    """At least 0, so also for a moment that is over."""
+    return max(0.0, (datetime.fromisoformat(moment) - datetime.now(UTC)).total_seconds())
