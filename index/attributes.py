@@ -69,7 +69,7 @@ class Attributes:
         self._waiting += _size(change.written)
         self._known.changes.append((change.gone, change.written))
         if self._waiting > MAX_WAITING:
-            self._known = None
+            self._known, self._waiting = None, 0
 
     async def matching(self, tree: Filter) -> Keys:
         """The keys of the documents that match, ascending.

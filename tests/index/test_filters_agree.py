@@ -1,16 +1,12 @@
 """Filters: SQL and the bitmaps match exactly what the definition in plain Python matches."""
 
-import json
 import random
 import sqlite3
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
+from documents_file import Row, truth_with
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -18,8 +14,6 @@ from index.attributes import Columns
 from index.filter_match import matches
 from index.filter_sql import compile_filter
 from index.filters import MAX_CONDITIONS, MAX_DEPTH, MAX_STEPS, Filter, parse_filter
-
-Row = tuple[str, dict[str, Any]]
 
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=4)
 keys = st.sampled_from(["a", "b", 'quo"te', "ключ", "a.b", "b.a.b", "$", "", "line\nbreak"])
@@ -138,25 +132,6 @@ def _condition(dice: random.Random) -> dict[str, Any]:
             return {name: dice.choice(ordered) for name in dice.sample(["$gt", "$gte", "$lt", "$lte"], 2)}
         case _:
             return {"$exists": dice.random() < 0.5}
-
-
-@contextmanager
-def truth_with(rows: list[Row]) -> Iterator[tuple[Path, sqlite3.Connection]]:
-    """A file with the documents of these rows; the key of each is its number."""
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / "truth.db"
-        connection = sqlite3.connect(path)
-        connection.execute("PRAGMA synchronous = OFF")
-        connection.execute("CREATE TABLE documents (key INTEGER PRIMARY KEY, id TEXT, metadata TEXT)")
-        connection.executemany(
-            "INSERT INTO documents VALUES (?, ?, ?)",
-            [(n, id_, json.dumps(metadata, ensure_ascii=False)) for n, (id_, metadata) in enumerate(rows)],
-        )
-        connection.commit()
-        try:
-            yield path, connection
-        finally:
-            connection.close()
 
 
 def found_by_sql(connection: sqlite3.Connection, tree: Filter) -> list[int]:
