@@ -29,6 +29,7 @@ from api.schemas import (
     Readiness,
     SearchAnswer,
 )
+from api.schemas_transfer import Imported
 
 T = TypeVar("T")
 
@@ -155,6 +156,23 @@ class Client:
 
     def hits_of(self, answer: bytes) -> SearchAnswer:
         return self._decode(answer, SearchAnswer)
+
+    def export(self, collection: str, after: str | None) -> Generator[bytes, None, None]:
+        """The lines of an export, behind the document ``after`` if one is named, in pieces of any length.
+
+        Raises:
+            ConnectionLostError: also in the middle; the lines that were whole are good.
+        """
+        path, params = f"{_collection(collection)}/export", {} if after is None else {"after": after}
+        with self._in_words(), self._http.stream("GET", path, params=params) as response:
+            if response.is_error:
+                response.read()
+            _raise_for_status(response)
+            yield from response.iter_bytes()
+
+    def import_lines(self, collection: str, lines: bytes) -> Imported:
+        """Write the documents of an export."""
+        return self._decode(self._send("POST", f"{_collection(collection)}/import", content=lines), Imported)
 
     def chat(
         self, messages: Sequence[dict[str, str]], collection: str, generator: str | None = None

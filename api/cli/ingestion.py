@@ -14,10 +14,12 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from itertools import islice
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from api.cli.client import ConnectionLostError, ServiceError, Upload
 from api.schemas import DocumentOutcome
+
+T = TypeVar("T")
 
 _IN_FLIGHT = 2  # one request is parsed and sent while the other one is embedded
 _BATCH_FILES = 16
@@ -125,7 +127,7 @@ def size_of(upload: Upload) -> int:
 
 def _deliver(uploads: Sequence[Upload], send: Send, sleep: Callable[[float], None]) -> list[DocumentOutcome]:
     try:
-        return _patiently(uploads, send, sleep)
+        return patiently(lambda: send(uploads), sleep)
     except (ServiceError, OSError) as error:
         if isinstance(error, ServiceError) and error.status not in _ONE_FILE_AT_FAULT:
             raise
@@ -134,14 +136,17 @@ def _deliver(uploads: Sequence[Upload], send: Send, sleep: Callable[[float], Non
     return [outcome for upload in uploads for outcome in _deliver([upload], send, sleep)]
 
 
-def _patiently(
-    uploads: Sequence[Upload], send: Send, sleep: Callable[[float], None]
-) -> list[DocumentOutcome]:
+def patiently(send: Callable[[], T], sleep: Callable[[float], None] = time.sleep) -> T:
+    """What ``send`` gives in the end; it is called again where that is safe and may help.
+
+    Raises:
+        ServiceError: the service refuses, is gone for good, or is busy for too long.
+    """
     reconnects = iter(_RECONNECTS_S)
     patience_s = _PATIENCE_S
     while True:
         try:
-            return send(uploads)
+            return send()
         except ConnectionLostError:
             pause_s = next(reconnects, None)
             if pause_s is None:

@@ -1,6 +1,7 @@
 """The command tree. A command's module is imported when the command is named, so that each starts fast."""
 
 import importlib
+import keyword
 from importlib.metadata import version
 
 import click
@@ -12,6 +13,8 @@ _MODULES = {
     "search": "api.cli.search",
     "chat": "api.cli.chat",
     "collections": "api.cli.collections",
+    "export": "api.cli.export",
+    "import": "api.cli.import_",
     "check": "api.cli.check",
     "backup": "api.cli.backup",
     "restore": "api.cli.backup",
@@ -19,7 +22,9 @@ _MODULES = {
 
 
 class LazyGroup(click.Group):
-    """A group that finds command ``x`` as the attribute ``x`` of its module, in the order of ``_MODULES``."""
+    """A group that finds command ``x`` as the attribute ``x`` of its module (``x_``, where ``x`` is a word of
+    Python), in the order of ``_MODULES``.
+    """
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - the signature is click's
         return list(_MODULES)
@@ -27,7 +32,8 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         if cmd_name not in _MODULES:
             return None
-        command = getattr(importlib.import_module(_MODULES[cmd_name]), cmd_name)
+        name = f"{cmd_name}_" if keyword.iskeyword(cmd_name) else cmd_name
+        command = getattr(importlib.import_module(_MODULES[cmd_name]), name)
         assert isinstance(command, click.Command)
         return command
 

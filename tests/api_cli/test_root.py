@@ -8,7 +8,19 @@ from click.testing import CliRunner
 
 from api.cli.root import root
 
-COMMANDS = ["serve", "demo", "ingest", "search", "chat", "collections", "check", "backup", "restore"]
+COMMANDS = [
+    "serve",
+    "demo",
+    "ingest",
+    "search",
+    "chat",
+    "collections",
+    "export",
+    "import",
+    "check",
+    "backup",
+    "restore",
+]
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -80,7 +92,8 @@ def test_a_service_that_does_not_run_is_told_in_one_line(command: list[str]) -> 
 
 def test_a_command_that_talks_to_a_service_loads_none() -> None:
     program = (
-        "import sys, api.cli.ingest, api.cli.search, api.cli.chat, api.cli.collections;"
+        "import sys, api.cli.ingest, api.cli.search, api.cli.chat, api.cli.collections, api.cli.export,"
+        " api.cli.import_;"
         "print({'aiohttp', 'torch', 'numpy', 'pydantic'} & set(sys.modules))"
     )
     shown = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

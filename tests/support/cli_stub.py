@@ -39,6 +39,9 @@ class Stub:
     refused: dict[str, tuple[int, str]] = field(default_factory=dict)
     hits: list[dict[str, Any]] = field(default_factory=list)
     chunks: list[str] = field(default_factory=list)
+    lines: list[bytes] = field(default_factory=list)
+    breaks_after: int | None = None
+    imported: list[bytes] = field(default_factory=list)
     endless: bool = False
     not_ready: list[str] = field(default_factory=list)
 
@@ -52,6 +55,8 @@ class Stub:
         app.router.add_delete("/v1/collections/{name}", self._delete_collection)
         app.router.add_post("/v1/collections/{name}/documents", self._post_documents)
         app.router.add_post("/v1/collections/{name}/search", self._search)
+        app.router.add_get("/v1/collections/{name}/export", self._export)
+        app.router.add_post("/v1/collections/{name}/import", self._import)
         app.router.add_post("/v1/chat/completions", self._chat)
         return app
 
@@ -130,6 +135,36 @@ class Stub:
         if request.match_info["name"] not in self.collections:
             return refusal(404, f"no collection {request.match_info['name']!r}")
         return web.json_response({"hits": self.hits, "took_ms": 1.5, "plan": "exact"})
+
+    async def _export(self, request: web.Request) -> web.StreamResponse:
+        """``lines``, or those behind the id ``after``; the connection breaks once, at ``breaks_after``."""
+        if request.match_info["name"] not in self.collections:
+            return refusal(404, f"no collection {request.match_info['name']!r}")
+        ids = [json.loads(line).get("id") for line in self.lines]
+        first = ids.index(request.query["after"]) + 1 if "after" in request.query else 0
+        body = b"".join(line + b"\n" for line in self.lines[first:])
+        response = web.StreamResponse()
+        await response.prepare(request)
+        if self.breaks_after is not None:
+            await response.write(body[: self.breaks_after])
+            self.breaks_after = None
+            assert request.transport is not None
+            request.transport.close()
+            return response
+        await response.write(body)
+        return response
+
+    async def _import(self, request: web.Request) -> web.Response:
+        body = await request.read()
+        if self.busy:
+            status, retry_after = self.busy.pop(0)
+            return refusal(status, "busy", {"Retry-After": retry_after})
+        if b"wrong" in body:
+            return refusal(422, "line 1: that is wrong")
+        new = [line for line in body.splitlines() if b'"id"' in line]
+        written = [line for line in new if line not in self.imported]
+        self.imported += written
+        return web.json_response({"imported": len(written), "unchanged": len(new) - len(written)})
 
     async def _chat(self, request: web.Request) -> web.StreamResponse:
         self.bodies.append(await request.json())
