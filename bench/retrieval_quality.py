@@ -20,6 +20,7 @@ from harness.metrics import distinct_documents, mean_scores, scores_of
 from harness.options import Options, parse_options
 from harness.report import machine, print_table, write
 from harness.service import MODEL, open_service
+from harness.targets import Goal, print_goals
 
 WAYS: Mapping[str, Mapping[str, Any]] = {
     "dense": {"mode": "dense"},
@@ -28,6 +29,8 @@ WAYS: Mapping[str, Mapping[str, Any]] = {
     "hybrid, by ranks": {"fusion": {"method": "rrf"}},
     "late": {"rerank": "late"},
 }
+# nDCG@10 of a hybrid search with default settings; none may be below its better half.
+GOALS = {"squad": 0.905, "cranfield": 0.466, "npl": 0.505}
 DEPTH = 10
 CLIENTS = 8
 # Enough passages for ten documents nearly always; where not, the search is asked for more.
@@ -100,7 +103,7 @@ def asked_twice(corpus: Corpus) -> int:
 async def run(options: Options) -> None:
     """Runs the bench and reports."""
     before = machine()
-    figures = {}
+    figures: dict[str, Any] = {}
     async with open_service() as service, open_client(service.url) as client:
         info = await client.info()
         for name in options.parts:
@@ -110,7 +113,22 @@ async def run(options: Options) -> None:
                 corpus = sample(corpus, questions=questions, documents=documents)
             figures[name] = await evaluate(client, corpus)
             print_corpus(name, figures[name])
+    if not options.quick:
+        goals = goals_of(figures)
+        print_goals(goals)
+        figures["goals"] = [goal.as_figure() for goal in goals]
     write(options.out, figures, settings(options, info), before)
+
+
+def goals_of(figures: dict[str, Any]) -> list[Goal]:
+    """What hybrid search is to reach, of whole corpora."""
+    goals = []
+    for name, figure in figures.items():
+        reached = {way: scores["ndcg@10"] for way, scores in figure["ways"].items()}
+        better = max(reached["dense"], reached["lexical"])
+        goals.append(Goal(f"{name}: hybrid", reached["hybrid"], "at least", GOALS[name]))
+        goals.append(Goal(f"{name}: hybrid, its better half", reached["hybrid"], "at least", better))
+    return goals
 
 
 def settings(options: Options, info: dict[str, Any]) -> dict[str, Any]:

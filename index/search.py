@@ -31,7 +31,7 @@ from index.vectors import Ranking, TableView, VectorTable
 # How deep the rankings are that are fused.
 DEPTH: Final = 100
 ATTEMPTS: Final = 10
-# To choose so many hits unlike each other takes half a second.
+# To choose so many hits unlike each other takes 0.06 s with 384 numbers each, and 1 s with 4,096.
 MOST_DIVERSE: Final = 1_000
 # A word in the title, and in the text; chosen by nDCG@10 over three collections.
 WORD_WEIGHTS: Final = (2.0, 1.0)

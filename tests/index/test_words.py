@@ -2,6 +2,8 @@
 
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -127,3 +129,13 @@ async def test_how_rare_a_word_is_counts_only_what_the_tokenizer_can_look_up(sto
     collection = await store_texts("trigram", "go west", "west")
     assert list(await collection.idf(["go", "west", "w-t"])) == ["west"]
     assert plain_words(["go", "west"]) == ["go", "west"]
+
+
+@pytest.mark.parametrize("tokenizer", TOKENIZERS)
+async def test_the_index_says_what_the_texts_say(
+    store_texts: Callable, tmp_path: Path, tokenizer: Tokenizer
+) -> None:
+    await store_texts(tokenizer, "zebra zoo", "东京都")
+    file = tmp_path / "collections" / tokenizer / "truth.db"
+    with closing(sqlite3.connect(f"file:{file}?mode=rw", uri=True)) as connection:
+        connection.execute("INSERT INTO words (words, rank) VALUES ('integrity-check', 1)")
