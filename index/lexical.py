@@ -61,7 +61,8 @@ class Terms:
 
 def read_terms(text: str, tokenizer: Tokenizer = "porter") -> Terms:
     """What a user's text is searched by, in a collection whose words are cut in this way."""
-    text = text[:MAX_CHARACTERS].replace("\0", " ").lower()
+    # What is no Unicode, or ends a string in C, is nobody's word.
+    text = text[:MAX_CHARACTERS].encode(errors="replace").decode().replace("\0", " ").lower()
     found = [(match[0], *match.groups()) for match in _TERM_OR_PHRASE.finditer(text)]
     telling = [parts for whole, *parts in found if whole not in _STOP_WORDS] or [parts for _, *parts in found]
     if tokenizer == "trigram":

@@ -38,7 +38,7 @@ async def find(collection: Collection, text: str) -> list[str]:
     return [hit.document_id for hit in (await collection.search(Query(20, text=text, mode="lexical"))).hits]
 
 
-@given(st.text() | st.text('"*“”ab机^:(){}-+.\0'), st.sampled_from(TOKENIZERS))
+@given(st.text() | st.text('"*“”ab机^:(){}-+.\0\ud800'), st.sampled_from(TOKENIZERS))
 def test_nothing_that_a_user_types_is_a_syntax_error(text: str, tokenizer: Tokenizer) -> None:
     connection = sqlite3.connect(":memory:")
     cut = "porter unicode61" if tokenizer == "porter" else tokenizer
