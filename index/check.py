@@ -17,7 +17,7 @@ from typing import Any, Final, Literal
 
 import numpy as np
 
-from index import files, snapshot
+from index import files, mapped, snapshot
 from index.codec import faulty_rows
 from index.database import FILE_NAME, translate
 from index.errors import StorageFailed
@@ -27,7 +27,7 @@ from index.restore import RESTORED, settle
 from index.rows import Metric
 from index.vectors import BLOCK_ROWS, Keys
 
-Part = Literal["file", "references", "rows", "words", "vectors", "graph", "leftovers"]
+Part = Literal["file", "references", "rows", "words", "vectors", "graph", "mapped", "leftovers"]
 _MOST_MESSAGES: Final = 20
 
 # How many rows break each; the tables and columns are those that every format has.
@@ -118,6 +118,7 @@ class _Checked:
                     *self._words(connection),
                     *self._guarded("vectors", _vector_faults, connection),
                     *self._graph(connection),
+                    *self._mapped(connection),
                 ]
         except sqlite3.Error as error:
             return [Problem(self._name, "file", str(translate(error)))]
@@ -155,6 +156,15 @@ class _Checked:
             return [problem]
         snapshot.discard(self._folder)
         return [_repaired(problem)]
+
+    def _mapped(self, connection: sqlite3.Connection) -> list[Problem]:
+        problems = []
+        for path in mapped.faulty(self._folder, *_dim_and_metric(connection)):
+            if self._repair:
+                path.unlink(missing_ok=True)
+            message = f"{path.name} does not have the vectors that it says"
+            problems.append(Problem(self._name, "mapped", message, repaired=self._repair))
+        return problems
 
 
 def _repaired(problem: Problem) -> Problem:

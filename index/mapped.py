@@ -111,6 +111,11 @@ def load(folder: Path, dim: int, metric: Metric) -> list[MappedRows]:
     return kept
 
 
+def faulty(folder: Path, dim: int, metric: Metric) -> list[Path]:
+    """The files that cannot be believed, which ``load`` would remove."""
+    return [path for path in sorted(folder.glob(_PATTERN)) if _believable(path, dim, metric) is None]
+
+
 def erase_gone(block: Block) -> None:
     """Overwrite, in the file of a mapped block, the vectors of rows that do not count.
 

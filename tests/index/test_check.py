@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from index import snapshot
+from index import mapped, snapshot
+from index.blocks import Block
 from index.catalog import open_catalog
 from index.check import check_folder
 from index.errors import DataFolderInUse, StorageFailed
@@ -160,6 +161,17 @@ def test_a_graph_that_cannot_be_used_is_found_and_removed(
     assert found(data, repair=True) == [("graph", True)]
     assert not list(folder_of(data).glob("graph*"))
     assert found(data) == []
+
+
+def test_mapped_vectors_that_cannot_be_believed_are_found_and_removed(data: Path) -> None:
+    seqs = np.arange(1, 5)
+    rows = np.ones((4, DIM), dtype=np.float32)
+    mapped.write(Block(rows, seqs, seqs, np.ones(4, dtype=np.bool_)), folder_of(data), "cosine")
+    assert found(data) == []
+    overwrite_middle(folder_of(data) / "vectors-1.f32")
+    assert found(data) == [("mapped", False)]
+    assert found(data, repair=True) == [("mapped", True)]
+    assert not (folder_of(data) / "vectors-1.f32").exists()
 
 
 def test_a_whole_graph_that_lacks_a_row_is_found(data: Path) -> None:
