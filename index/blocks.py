@@ -70,8 +70,10 @@ class Block:
 
 
 def empty_block(rows: int, dim: int) -> Block:
+    """Room for rows, in memory that goes back to the system when the block is gone; malloc would keep it."""
+    memory = mmap.mmap(-1, 4 * rows * dim)
     return Block(
-        np.empty((rows, dim), dtype=np.float32),
+        np.frombuffer(memory, dtype=np.float32).reshape(rows, dim),
         np.empty(rows, dtype=np.int64),
         np.empty(rows, dtype=np.int64),
         np.zeros(rows, dtype=np.bool_),

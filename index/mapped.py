@@ -13,7 +13,7 @@ import json
 import mmap
 import os
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
@@ -138,6 +138,13 @@ def erase_gone(block: Block) -> None:
         file.write(replace(header, checksum=_checksum(path)).encode())
         file.flush()
         os.fsync(file.fileno())
+
+
+def let_go(blocks: Sequence[Block]) -> None:
+    """Give the memory of mapped pages back to the system, which finds them again when they are read."""
+    for block in blocks:
+        if block.file is not None:
+            block.file.mapping.madvise(mmap.MADV_DONTNEED)
 
 
 def _believable(path: Path, dim: int, metric: Metric) -> Header | None:

@@ -7,6 +7,7 @@ loop blocks are only exchanged.
 """
 
 import asyncio
+import math
 import sqlite3
 from collections.abc import Sequence
 from contextlib import suppress
@@ -28,6 +29,7 @@ _MERGED_PAGES: Final = 256
 # The command counts as a change itself.
 _NOTHING_MERGED: Final = 1
 _CHECKPOINT_WAIT_MS: Final = 50
+_LET_GO_AFTER_S: Final = 30.0
 # Erasing takes at most one part in so many of the time, however often something is deleted.
 _REST: Final = 4
 
@@ -62,6 +64,7 @@ class Upkeep:
         self._wake.set()
         # Nobody knows whether the process before came to it.
         self._erase_at: float | None = _now() + self._pause_s
+        self._let_go_at = 0.0
         self._closing = asyncio.Event()
         self._task = asyncio.create_task(
             self._run(), name="index-upkeep", context=Context()
@@ -86,15 +89,22 @@ class Upkeep:
 
     async def _run(self) -> None:
         while not self._closing.is_set():
-            await _wait(self._wake, self._erase_at)
+            await _wait(self._wake, min(self._erase_at or math.inf, _now() + _LET_GO_AFTER_S))
             self._wake.clear()
             try:
+                self._let_go_of_pages()
                 await self._rewrite_blocks()
                 if self._erase_at is not None and _now() >= self._erase_at:
                     await self._erase(self._erase_at)
             except Exception:  # noqa: BLE001 - the truth is whole without this
                 structlog.get_logger().exception("upkeep_failed", folder=str(self._folder))
                 await _wait(self._closing, _now() + self._pause_s)
+
+    def _let_go_of_pages(self) -> None:
+        """Beside a graph, mapped rows are read here and there, and each brings its neighbours into memory."""
+        if self._growth.graph is not None and _now() >= self._let_go_at:
+            mapped.let_go(self._table.full_blocks)
+            self._let_go_at = _now() + _LET_GO_AFTER_S
 
     async def _rewrite_blocks(self) -> None:
         while not self._closing.is_set() and (run := next_run(self._table.full_blocks, self._file_rows)):
@@ -185,7 +195,7 @@ def _now() -> float:
     return asyncio.get_running_loop().time()
 
 
-async def _wait(event: asyncio.Event, until: float | None) -> None:
+async def _wait(event: asyncio.Event, until: float) -> None:
     with suppress(TimeoutError):
         async with asyncio.timeout_at(until):
             await event.wait()
