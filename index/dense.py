@@ -49,5 +49,9 @@ async def _through_graph(view: TableView, graph: Graph, query: Vector, k: int) -
         known, tried = view.scores_of(seqs[seqs <= last_seq], query), True
         if len(known) >= wanted:
             return best([known, tail.top(query, k)], k), tried
+        if not len(known):
+            break  # what matches is far away
         candidates = planner.more_candidates(candidates, len(known), wanted)
+        # Where one attempt failed another one may, and what both cost comes on top of the scan.
+        scan //= 2
     return None, tried

@@ -15,7 +15,7 @@ def test_fetching_grows_as_fewer_match(k: int, matches: int, rows: int) -> None:
     assert candidates_to_fetch(k, min(matches, rows) // 2, rows) >= fetched
 
 
-@given(candidates=sizes, found=st.integers(0, 100), wanted=st.integers(1, 100))
+@given(candidates=sizes, found=st.integers(1, 100), wanted=st.integers(1, 100))
 def test_each_attempt_fetches_at_least_twice_as_many(candidates: int, found: int, wanted: int) -> None:
     assert more_candidates(candidates, found, wanted) >= 2 * candidates
 
