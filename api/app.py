@@ -66,7 +66,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
     ProcessCollector(registry=metrics)
     async with (
         open_models(settings, metrics) as models,
-        open_catalog(settings.data) as catalog,
+        open_catalog(settings.data, memory_bytes=settings.memory_bytes) as catalog,
         open_parser(_parser_limits(settings)) as parser,
     ):
         await asyncio.to_thread(

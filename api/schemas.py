@@ -218,6 +218,8 @@ class CollectionAnswer(Answer):
     documents: int
     points: int
     size_bytes: int
+    memory_bytes: int
+    mapped_bytes: int
 
 
 class CollectionList(Answer):

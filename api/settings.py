@@ -103,6 +103,11 @@ class Settings(BaseSettings):
     )
     request_timeout_s: Seconds = Field(60.0, description="deadline of interactive work on one request")
 
+    memory_bytes: Size | None = Field(
+        None,
+        description="memory for vectors and graphs; those not used for longest leave it; unless given, any",
+    )
+
     max_json_bytes: Size = Field(32 * 2**20, description="largest JSON or msgpack body")
     max_file_bytes: Size = Field(256 * 2**20, description="largest uploaded file")
     max_texts_per_request: Count = Field(2048, description="inputs of one embeddings request")

@@ -39,6 +39,11 @@ async def test_collections_are_listed_and_deleted(ask: Ask) -> None:
     assert [one["name"] for one in (await ask("GET", "/v1/collections"))["collections"]] == ["b"]
 
 
+async def test_an_answer_says_how_much_memory_it_takes(ask: Ask) -> None:
+    created = await ask("PUT", "/v1/collections/a", {"dim": 2}, status=201)
+    assert created["memory_bytes"] > created["mapped_bytes"] == 0
+
+
 async def test_a_deleted_collection_can_come_back_empty(ask: Ask) -> None:
     await ask("PUT", "/v1/collections/a", {"dim": 2}, status=201)
     await ask("POST", "/v1/collections/a/points", {"points": [{"id": "p", "vector": [1, 0]}]})

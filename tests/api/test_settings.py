@@ -101,6 +101,13 @@ def test_a_cache_may_have_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
         load_settings({"cache_bytes": "-1"})
 
 
+def test_memory_has_a_limit_only_where_one_is_given() -> None:
+    assert load_settings({}).memory_bytes is None
+    assert load_settings({"memory_bytes": "2GiB"}).memory_bytes == 2 * 2**30
+    with pytest.raises(SettingsError, match="--memory-bytes"):
+        load_settings({"memory_bytes": "0"})
+
+
 @pytest.mark.parametrize(("written", "meant"), [("true", True), ("0", False)])
 def test_a_switch_is_true_or_false(written: str, *, meant: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EMBEDD_COMPILE", written)

@@ -112,4 +112,6 @@ async def _describe(store: Store) -> CollectionAnswer:
         documents=sizes.documents,
         points=sizes.points,
         size_bytes=sizes.size_bytes,
+        memory_bytes=sizes.memory_bytes,
+        mapped_bytes=sizes.mapped_bytes,
     )
