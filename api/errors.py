@@ -110,6 +110,7 @@ ROWS: dict[type[Exception], Row] = {
     stores.InvalidName: Row(HTTPStatus.UNPROCESSABLE_ENTITY, _INVALID, "invalid_name"),
     stores.InvalidSettings: Row(HTTPStatus.UNPROCESSABLE_ENTITY, _INVALID, "invalid_settings"),
     stores.VersionConflict: Row(HTTPStatus.CONFLICT, _CONFLICT, "version_conflict"),
+    stores.KeyReused: Row(HTTPStatus.UNPROCESSABLE_ENTITY, _INVALID, "idempotency_key_reused"),
     stores.InvalidDocument: Row(HTTPStatus.UNPROCESSABLE_ENTITY, _INVALID, "invalid_document"),
     stores.InvalidId: Row(HTTPStatus.UNPROCESSABLE_ENTITY, _INVALID, "invalid_id"),
     stores.InvalidVector: Row(HTTPStatus.UNPROCESSABLE_ENTITY, _INVALID, "invalid_vector"),

@@ -21,6 +21,7 @@ from index import (
     documents,
     facets,
     full_text,
+    idempotency,
     jobs,
     points,
     search,
@@ -33,6 +34,7 @@ from index.expiry import Expiry, first_moment
 from index.filter_sql import compile_filter
 from index.filters import Filter
 from index.growth import GraphTuning
+from index.idempotency import carried_out_once
 from index.lexical import inverse_frequency, plain_words
 from index.memory import Memory
 from index.readers import Readers
@@ -45,6 +47,7 @@ from index.rows import (
     Facets,
     JobItem,
     JobState,
+    Once,
     Query,
     Receipt,
     Revision,
@@ -105,6 +108,7 @@ class Collection:
         new: Sequence[Document],
         receipts: Sequence[Receipt] = (),
         stamps: Mapping[str, Stamps] | None = None,
+        once: Once | None = None,
     ) -> None:
         rows = sum(len(document.passages) for document in new)
         encode = partial(document_writes.encode_documents, new, self._settings.dim, self._settings.metric)
@@ -117,20 +121,30 @@ class Collection:
             return change
 
         async with self._memory.in_use():
-            await self._write(write, _weight(rows, sum(map(_size, new))))
+            await self._write(carried_out_once(once, write), _weight(rows, sum(map(_size, new))))
 
     async def settle(self, receipts: Sequence[Receipt]) -> None:
         await self._write(lambda connection: jobs.settle(connection, receipts))
 
     async def patch(
-        self, document_id: str, patch: DocumentPatch, versions: Container[int] | None = None
+        self,
+        document_id: str,
+        patch: DocumentPatch,
+        versions: Container[int] | None = None,
+        once: Once | None = None,
     ) -> StoredDocument | None:
         document_patch.check(document_id, patch)
+
+        def write(connection: sqlite3.Connection) -> Change[StoredDocument | None]:
+            return document_patch.apply(connection, document_id, patch, versions)
+
         return await self._write(
-            lambda connection: document_patch.apply(connection, document_id, patch, versions)
+            carried_out_once(once, write, documents.encode_document, documents.decode_document)
         )
 
-    async def delete(self, ids: Sequence[str], versions: Container[int] | None = None) -> int:
+    async def delete(
+        self, ids: Sequence[str], versions: Container[int] | None = None, once: Once | None = None
+    ) -> int:
         condition = document_writes.with_ids(ids)
 
         def write(connection: sqlite3.Connection) -> Change[int]:
@@ -138,11 +152,16 @@ class Collection:
                 document_writes.check_versions(connection, ids, versions)
             return document_writes.delete(connection, condition)
 
-        return await self._write(write)
+        return await self._write(carried_out_once(once, write))
 
-    async def delete_matching(self, condition: Filter) -> int:
+    async def delete_matching(self, condition: Filter, once: Once | None = None) -> int:
         compiled = compile_filter(condition)
-        return await self._write(lambda connection: document_writes.delete(connection, compiled))
+        return await self._write(
+            carried_out_once(once, lambda connection: document_writes.delete(connection, compiled))
+        )
+
+    async def remembered(self, once: Once) -> Any:
+        return await idempotency.remembered(self._readers, once)
 
     async def search(self, query: Query) -> SearchResult:
         async with self._memory.in_use() as memory:
@@ -209,10 +228,11 @@ class Collection:
             mapped_bytes=memory.table.mapped_bytes if memory else 0,
         )
 
-    async def add_job(self, job_id: str, payloads: Sequence[bytes]) -> None:
+    async def add_job(self, job_id: str, payloads: Sequence[bytes], once: Once | None = None) -> str:
         size_bytes = sum(map(len, payloads))
-        await self._write(
-            lambda connection: jobs.add(connection, job_id, payloads), _weight(len(payloads), size_bytes)
+        return await self._write(
+            carried_out_once(once, lambda connection: jobs.add(connection, job_id, payloads)),
+            _weight(len(payloads), size_bytes),
         )
 
     async def pending_items(self, job_id: str, limit: int) -> list[JobItem]:

@@ -3,9 +3,10 @@
 # ruff: noqa: S608 - statements are put together from constants of this package; values are bound.
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any, Final
 
-from index.codec import decode_json, encode_ids
+from index.codec import decode_json, encode_ids, encode_json
 from index.living import LIVING, NOW
 from index.readers import Readers
 from index.rows import Revision, StoredDocument
@@ -74,3 +75,17 @@ def stored_document(row: Sequence[Any]) -> StoredDocument:
         updated_at=updated_at,
         text=text,
     )
+
+
+def encode_document(document: StoredDocument | None) -> str | None:
+    """A document without its text, as JSON."""
+    if document is None:
+        return None
+    return encode_json({**asdict(document), "content_hash": document.content_hash.hex()})
+
+
+def decode_document(encoded: str) -> StoredDocument:
+    """What ``encode_document`` was given."""
+    fields = decode_json(encoded)
+    content_hash, acl = bytes.fromhex(fields["content_hash"]), tuple(fields["acl"])
+    return StoredDocument(**{**fields, "content_hash": content_hash, "acl": acl})

@@ -8,6 +8,7 @@
     ├── InvalidSettings         a collection cannot have these settings
     ├── InvalidId               not an id, or taken by something else
     ├── VersionConflict         the document is not at the version that the write was made for
+    ├── KeyReused               another write came with this idempotency key
     ├── InvalidDocument         content that cannot be stored as it is
     ├── InvalidVector           wrong length, not finite, or no direction
     ├── InvalidFilter           names the operator and where it stands
@@ -95,6 +96,16 @@ class VersionConflict(StoreError):
         )
         self.id = id_
         self.found = found
+
+
+class KeyReused(StoreError):
+    """Another write came with this idempotency key within the last day."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(
+            f"the idempotency key {key!r} came with another request: send this one with a new key"
+        )
+        self.key = key
 
 
 class InvalidDocument(StoreError):

@@ -15,8 +15,8 @@ from index.rows import JobItem, JobState, Receipt
 from index.writer import Change
 
 
-def add(connection: sqlite3.Connection, job_id: str, payloads: Sequence[bytes]) -> Change[None]:
-    """Keep a job; one without items is finished at once.
+def add(connection: sqlite3.Connection, job_id: str, payloads: Sequence[bytes]) -> Change[str]:
+    """Keep a job, and give its id; one without items is finished at once.
 
     Raises:
         InvalidId: it is no id, or a job has it.
@@ -34,7 +34,7 @@ def add(connection: sqlite3.Connection, job_id: str, payloads: Sequence[bytes]) 
         "INSERT INTO job_items (job, position, payload) VALUES (?, ?, ?)",
         ((job_id, position, payload) for position, payload in enumerate(payloads)),
     )
-    return Change(None)
+    return Change(job_id)
 
 
 def settle(connection: sqlite3.Connection, receipts: Sequence[Receipt]) -> Change[None]:

@@ -155,9 +155,14 @@ def _give_identity(connection: sqlite3.Connection) -> None:
     connection.execute("INSERT INTO identity VALUES (1, randomblob(16))")
 
 
+def _age_idempotency_keys(connection: sqlite3.Connection) -> None:
+    connection.execute("CREATE INDEX idempotency_by_age ON idempotency (created_at)")
+
+
 MIGRATIONS: Final[tuple[Migration, ...]] = (
     _create_tables,
     _keep_token_vectors,
     _prepare_for_writers,
     _give_identity,
+    _age_idempotency_keys,
 )

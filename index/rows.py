@@ -272,6 +272,16 @@ class CollectionStatistics:
 
 
 @dataclass(frozen=True, slots=True)
+class Once:
+    """A write that is to be carried out once however often it is sent: a ``key`` that its sender made up, and
+    a ``fingerprint`` of all that it says.
+    """
+
+    key: str
+    fingerprint: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Receipt:
     """The outcome of one item of a job; it commits together with what the item wrote."""
 

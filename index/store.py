@@ -20,6 +20,7 @@ from index.rows import (
     Facets,
     JobItem,
     JobState,
+    Once,
     Query,
     Receipt,
     Revision,
@@ -32,6 +33,9 @@ from index.rows import (
 
 class Store(Protocol):
     """One collection.
+
+    A write that is given ``once`` is carried out once: sent again within a day it gives the same and changes
+    nothing, also after a crash; it raises KeyReused if another one came with its key.
 
     Every method may raise StorageFull, StorageFailed and, once it is dropped, CollectionNotFound.
     """
@@ -53,6 +57,7 @@ class Store(Protocol):
         documents: Sequence[Document],
         receipts: Sequence[Receipt] = (),
         stamps: Mapping[str, Stamps] | None = None,
+        once: Once | None = None,
     ) -> None:
         """Write all the documents and receipts, or none; of one id given twice the last counts.
 
@@ -72,7 +77,11 @@ class Store(Protocol):
         ...
 
     async def patch(
-        self, document_id: str, patch: DocumentPatch, versions: Container[int] | None = None
+        self,
+        document_id: str,
+        patch: DocumentPatch,
+        versions: Container[int] | None = None,
+        once: Once | None = None,
     ) -> StoredDocument | None:
         """Change a document in place; gives it as it is then, or None if there is none of that id.
 
@@ -82,7 +91,9 @@ class Store(Protocol):
         """
         ...
 
-    async def delete(self, ids: Sequence[str], versions: Container[int] | None = None) -> int:
+    async def delete(
+        self, ids: Sequence[str], versions: Container[int] | None = None, once: Once | None = None
+    ) -> int:
         """Delete documents (and so points that clients wrote) by id; gives how many were there.
 
         Raises:
@@ -90,8 +101,16 @@ class Store(Protocol):
         """
         ...
 
-    async def delete_matching(self, condition: Filter) -> int:
+    async def delete_matching(self, condition: Filter, once: Once | None = None) -> int:
         """Delete every document that matches; gives how many."""
+        ...
+
+    async def remembered(self, once: Once) -> Any:
+        """What the write gave that came ``once``; None if it did not come.
+
+        Raises:
+            KeyReused: another one came with this key.
+        """
         ...
 
     async def search(self, query: Query) -> SearchResult:
@@ -164,8 +183,9 @@ class Store(Protocol):
 
     async def statistics(self) -> CollectionStatistics: ...
 
-    async def add_job(self, job_id: str, payloads: Sequence[bytes]) -> None:
-        """Keep a job's items; from then on a restart finds them.
+    async def add_job(self, job_id: str, payloads: Sequence[bytes], once: Once | None = None) -> str:
+        """Keep a job's items; from then on a restart finds them. Gives its id, or that of the job that was
+        kept ``once``.
 
         Raises:
             InvalidId: a job of that id exists.

@@ -29,7 +29,7 @@ from embedd.errors import EmbeddError
 from embedd.ownership import beside, to_its_end
 from index.catalog import Catalog
 from index.errors import CollectionNotFound, StoreError
-from index.rows import JobItem, Receipt
+from index.rows import JobItem, Once, Receipt
 from index.store import Store
 
 log = structlog.get_logger()
@@ -49,24 +49,47 @@ class JobRunner:
         self._ingestor = ingestor
         self._jobs: dict[str, deque[str]] = {}  # per collection, oldest first; ids alone, the rest is on disk
         self._turns: asyncio.Queue[str] = asyncio.Queue()  # each collection that has jobs, at most once
+        self._waiting: dict[str, list[asyncio.Future[None]]] = {}  # for the end of a job
 
-    async def submit(self, store: Store, documents: Sequence[Incoming]) -> str:
-        """Keep ``documents`` as a job and answer its id; once this returns a crash does not lose them.
+    async def submit(self, store: Store, documents: Sequence[Incoming], once: Once | None = None) -> str:
+        """Keep ``documents`` as a job and answer its id; after this a crash does not lose them.
 
-        A caller that leaves meanwhile leaves a job that runs or none, never one that waits for a restart.
+        If they were kept ``once`` before, it is that job's id. A caller that leaves meanwhile leaves a job
+        that runs or none, never one that waits for a restart.
         """
         job_id = f"{store.settings.name}.{uuid.uuid4().hex}"
-        await to_its_end(self._keep(store, job_id, documents))
-        return job_id
+        return await to_its_end(self._keep(store, job_id, documents, once))
 
-    async def _keep(self, store: Store, job_id: str, documents: Sequence[Incoming]) -> None:
+    async def _keep(self, store: Store, job_id: str, documents: Sequence[Incoming], once: Once | None) -> str:
+        kept_id = None
         try:
             kept = await asyncio.to_thread(_keep_uploads, store.uploads, job_id, documents)
-            await store.add_job(job_id, [msgspec.msgpack.encode(_item(document)) for document in kept])
-        except BaseException:
-            await asyncio.to_thread(_drop_uploads_of, store.uploads, job_id)
-            raise
-        self._enqueue(job_id)
+            items = [msgspec.msgpack.encode(_item(document)) for document in kept]
+            kept_id = await store.add_job(job_id, items, once)
+        finally:
+            if kept_id != job_id:
+                await asyncio.to_thread(_drop_uploads_of, store.uploads, job_id)
+        if kept_id == job_id:
+            self._enqueue(job_id)
+        return kept_id
+
+    async def finished(self, store: Store, job_id: str) -> None:
+        """Until every document of the job is settled.
+
+        Raises:
+            EmbeddError, RequestError, StoreError: why it cannot go on now; it is tried again.
+        """
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        waiting = self._waiting.setdefault(job_id, [])
+        waiting.append(waiter)
+        try:
+            job = await store.job(job_id)
+            if job is None or job.finished_at is None:
+                await waiter
+        finally:
+            waiting.remove(waiter)
+            if not waiting:
+                self._waiting.pop(job_id, None)
 
     async def resume(self) -> None:
         """Queue what a former process left unfinished, and drop uploads that no job waits for."""
@@ -98,13 +121,27 @@ class JobRunner:
             pause_s = 0.0
             try:
                 finished = await self._turn(job_id)
-            except CollectionNotFound:
+                if finished:
+                    self._tell(job_id, None)
+            except CollectionNotFound as error:
                 log.info("job_dropped", job=job_id)  # with its collection
                 finished = True
+                self._tell(job_id, error)
             except (EmbeddError, RequestError, StoreError) as error:
                 log.warning("job_waits", job=job_id, reason=str(error))
                 finished, pause_s = False, RETRY_S
+                self._tell(job_id, error)
             self._end_turn(name, pause_s, finished=finished)
+
+    def _tell(self, job_id: str, error: Exception | None) -> None:
+        """Those who wait for the job hear that it is finished, or why it is not."""
+        for waiter in self._waiting.get(job_id, ()):
+            if waiter.done():
+                continue
+            if error is None:
+                waiter.set_result(None)
+            else:
+                waiter.set_exception(error)
 
     def _end_turn(self, name: str, pause_s: float, *, finished: bool) -> None:
         """The collection goes to the end of the queue, as long as it has jobs."""

@@ -14,7 +14,7 @@ from api.services.ingest import Ingestor
 from api.settings import Settings
 from embedd.errors import ModelUnavailable
 from index.errors import DataFolderInUse
-from index.rows import CollectionSettings
+from index.rows import CollectionSettings, Once
 from index.store import Store
 
 Refuse = Callable[[Store, Sequence[Incoming]], Awaitable[None]]
@@ -149,10 +149,10 @@ async def test_a_client_that_leaves_during_submission_leaves_a_job_that_runs_now
     store = await collection(services, "a")
     add_job, called, go_on = store.add_job, asyncio.Event(), asyncio.Event()
 
-    async def add_slowly(job_id: str, payloads: Sequence[bytes]) -> None:
+    async def add_slowly(job_id: str, payloads: Sequence[bytes], once: Once | None) -> str:
         called.set()
         await go_on.wait()
-        await add_job(job_id, payloads)
+        return await add_job(job_id, payloads, once)
 
     monkeypatch.setattr(store, "add_job", add_slowly)
     submission = asyncio.create_task(services.jobs.submit(store, texts("x")))
@@ -168,7 +168,7 @@ async def test_a_client_that_leaves_during_submission_leaves_a_job_that_runs_now
 async def test_a_job_that_cannot_be_kept_leaves_no_uploads_behind(
     services: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def refuse(job_id: str, payloads: Sequence[bytes]) -> None:
+    async def refuse(job_id: str, payloads: Sequence[bytes], once: Once | None) -> str:
         raise OverflowError
 
     store = await collection(services, "a")

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from index.catalog import open_catalog
-from index.rows import CollectionSettings, Query
+from index.collection import Collection
+from index.rows import CollectionSettings, Once, Query
 
 CYCLES = 8
 # Writes batches of documents for ever, one after the other, and prints the number of each that was
@@ -47,12 +48,12 @@ asyncio.run(main())
 """
 
 
-async def write_until_killed(folder: Path, first: int, acknowledgements: int) -> int:
+async def write_until_killed(folder: Path, first: int, acknowledgements: int, program: str = WRITER) -> int:
     """Start the writer, kill -9 it somewhere behind so many acknowledgements; gives the last number
     acknowledged.
     """
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", WRITER, folder, str(first), stdout=asyncio.subprocess.PIPE
+        sys.executable, "-c", program, folder, str(first), stdout=asyncio.subprocess.PIPE
     )
     assert process.stdout is not None
     last = first - 1
@@ -107,3 +108,95 @@ def check_file(path: Path, last: int) -> None:
     assert batches >= set(range(last + 1))
     assert all({f"{batch}/{part}" for part in (1, 2, 3)} <= documents.keys() for batch in batches)
     assert f"{last}/0" in documents
+
+
+# A client that knows what it wants: every write is for a version and has a key, and is sent twice. In its
+# next life it begins with the step whose answer it did not hear, as any client would that tries again.
+CAREFUL_WRITER = """
+import asyncio, sys, uuid
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+import numpy as np
+from index.catalog import open_catalog
+from index.codec import timestamp
+from index.growth import GraphTuning
+from index.rows import CollectionSettings, Document, DocumentPatch, Once, Passage
+
+def document(id, **fields):
+    vector = np.random.default_rng(len(id)).normal(size=16).astype(np.float32)
+    return Document(id, id, id, {}, (Passage(id, 0, len(id), vector),), **fields)
+
+def writes(collection, n):
+    soon = timestamp(datetime.now(UTC) + timedelta(milliseconds=30))
+    once = lambda name: Once(f"{name} {n}", name.encode())
+    yield collection.upsert([document(f"doc {n}", if_version=0)], once=once("put"))
+    yield collection.patch("counter", DocumentPatch({"last": n}, f"step{n}"), {n + 1}, once("patch"))
+    yield collection.add_job(uuid.uuid4().hex, [b"x"], once("job"))
+    yield collection.upsert([document(f"brief {n}", expires_at=soon, if_version=0)], once=once("brief"))
+    if n >= 4:
+        yield collection.delete([f"doc {n - 4}"], {1}, once("delete"))
+
+async def main():
+    tuning = GraphTuning(threshold=20, snapshot_rows=20, m=8, ef_construction=40)
+    async with open_catalog(Path(sys.argv[1]), tuning) as catalog:
+        collection, _ = await catalog.create(CollectionSettings("notes", 16))
+        await collection.upsert([document("counter", if_version=0)], once=Once("counter", b""))
+        n = int(sys.argv[2])
+        while True:
+            first = await asyncio.gather(*writes(collection, n))
+            again = await asyncio.gather(*writes(collection, n))
+            assert first == again, (first, again)
+            print(n, flush=True)
+            n += 1
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.slow
+async def test_kill_9_neither_loses_nor_doubles_a_write_that_has_a_key(tmp_path: Path) -> None:
+    chance = random.Random(11)
+    last = -1
+    for _ in range(CYCLES):
+        last = await write_until_killed(tmp_path, last + 1, chance.randint(1, 12), CAREFUL_WRITER)
+        check_keys(tmp_path / "collections" / "notes" / "truth.db", last)
+    async with open_catalog(tmp_path) as catalog:
+        collection, _ = await catalog.create(CollectionSettings("notes", 16))
+        for n in range(last + 1):
+            assert (await collection.remembered(Once(f"patch {n}", b"patch")))["version"] == n + 2
+        await until_expired_are_deleted(collection)
+        assert [d.id for d in await collection.documents(1000) if d.id.startswith("brief")] == []
+        assert await collection.count() == (await collection.statistics()).points
+        version = (await collection.document("counter")).version
+        hit = (await collection.search(Query(1, text=f"step{version - 2}"))).hits[0]
+        assert hit.document_id == "counter"
+
+
+async def until_expired_are_deleted(collection: Collection) -> None:
+    while True:
+        if await collection._readers.rows("SELECT id FROM documents WHERE id LIKE 'brief%'") == []:
+            return
+        await asyncio.sleep(0.01)
+
+
+def check_keys(path: Path, last: int) -> None:
+    """What was acknowledged is there once, with its key; what was not is there with its key or not at all."""
+    connection = sqlite3.connect(path)
+    connection.execute("INSERT INTO words (words, rank) VALUES ('integrity-check', 1)")
+    keys = {key for (key,) in connection.execute("SELECT key FROM idempotency")}
+    versions = dict(connection.execute("SELECT id, version FROM documents WHERE id LIKE 'doc %'"))
+    counter, steps = connection.execute(
+        "SELECT version, metadata ->> 'last' FROM documents WHERE id = 'counter'"
+    ).fetchone()
+    jobs = connection.execute("SELECT count(*) FROM jobs").fetchone()[0]
+    connection.close()
+    assert set(versions.values()) <= {1}
+    for n in range(last + 2):
+        is_open = n == last + 1
+        assert is_open or {f"put {n}", f"patch {n}", f"job {n}", f"brief {n}"} <= keys
+        assert is_open or n < 4 or f"delete {n}" in keys
+        was_put, was_deleted = f"put {n}" in keys, f"delete {n + 4}" in keys
+        assert (f"doc {n}" in versions) == (was_put and not was_deleted)
+    patched, kept = (sum(key.startswith(f"{name} ") for key in keys) for name in ("patch", "job"))
+    assert (counter, jobs) == (1 + patched, kept)
+    assert steps in (None, patched - 1)

@@ -10,7 +10,8 @@ from msgspec import UNSET
 
 from api.errors import ROWS, Conflict, InvalidRequest, NotFound, PayloadTooLarge, PreconditionFailed
 from api.http import wire
-from api.http.handlers.jobs import describe_job, outcome_answer
+from api.http.handlers.jobs import describe_accepted_job, outcome_answer
+from api.http.idempotency import once_of, once_of_files
 from api.http.preconditions import entity_tag, versions_wanted
 from api.http.routing import Call, Reply
 from api.http.uploads import receive_files
@@ -32,7 +33,7 @@ from api.schemas_documents import DocumentChange
 from api.services.incoming import Incoming, Outcome
 from index.errors import VersionConflict
 from index.filters import parse_filter
-from index.rows import DocumentPatch, Kept, StoredDocument
+from index.rows import DocumentPatch, Kept, Once, StoredDocument
 from index.store import Store
 
 _MEDIA_TYPES = {
@@ -48,14 +49,14 @@ async def post(call: Call[DocumentsRequest | None, IngestQuery]) -> Reply:
     store = call.services.catalog.get(call.path["name"])
     if call.body is None:
         async with receive_files(call.request, call.services.settings) as documents:
-            return await _ingest(call, store, documents)
+            return await _ingest(call, store, documents, await once_of_files(call.request, documents))
     limit = call.services.settings.max_documents_per_request
     if len(call.body.documents) > limit:
         raise PayloadTooLarge(
             f"{len(call.body.documents)} documents in one request, the limit is {limit}", param="documents"
         )
     documents = [_incoming(number, document) for number, document in enumerate(call.body.documents)]
-    return await _ingest(call, store, documents)
+    return await _ingest(call, store, documents, await once_of(call.request))
 
 
 async def get(call: Call[None, DocumentQuery]) -> Reply:
@@ -82,8 +83,10 @@ async def list_page(call: Call[None, DocumentPageQuery]) -> DocumentPage:
 async def patch(call: Call[DocumentChange, NoQuery]) -> Reply:
     """Change metadata, title or expiry in place; If-Match names the version that it must have."""
     store = call.services.catalog.get(call.path["name"])
+    once = await once_of(call.request)
     with _precondition():
-        document = await store.patch(call.path["id"], _change(call.body), versions_wanted(call.request))
+        versions = versions_wanted(call.request)
+        document = await store.patch(call.path["id"], _change(call.body), versions, once)
     if document is None:
         raise _not_found(store, call.path["id"])
     return _reply(document)
@@ -92,35 +95,77 @@ async def patch(call: Call[DocumentChange, NoQuery]) -> Reply:
 async def delete(call: Call[None, NoQuery]) -> Deleted:
     """Delete one document; If-Match names the version that it must have."""
     store = call.services.catalog.get(call.path["name"])
+    once = await once_of(call.request)
     with _precondition():
-        return Deleted(deleted=await store.delete([call.path["id"]], versions_wanted(call.request)))
+        versions = versions_wanted(call.request)
+        return Deleted(deleted=await store.delete([call.path["id"]], versions, once))
 
 
 async def delete_many(call: Call[DocumentsDelete, NoQuery]) -> Deleted:
     """Delete documents by ids or filter."""
     store = call.services.catalog.get(call.path["name"])
-    return Deleted(deleted=await delete_selected(store, call.body.ids, call.body.filter))
+    once = await once_of(call.request)
+    return Deleted(deleted=await delete_selected(store, call.body.ids, call.body.filter, once))
 
 
-async def delete_selected(store: Store, ids: list[str] | None, condition: dict[str, object] | None) -> int:
+async def delete_selected(
+    store: Store, ids: list[str] | None, condition: dict[str, object] | None, once: Once | None
+) -> int:
     """Delete by ids or by filter: exactly one of them, so that nothing is deleted by accident."""
     if (ids is None) == (condition is None):
         raise InvalidRequest("send either `ids` or `filter`", param="ids")
     if condition is not None:
-        return await store.delete_matching(parse_filter(condition))
-    return await store.delete(ids or [])
+        return await store.delete_matching(parse_filter(condition), once)
+    return await store.delete(ids or [], once=once)
 
 
 async def _ingest(
-    call: Call[DocumentsRequest | None, IngestQuery], store: Store, documents: list[Incoming]
+    call: Call[DocumentsRequest | None, IngestQuery],
+    store: Store,
+    documents: list[Incoming],
+    once: Once | None,
 ) -> Reply:
+    if call.query.wait and once is None:
+        await _check(call, store, documents)
+        return _outcomes(await call.services.ingestor.ingest(store, documents))
+    job_id = await _job(call, store, documents, once)
+    if not call.query.wait:
+        return Reply(JobAccepted(job=await describe_accepted_job(store, job_id)), HTTPStatus.ACCEPTED)
+    # A job remembers what became of each document, so after a crash the answer is the same.
+    await call.services.jobs.finished(store, job_id)
+    return _outcomes([Outcome(**result) for result in await store.job_results(job_id) if result])
+
+
+async def _job(
+    call: Call[DocumentsRequest | None, IngestQuery],
+    store: Store,
+    documents: list[Incoming],
+    once: Once | None,
+) -> str:
+    """The job of this request: a new one, unless it came before."""
+    if (kept := await _kept(store, once)) is not None:
+        return kept
+    try:
+        await _check(call, store, documents)
+    except VersionConflict:
+        # Perhaps it was this very request that was carried out meanwhile.
+        if (kept := await _kept(store, once)) is not None:
+            return kept
+        raise
+    return await call.services.jobs.submit(store, documents, once)
+
+
+async def _kept(store: Store, once: Once | None) -> str | None:
+    """The job that this request was kept as when it came before."""
+    job_id: str | None = None if once is None else await store.remembered(once)
+    return job_id
+
+
+async def _check(
+    call: Call[DocumentsRequest | None, IngestQuery], store: Store, documents: list[Incoming]
+) -> None:
     call.services.ingestor.check(store, documents)
     await call.services.ingestor.check_versions(store, documents)
-    if call.query.wait:
-        outcomes = await call.services.ingestor.ingest(store, documents)
-        return _outcomes(outcomes)
-    job_id = await call.services.jobs.submit(store, documents)
-    return Reply(JobAccepted(job=await describe_job(store, job_id)), HTTPStatus.ACCEPTED)
 
 
 def _outcomes(outcomes: Sequence[Outcome]) -> Reply:

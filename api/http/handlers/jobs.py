@@ -7,6 +7,7 @@ from api.http.routing import Call
 from api.schemas import DocumentOutcome, JobAnswer, NoQuery
 from api.services.incoming import Outcome
 from api.services.jobs import collection_of
+from index.rows import JobState
 from index.store import Store
 
 
@@ -21,9 +22,7 @@ async def get(call: Call[None, NoQuery]) -> JobAnswer:
 
 async def describe_job(store: Store, job_id: str) -> JobAnswer:
     """A job and, once it is finished, what became of its documents."""
-    job = await store.job(job_id)
-    if job is None:
-        raise NotFound(f"there is no job {job_id!r}", code="job_not_found")
+    job = await _find(store, job_id)
     finished = job.finished_at is not None
     results = await store.job_results(job_id) if finished else []
     return JobAnswer(
@@ -37,6 +36,28 @@ async def describe_job(store: Store, job_id: str) -> JobAnswer:
         finished_at=job.finished_at,
         documents=[outcome_answer(Outcome(**result)) for result in results if result] if finished else UNSET,
     )
+
+
+async def describe_accepted_job(store: Store, job_id: str) -> JobAnswer:
+    """A job as it was when it was accepted, however far it is by now."""
+    job = await _find(store, job_id)
+    return JobAnswer(
+        id=job.id,
+        collection=store.settings.name,
+        status="running",
+        total=job.total,
+        done=0,
+        failed=0,
+        created_at=job.created_at,
+        finished_at=None,
+    )
+
+
+async def _find(store: Store, job_id: str) -> JobState:
+    job = await store.job(job_id)
+    if job is None:
+        raise NotFound(f"there is no job {job_id!r}", code="job_not_found")
+    return job
 
 
 def outcome_answer(outcome: Outcome) -> DocumentOutcome:

@@ -8,6 +8,7 @@ from msgspec import UNSET
 from api.errors import PayloadTooLarge
 from api.http import wire
 from api.http.handlers.documents import delete_selected
+from api.http.idempotency import once_of
 from api.http.routing import Call
 from api.schemas import (
     Count,
@@ -35,7 +36,8 @@ async def post(call: Call[PointsRequest, NoQuery]) -> Upserted:
     points, limit = call.body.points, call.services.settings.max_points_per_request
     if len(points) > limit:
         raise PayloadTooLarge(f"{len(points)} points in one request, the limit is {limit}", param="points")
-    await store.upsert([_document(number, point) for number, point in enumerate(points)])
+    documents = [_document(number, point) for number, point in enumerate(points)]
+    await store.upsert(documents, once=await once_of(call.request))
     return Upserted(upserted=len(points))
 
 
@@ -49,7 +51,8 @@ async def get(call: Call[PointsGet, NoQuery]) -> PointList:
 async def delete(call: Call[PointsDelete, NoQuery]) -> Deleted:
     """Delete points by ids or filter."""
     store = call.services.catalog.get(call.path["name"])
-    return Deleted(deleted=await delete_selected(store, call.body.ids, call.body.filter))
+    once = await once_of(call.request)
+    return Deleted(deleted=await delete_selected(store, call.body.ids, call.body.filter, once))
 
 
 async def scroll(call: Call[PointsScroll, NoQuery]) -> PointPage:

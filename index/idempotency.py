@@ -1,0 +1,78 @@
+"""Writes that are carried out once, however often they are sent.
+
+What a write gave is kept under the key that it came with, in the same transaction: after a crash either both
+are there or neither, and the same write sent again gives the same and changes nothing. A write that failed
+leaves its key free. Keys are kept for a day.
+"""
+
+import sqlite3
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, TypeVar
+
+from index.codec import decode_json, encode_json, timestamp
+from index.errors import KeyReused
+from index.readers import Readers
+from index.rows import Once
+from index.writer import Change, Write
+
+T = TypeVar("T")
+
+KEPT: Final = timedelta(hours=24)
+_FIND: Final = "SELECT fingerprint, answer FROM idempotency WHERE key = ? AND created_at > ?"
+_KEEP: Final = "INSERT OR REPLACE INTO idempotency (key, fingerprint, answer, created_at) VALUES (?, ?, ?, ?)"
+# Each new key takes old ones along, so they need nobody to look after them.
+_FORGET: Final = (
+    "DELETE FROM idempotency WHERE key IN"
+    " (SELECT key FROM idempotency WHERE created_at <= ? ORDER BY created_at LIMIT ?)"
+)
+_FORGOTTEN_AT_ONCE: Final = 100
+
+
+def carried_out_once(
+    once: Once | None,
+    write: Write[T],
+    encode: Callable[[T], str | None] = encode_json,
+    decode: Callable[[str], T] = decode_json,
+) -> Write[T]:
+    """``write``, or what it gave when it came before. What ``encode`` makes None of is not kept.
+
+    The write it gives raises what ``write`` does, and KeyReused: another one came with this key.
+    """
+    if once is None:
+        return write
+
+    def carry_out(connection: sqlite3.Connection) -> Change[T]:
+        row = connection.execute(_FIND, (once.key, _oldest())).fetchone()
+        if row is not None:
+            return Change(decode(_answer(once, *row)))
+        change = write(connection)
+        answer = encode(change.result)
+        if answer is None:
+            return change
+        connection.execute(_FORGET, (_oldest(), _FORGOTTEN_AT_ONCE))
+        connection.execute(_KEEP, (once.key, once.fingerprint, answer, timestamp()))
+        return change
+
+    return carry_out
+
+
+async def remembered(readers: Readers, once: Once) -> Any:
+    """What the write gave when it came before; None if it did not.
+
+    Raises:
+        KeyReused: another one came with this key.
+    """
+    rows = await readers.rows(_FIND, (once.key, _oldest()))
+    return decode_json(_answer(once, *rows[0])) if rows else None
+
+
+def _answer(once: Once, fingerprint: bytes, answer: str) -> str:
+    if fingerprint != once.fingerprint:
+        raise KeyReused(once.key)
+    return answer
+
+
+def _oldest() -> str:
+    """Keys from before this moment do not count."""
+    return timestamp(datetime.now(UTC) - KEPT)
