@@ -20,7 +20,7 @@ from contextlib import closing
 from functools import reduce
 from operator import and_
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 import numpy as np
 from pyroaring import BitMap64
@@ -32,9 +32,6 @@ from index.filters import AllOf, AnyOf, Filter, Not, keys_of
 from index.postings import RUN_DOCUMENTS, Column, Entry, Run, make_run
 from index.vectors import Keys
 from index.writer import Change, WrittenDocuments
-
-# By key: the id and the metadata.
-_Documents: TypeAlias = Mapping[int, tuple[str, Mapping[str, Any]]]
 
 # So many documents that came or changed of late are held against a filter one by one, at about 2 µs each.
 MAX_RECENT: Final = 512
@@ -170,8 +167,9 @@ class Columns:
         """Let the columns tell of the recent documents, once these are many; drop worn columns."""
         if len(self._recent) <= MAX_RECENT or self._settled is None:
             return
+        entries = _entries(self._columns, ((key, *document) for key, document in self._recent.items()))
         for name, column in list(self._columns.items()):
-            column.replace(self._recent, _entries(name, self._recent))
+            column.replace(self._recent, entries[name])
             if len(column) > 2 * len(self._settled) + MAX_WORN:
                 del self._columns[name]
         self._settled |= BitMap64(self._recent)
@@ -185,21 +183,22 @@ class Columns:
         runs: dict[str, list[Run]] = {name: [] for name in missing}
         keys = BitMap64()
         for page in self._pages():
-            keys |= BitMap64(page)
-            for name in missing:
-                runs[name].append(make_run(_entries(name, page)))
+            keys |= BitMap64([key for key, _, _ in page])
+            documents = ((key, id_, json.loads(metadata)) for key, id_, metadata in page)
+            for name, entries in _entries(missing, documents).items():
+                runs[name].append(make_run(entries))
         self._columns.update({name: Column(found) for name, found in runs.items()})
         if self._settled is None:
             self._settled = keys - BitMap64(self._recent)
 
-    def _pages(self) -> Iterator[_Documents]:
-        """All documents in one committed state, in order of their keys."""
+    def _pages(self) -> Iterator[list[tuple[int, str, str]]]:
+        """Keys, ids and metadata of all documents in one committed state, in order of their keys."""
         uri = f"{self._path.absolute().as_uri()}?mode=ro"
         try:
             with closing(sqlite3.connect(uri, timeout=BUSY_TIMEOUT_S, uri=True)) as connection:
                 rows = connection.execute("SELECT key, id, metadata FROM documents ORDER BY key")
                 while (page := rows.fetchmany(RUN_DOCUMENTS)) and not self._ended.is_set():
-                    yield {key: (id_, json.loads(metadata)) for key, id_, metadata in page}
+                    yield page
         except sqlite3.Error as error:
             raise translate(error, self._path) from error
 
@@ -210,9 +209,16 @@ def _size(written: WrittenDocuments | None) -> int:
     return sum(map(len, written.metadata)) + _CHARACTERS_PER_DOCUMENT * len(written.metadata)
 
 
-def _entries(name: str, documents: _Documents) -> list[Entry]:
-    found = ((key, value_at(name, id_, metadata)) for key, (id_, metadata) in documents.items())
-    return [(key, value) for key, value in found if value is not MISSING]
+def _entries(
+    names: Iterable[str], documents: Iterable[tuple[int, str, Mapping[str, Any]]]
+) -> dict[str, list[Entry]]:
+    """What these documents (key, id, metadata) have under each name; each is looked at once and let go."""
+    found: dict[str, list[Entry]] = {name: [] for name in names}
+    for key, id_, metadata in documents:
+        for name, entries in found.items():
+            if (value := value_at(name, id_, metadata)) is not MISSING:
+                entries.append((key, value))
+    return found
 
 
 def _all(parts: Iterable[BitMap64], settled: BitMap64) -> BitMap64:

@@ -31,7 +31,7 @@ MAX_ANSWERS: Final = 64
 
 @dataclass(frozen=True, slots=True)
 class Ordered:
-    """Values of one kind, ascending, and the document of each; those of equal values ascend too."""
+    """Values of one kind, ascending, equal ones as one object, and the document of each."""
 
     values: Sequence[Any]
     documents: Documents
@@ -91,19 +91,29 @@ class Run:
 
 def make_run(entries: Sequence[Entry]) -> Run:
     """The run of these documents and their values, each document once."""
-    scalars: dict[Kind, list[Entry]] = {}
-    elements: dict[Kind, list[Entry]] = {}
+    scalars: dict[Kind, _Unordered] = {}
+    elements: dict[Kind, _Unordered] = {}
     for document, value in entries:
         into, values = (elements, value) if isinstance(value, list) else (scalars, (value,))
         for each in values:
             if (held := comparable(each)) is not None:
-                into.setdefault(held[0], []).append((document, held[1]))
+                unordered = into.setdefault(held[0], _Unordered([], []))
+                unordered.values.append(held[1])
+                unordered.documents.append(document)
     return Run(
         np.sort(_documents([document for document, _ in entries])),
-        {kind: _ordered(pairs) for kind, pairs in scalars.items()},
-        {kind: _ordered(pairs) for kind, pairs in elements.items()},
+        {kind: _ordered(unordered) for kind, unordered in scalars.items()},
+        {kind: _ordered(unordered) for kind, unordered in elements.items()},
         _documents([]),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Unordered:
+    """Two lists: as many pairs would keep the garbage collector busy for longer than all else takes."""
+
+    values: list[Any]
+    documents: list[int]
 
 
 class Column:
@@ -157,11 +167,11 @@ def _documents(keys: Iterable[int]) -> Documents:
     return np.array(list(keys), dtype=np.uint64)
 
 
-def _ordered(pairs: Sequence[Entry]) -> Ordered:
-    ascending = sorted(pairs, key=lambda pair: (pair[1], pair[0]))
+def _ordered(unordered: _Unordered) -> Ordered:
+    order = sorted(range(len(unordered.values)), key=unordered.values.__getitem__)
     seen: dict[Any, Any] = {}
-    values = [seen.setdefault(value, value) for _, value in ascending]  # one object for equal texts
-    return Ordered(values, _documents([document for document, _ in ascending]))
+    values = [seen.setdefault(value, value) for value in map(unordered.values.__getitem__, order)]
+    return Ordered(values, _documents(unordered.documents)[order])
 
 
 def _without(run: Run, changed: Documents) -> Run:

@@ -233,7 +233,7 @@ async def test_closed_while_it_reads_it_has_no_answer(monkeypatch: pytest.Monkey
 
         def ending(columns: Columns, tree: Any) -> Any:
             known._ended.set()
-            return np.array(list(columns._pages()))
+            return np.array([len(page) for page in columns._pages()])
 
         monkeypatch.setattr(Columns, "matching", ending)
         for _ in range(2):
