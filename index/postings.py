@@ -10,7 +10,7 @@ Knows neither trees nor SQLite. Invariant: what a column matches is what ``filte
 
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, TypeAlias
 
@@ -18,11 +18,12 @@ import numpy as np
 import numpy.typing as npt
 from pyroaring import BitMap64
 
-from index.filter_match import Comparable, Kind, comparable
+from index.filter_match import Kind, comparable
 from index.filters import Compared, Condition, Contains, Exists, OneOf, Ordering, Scalar
 
 Documents: TypeAlias = npt.NDArray[np.uint64]
 Entry: TypeAlias = tuple[int, Any]
+Wanted: TypeAlias = Mapping[Kind, frozenset[Any]]
 
 RUN_DOCUMENTS: Final = 4096
 # A column keeps so many answers; each is good until the column changes.
@@ -68,23 +69,28 @@ class Run:
     elements: dict[Kind, Ordered]
     stale: Documents
 
-    def matching(self, condition: Condition) -> Documents:
-        """The documents whose value meets the condition, in any order, perhaps some of them twice."""
-        found = joined(list(self._findings(condition)))
+    def matching(self, condition: Condition, wanted: Wanted) -> Documents:
+        """The documents whose value meets the condition, in any order, perhaps some of them twice.
+
+        ``wanted`` are the scalars that the condition compares with, by kind.
+        """
+        found = joined(list(self._findings(condition, wanted)))
         return found[~np.isin(found, self.stale)] if len(self.stale) else found
 
-    def _findings(self, condition: Condition) -> Iterable[Documents]:
+    def _findings(self, condition: Condition, wanted: Wanted) -> Iterable[Documents]:
         match condition:
             case Exists():
                 yield self.documents
-            case OneOf(_, choices):
-                yield from _equal(self.scalars, choices)
-            case Compared(_, operator, operand):
-                kind, asked = _asked(operand)
-                if kind in self.scalars:
-                    yield self.scalars[kind].compared(operator, asked)
+            case OneOf():
+                yield from _equal(self.scalars, wanted)
+            case Compared(_, operator):
+                yield from (
+                    self.scalars[kind].compared(operator, asked)
+                    for kind, (asked,) in wanted.items()
+                    if kind in self.scalars
+                )
             case Contains(_, operand):
-                yield from _equal(self.elements, (operand,))
+                yield from _equal(self.elements, wanted)
                 if isinstance(operand, str) and "text" in self.scalars:
                     yield self.scalars["text"].having(operand)
 
@@ -126,9 +132,12 @@ class Column:
 
     def matching(self, condition: Condition) -> BitMap64:
         """The documents whose value meets the condition; not to be changed. Some may be gone."""
-        question = _question(condition)
+        wanted = _wanted(condition)
+        # As a dataclass, a condition that asks for 1 would equal one that asks for true.
+        operator = condition.operator if isinstance(condition, Compared) else None
+        question = (type(condition), operator, frozenset(wanted.items()))
         if (answer := self._answers.get(question)) is None:
-            answer = _bitmap(joined([run.matching(condition) for run in self._runs]))
+            answer = _bitmap(joined([run.matching(condition, wanted) for run in self._runs]))
             if len(self._answers) >= MAX_ANSWERS:
                 del self._answers[next(iter(self._answers))]
             self._answers[question] = answer
@@ -182,30 +191,20 @@ def _without(run: Run, changed: Documents) -> Run:
     return replace(run, stale=np.union1d(run.stale, stale)) if len(stale) else run
 
 
-def _equal(places: dict[Kind, Ordered], choices: Iterable[Scalar]) -> Iterable[Documents]:
-    wanted: dict[Kind, set[Any]] = {}
-    for choice in choices:
-        kind, asked = _asked(choice)
-        wanted.setdefault(kind, set()).add(asked)
-    for kind, values in wanted.items():
-        if kind in places:
-            yield places[kind].equal(values)
+def _equal(places: Mapping[Kind, Ordered], wanted: Wanted) -> Iterable[Documents]:
+    return (places[kind].equal(values) for kind, values in wanted.items() if kind in places)
 
 
-def _asked(operand: Scalar) -> Comparable:
-    held = comparable(operand)
-    assert held is not None
-    return held
-
-
-def _question(condition: Condition) -> tuple[Any, ...]:
-    """The condition as the key of its answer: as a dataclass it would equal one that asks for 1, not true."""
+def _wanted(condition: Condition) -> Wanted:
     match condition:
         case OneOf(_, choices):
-            return OneOf, *map(_asked, choices)
-        case Compared(_, operator, operand):
-            return operator, _asked(operand)
-        case Contains(_, operand):
-            return Contains, _asked(operand)
+            operands: tuple[Scalar, ...] = choices
+        case Compared(_, _, operand) | Contains(_, operand):
+            operands = (operand,)
         case Exists():
-            return (Exists,)
+            operands = ()
+    wanted: dict[Kind, set[Any]] = {}
+    for held in map(comparable, operands):
+        assert held is not None
+        wanted.setdefault(held[0], set()).add(held[1])
+    return {kind: frozenset(values) for kind, values in wanted.items()}
