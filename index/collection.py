@@ -57,15 +57,11 @@ from index.rows import (
     StoredPoint,
 )
 from index.upkeep import UpkeepTuning
-from index.writer import Change, Write, Writer
+from index.writer import Change, Write, Writer, weight
 
 T = TypeVar("T")
 
 UPLOADS: Final = "uploads"
-# So much is encoded in passing, more of it in a thread.
-_INLINE_PASSAGES: Final = 16
-_BYTES_PER_ROW: Final = 4096
-_INLINE_CHARACTERS: Final = 100_000
 # Counting a word costs up to 40 ns for every point that has it.
 _COUNTED_POINTS: Final = 20_000
 
@@ -110,9 +106,8 @@ class Collection:
         stamps: Mapping[str, Stamps] | None = None,
         once: Once | None = None,
     ) -> None:
-        rows = sum(len(document.passages) for document in new)
         encode = partial(document_writes.encode_documents, new, self._settings.dim, self._settings.metric)
-        encoded = encode() if _is_small(new) else await asyncio.to_thread(encode)
+        encoded = encode() if document_writes.is_small(new) else await asyncio.to_thread(encode)
 
         def write(connection: sqlite3.Connection) -> Change[None]:
             change = document_writes.upsert(connection, encoded)
@@ -121,7 +116,7 @@ class Collection:
             return change
 
         async with self._memory.in_use():
-            await self._write(carried_out_once(once, write), _weight(rows, sum(map(_size, new))))
+            await self._write(carried_out_once(once, write), document_writes.weight(new))
 
     async def settle(self, receipts: Sequence[Receipt]) -> None:
         await self._write(lambda connection: jobs.settle(connection, receipts))
@@ -134,10 +129,7 @@ class Collection:
         once: Once | None = None,
     ) -> StoredDocument | None:
         document_patch.check(document_id, patch)
-
-        def write(connection: sqlite3.Connection) -> Change[StoredDocument | None]:
-            return document_patch.apply(connection, document_id, patch, versions)
-
+        write = partial(document_patch.apply, document_id=document_id, patch=patch, versions=versions)
         return await self._write(
             carried_out_once(once, write, documents.encode_document, documents.decode_document)
         )
@@ -145,20 +137,12 @@ class Collection:
     async def delete(
         self, ids: Sequence[str], versions: Container[int] | None = None, once: Once | None = None
     ) -> int:
-        condition = document_writes.with_ids(ids)
-
-        def write(connection: sqlite3.Connection) -> Change[int]:
-            if versions is not None:
-                document_writes.check_versions(connection, ids, versions)
-            return document_writes.delete(connection, condition)
-
+        write = partial(document_writes.delete_ids, ids=ids, versions=versions)
         return await self._write(carried_out_once(once, write))
 
     async def delete_matching(self, condition: Filter, once: Once | None = None) -> int:
-        compiled = compile_filter(condition)
-        return await self._write(
-            carried_out_once(once, lambda connection: document_writes.delete(connection, compiled))
-        )
+        write = partial(document_writes.delete, condition=compile_filter(condition))
+        return await self._write(carried_out_once(once, write))
 
     async def remembered(self, once: Once) -> Any:
         return await idempotency.remembered(self._readers, once)
@@ -232,7 +216,7 @@ class Collection:
         size_bytes = sum(map(len, payloads))
         return await self._write(
             carried_out_once(once, lambda connection: jobs.add(connection, job_id, payloads)),
-            _weight(len(payloads), size_bytes),
+            weight(len(payloads), size_bytes),
         )
 
     async def pending_items(self, job_id: str, limit: int) -> list[JobItem]:
@@ -292,24 +276,6 @@ def _read(folder: Path) -> tuple[sqlite3.Connection, CollectionSettings, str | N
     except BaseException:
         connection.close()
         raise
-
-
-def _is_small(new: Sequence[Document]) -> bool:
-    return (
-        sum(len(document.passages) for document in new) <= _INLINE_PASSAGES
-        and sum(len(document.text or "") for document in new) <= _INLINE_CHARACTERS
-    )
-
-
-def _size(document: Document) -> int:
-    """Of its text, in characters, and of the vectors of its tokens, in bytes."""
-    packed = sum(len(passage.token_vectors or b"") for passage in document.passages)
-    return len(document.text or "") + packed
-
-
-def _weight(rows: int, size_bytes: int) -> int:
-    """How many rows a write counts for in the writer's queue, whose bound is also one of memory."""
-    return max(1, rows, size_bytes // _BYTES_PER_ROW)
 
 
 def _size_bytes(folder: Path) -> int:

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from index import writer
 from index.codec import (
     check_document,
     encode_ids,
@@ -35,6 +36,8 @@ from index.writer import AddedRows, Change, WrittenDocuments
 
 _INSERT_DOCUMENT: Final = "INSERT INTO documents VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _INSERT_PASSAGE: Final = "INSERT INTO passages VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_INLINE_PASSAGES: Final = 16
+_INLINE_CHARACTERS: Final = 100_000
 _AMONG: Final = "IN (SELECT value FROM json_each(?))"
 
 
@@ -46,6 +49,26 @@ class EncodedDocuments:
     metadata: Sequence[str]
     vectors: Vector
     searched: Vector
+
+
+def is_small(documents: Sequence[Document]) -> bool:
+    """Whether they are encoded in passing; more of it is work for a thread."""
+    return (
+        sum(len(document.passages) for document in documents) <= _INLINE_PASSAGES
+        and sum(len(document.text or "") for document in documents) <= _INLINE_CHARACTERS
+    )
+
+
+def weight(documents: Sequence[Document]) -> int:
+    """How many rows they count for in the writer's queue."""
+    rows = sum(len(document.passages) for document in documents)
+    return writer.weight(rows, sum(map(_size, documents)))
+
+
+def _size(document: Document) -> int:
+    """Of its text, in characters, and of the vectors of its tokens, in bytes."""
+    packed = sum(len(passage.token_vectors or b"") for passage in document.passages)
+    return len(document.text or "") + packed
 
 
 def encode_documents(documents: Sequence[Document], dim: int, metric: Metric) -> EncodedDocuments:
@@ -134,22 +157,21 @@ def delete_keys(connection: sqlite3.Connection, keys: Sequence[int]) -> Change[i
     return Change(len(gone), removed, gone=gone)
 
 
-def check_versions(connection: sqlite3.Connection, ids: Sequence[str], versions: Container[int]) -> None:
-    """Hold each of these documents to one of ``versions``.
+def delete_ids(
+    connection: sqlite3.Connection, ids: Sequence[str], versions: Container[int] | None
+) -> Change[int]:
+    """Delete the documents of these ids; gives how many were there.
 
     Raises:
-        VersionConflict: the first one that has another, or is not there.
+        VersionConflict: one has none of ``versions``, or is not there, if these are given.
     """
-    known = _versions(connection, ids)
-    for id_ in ids:
-        found = known[id_][0] if id_ in known else 0
-        if found not in versions:
-            raise VersionConflict(id_, found)
-
-
-def with_ids(ids: Sequence[str]) -> Condition:
-    """Holds for documents of these ids."""
-    return Condition(f"d.id {_AMONG}", (encode_ids(ids),))
+    if versions is not None:
+        known = _versions(connection, ids)
+        for id_ in ids:
+            found = known[id_][0] if id_ in known else 0
+            if found not in versions:
+                raise VersionConflict(id_, found)
+    return delete(connection, Condition(f"d.id {_AMONG}", (encode_ids(ids),)))
 
 
 def _remove(connection: sqlite3.Connection, condition: Condition) -> tuple[Keys, Sequence[int]]:

@@ -31,6 +31,7 @@ T = TypeVar("T")
 MAX_GROUP_ROWS: Final = 4096
 MAX_WAITING_ROWS: Final = 65_536
 MAX_WAITING_WRITES: Final = 1024
+_BYTES_PER_ROW: Final = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +179,11 @@ class Writer:
                 _settle(waiting.future, outcome)
         finally:
             _abandon(group)
+
+
+def weight(rows: int, size_bytes: int) -> int:
+    """How many rows a write counts for in the queue, whose bound is also one of memory."""
+    return max(1, rows, size_bytes // _BYTES_PER_ROW)
 
 
 def commit(connection: sqlite3.Connection, writes: Sequence[Write[Any]]) -> list[Change[Any] | Exception]:
