@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
-from index.blocks import Keys, members
+from index.blocks import Keys, Mask, members
+from index.rows import Vector
 
 _HEADER: Final = np.dtype(
     [
@@ -32,6 +34,7 @@ _HEADER: Final = np.dtype(
     ]
 )
 _DELETED: Final = 1
+_ERASED_AT_ONCE: Final = 2048
 
 
 def labels(path: Path) -> Keys:
@@ -60,17 +63,25 @@ def erase_gone(path: Path, live: Keys | None = None) -> bool:
     if not len(places):
         return False
     records["marks"][places] |= _DELETED
-    links = records["links"][places]
-    there = np.arange(links.shape[1]) < records["link_count"][places][:, None]
-    usable = there & ~gone[np.where(there, links, 0)]
-    stand_in = links[np.arange(len(places)), usable.argmax(axis=1)]
-    vectors = records["vector"][np.where(usable.any(axis=1), stand_in, 0)]
-    vectors[~usable.any(axis=1)] = 0
-    records["vector"][places] = vectors
+    for start in range(0, len(places), _ERASED_AT_ONCE):
+        some = places[start : start + _ERASED_AT_ONCE]
+        records["vector"][some] = _stand_ins(records, some, gone)
     records.flush()
     with path.open("rb") as file:
         os.fsync(file.fileno())
     return True
+
+
+def _stand_ins(records: Any, places: npt.NDArray[np.intp], gone: Mask) -> Vector:
+    """For each of these elements the vector of a neighbour that is not gone, or zeros (n, dim)."""
+    links = records["links"][places]
+    there = np.arange(links.shape[1]) < records["link_count"][places][:, None]
+    usable = there & ~gone[np.where(there, links, 0)]
+    found = usable.any(axis=1)
+    neighbours = links[np.arange(len(places)), usable.argmax(axis=1)]
+    vectors: Vector = records["vector"][np.where(found, neighbours, 0)]
+    vectors[~found] = 0
+    return vectors
 
 
 def _records(path: Path, mode: Any) -> np.memmap[Any, np.dtype[Any]]:
