@@ -26,6 +26,7 @@ MAX_CHOICES: Final = 10_000
 MAX_DEPTH: Final = 16
 # Metadata is not that deep, and SQLite joins no more than 64 tables, one for each step.
 MAX_STEPS: Final = 16
+_SHOWN: Final = 80
 
 Scalar: TypeAlias = str | int | float | bool | None
 Ordering: TypeAlias = Literal["$gt", "$gte", "$lt", "$lte"]
@@ -123,7 +124,9 @@ def _parse_object(source: Any, where: str, depth: int) -> Filter:
         raise InvalidFilter(f"{where}: filters may be nested {MAX_DEPTH} deep")
     if not isinstance(source, Mapping):
         raise InvalidFilter(f"{where} must be an object, not {_kind(source)}")
-    return _all_of([_parse_entry(key, value, f"{where}.{key}", depth) for key, value in source.items()])
+    return _all_of(
+        [_parse_entry(key, value, f"{where}.{_short(key)}", depth) for key, value in source.items()]
+    )
 
 
 def _parse_entry(key: str, value: Any, where: str, depth: int) -> Filter:
@@ -134,7 +137,7 @@ def _parse_entry(key: str, value: Any, where: str, depth: int) -> Filter:
         return _all_of(parts) if key == "$and" else _any_of(parts)
     if key.startswith("$"):
         known = "a metadata key, $and, $or or $not"
-        raise InvalidFilter(f"unknown operator {key!r} at {where}: expected {known}", operator=key)
+        raise InvalidFilter(f"unknown operator {_short(key)!r} at {where}: expected {known}", operator=key)
     _check_text(key, where, None)
     if key.count(".") >= MAX_STEPS:
         raise InvalidFilter(f"{where} has {key.count('.') + 1} steps, the limit is {MAX_STEPS}")
@@ -143,7 +146,7 @@ def _parse_entry(key: str, value: Any, where: str, depth: int) -> Filter:
     if not value:
         raise InvalidFilter(f"{where} has no operator: expected one of {', '.join(_OPERATORS)}")
     return _all_of(
-        [_parse_operator(key, name, operand, f"{where}.{name}") for name, operand in value.items()]
+        [_parse_operator(key, name, operand, f"{where}.{_short(name)}") for name, operand in value.items()]
     )
 
 
@@ -158,7 +161,9 @@ def _parse_operator(key: str, name: str, operand: Any, where: str) -> Filter:
         raise InvalidFilter(f"{where}: {name} takes filters, it stands before keys", operator=name)
     if (parse := _OPERATORS.get(name)) is None:
         known = ", ".join(_OPERATORS)
-        raise InvalidFilter(f"unknown operator {name!r} at {where}: expected one of {known}", operator=name)
+        raise InvalidFilter(
+            f"unknown operator {_short(name)!r} at {where}: expected one of {known}", operator=name
+        )
     return parse(key, operand, where)
 
 
@@ -256,6 +261,11 @@ def _count_conditions(tree: Filter) -> int:
             return _count_conditions(part)
         case _:
             return 1
+
+
+def _short(text: str) -> str:
+    """As much of a key as a message needs."""
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
 def _kind(value: Any) -> str:

@@ -183,3 +183,12 @@ def test_a_refusal_of_a_deep_filter_is_short() -> None:
         parse_filter(json.loads(json.dumps(_nested(300, "$not"))))
     assert len(str(caught.value)) < 300
     assert "16 deep" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "source", [{"k" * 10_000: {"$" + "x" * 10_000: 1}}, {"$" + "x" * 10_000: 1}, {"a." * 10_000: 1}]
+)
+def test_a_refusal_repeats_no_long_key(source: dict[str, Any]) -> None:
+    with pytest.raises(InvalidFilter) as caught:
+        parse_filter(source)
+    assert len(str(caught.value)) < 500
