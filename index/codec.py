@@ -58,8 +58,8 @@ def check_document(document: Document) -> None:
         raise InvalidDocument(document.id, f"a point has one passage, not {len(document.passages)}")
     if document.expires_at is not None and not _TIMESTAMP.fullmatch(document.expires_at):
         raise InvalidDocument(document.id, "expires_at is not in UTC to the millisecond")
-    texts = [document.title, document.text, *document.acl, *(p.text for p in document.passages)]
-    texts += [p.heading for p in document.passages]
+    texts = [document.title, document.text, document.media_type, *document.acl]
+    texts += [text for p in document.passages for text in (p.text, p.heading)]
     try:
         for text in texts:
             (text or "").encode()
@@ -89,10 +89,10 @@ def encode_metadata(document: Document) -> str:
         InvalidDocument: for more than ``MAX_METADATA_BYTES`` or ``MAX_METADATA_DEPTH``, keys that are not
             strings, values that JSON does not have, and U+0000, at which SQLite would cut a string.
     """
-    if not all(isinstance(key, str) for key in document.metadata):
-        raise InvalidDocument(document.id, "a metadata key is not a string")
     if _is_deeper(document.metadata, MAX_METADATA_DEPTH):
         raise InvalidDocument(document.id, f"its metadata is nested over {MAX_METADATA_DEPTH} deep")
+    if _has_other_keys(document.metadata):
+        raise InvalidDocument(document.id, "a metadata key is not a string")
     try:
         encoded = encode_json(document.metadata)
         size = len(encoded.encode())
@@ -112,6 +112,14 @@ def _is_deeper(value: Any, levels: int) -> bool:
         return False
     inner = value.values() if isinstance(value, Mapping) else value
     return levels == 0 or any(_is_deeper(item, levels - 1) for item in inner)
+
+
+def _has_other_keys(value: Any) -> bool:
+    """Than strings; json.dumps would make strings of some of them, perhaps one that is there already."""
+    if isinstance(value, Mapping):
+        keys_are_text = all(isinstance(key, str) for key in value)
+        return not keys_are_text or any(map(_has_other_keys, value.values()))
+    return isinstance(value, list | tuple) and any(map(_has_other_keys, value))
 
 
 def encode_json(value: Any) -> str:

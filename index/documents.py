@@ -22,8 +22,8 @@ async def by_id(readers: Readers, id_: str, *, with_text: bool) -> StoredDocumen
     text = "t.text" if with_text else "NULL"
     rows = await readers.rows(
         f"SELECT {COLUMNS}, {text} FROM documents AS d LEFT JOIN texts AS t ON t.document = d.key"
-        f" WHERE d.id = ? AND {LIVING}",
-        (id_,),
+        f" WHERE d.id IN (SELECT value FROM json_each(?)) AND {LIVING}",
+        (encode_ids([id_]),),
     )
     return stored_document(rows[0]) if rows else None
 

@@ -3,12 +3,15 @@
 Keys and seqs are not among it: a document that is written in is a new row with its old version and times.
 """
 
+# ruff: noqa: S608 - statements are put together from constants of this package; values are bound.
+
 import sqlite3
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Any, Final
 
 from index.codec import decode_json, decode_vector, encode_ids, timestamp
+from index.living import LIVING
 from index.readers import Readers
 from index.rows import Document, DocumentCopy, Passage, Stamps
 
@@ -31,7 +34,7 @@ _PAGE: Final = f"""
         p.seq, p.text, p.start, p.stop, p.page, p.heading, p.tokens, p.vector,
         (SELECT packed FROM token_vectors WHERE passage = p.seq)
     FROM page CROSS JOIN documents AS d ON d.key = page.key LEFT JOIN passages AS p ON p.document = d.key
-    WHERE page.before < ? ORDER BY d.id, p.seq"""  # noqa: S608 - a number of this module
+    WHERE page.before < ? ORDER BY d.id, p.seq"""
 _DOCUMENT_COLUMNS: Final = 12
 
 
@@ -44,8 +47,8 @@ async def read_page(readers: Readers, after: str | None) -> list[DocumentCopy]:
 async def stamps_of(readers: Readers, ids: Sequence[str]) -> dict[str, Stamps]:
     """The stamps of those of these documents that are there."""
     sql = (
-        "SELECT id, version, created_at, updated_at FROM documents"
-        " WHERE id IN (SELECT value FROM json_each(?))"
+        "SELECT d.id, d.version, d.created_at, d.updated_at FROM documents AS d"
+        f" WHERE d.id IN (SELECT value FROM json_each(?)) AND {LIVING}"
     )
     return {row[0]: Stamps(*row[1:]) for row in await readers.rows(sql, (encode_ids(ids),))}
 
