@@ -11,7 +11,7 @@ from index import files, planner, snapshot
 from index.catalog import open_catalog
 from index.collection import Collection
 from index.filters import parse_filter
-from index.graph import Graph
+from index.graph import Graph, GraphShape
 from index.growth import GraphTuning
 from index.rows import CollectionSettings, Document, Query
 
@@ -341,3 +341,33 @@ async def test_the_graph_is_stored_while_it_grows(
         await fill(collection, make_document, count=tuning.snapshot_rows + 10)
         manifest = json.loads((folder_of(tmp_path) / snapshot.MANIFEST).read_text())
         assert manifest["count"] >= tuning.snapshot_rows
+
+
+async def test_a_broken_graph_is_not_made_whole_by_erasing(
+    stored: Path, tuning: GraphTuning, executor_graph: Callable[[], Graph]
+) -> None:
+    (path,) = folder_of(stored).glob("graph-*.hnsw")
+    content = bytearray(path.read_bytes())
+    content[500] ^= 1
+    path.write_bytes(content)
+    shape = GraphShape(DIM, "cosine", tuning.m, tuning.ef_construction)
+    snapshot.erase_gone(folder_of(stored), shape, np.arange(5))
+    assert not list(folder_of(stored).glob("graph*"))
+
+
+async def test_a_graph_that_was_erased_from_is_taken_and_counts_who_is_gone(
+    stored: Path, tuning: GraphTuning, make_document: Make, make_vector: Callable
+) -> None:
+    shape = GraphShape(DIM, "cosine", tuning.m, tuning.ef_construction)
+    async with open_catalog(stored, tuning) as catalog:
+        collection = catalog.get("notes")
+        await collection.delete([f"d{n}" for n in range(50)])
+        await collection.graph_settled()
+        live = (await collection.memory.load()).table.view().seqs()
+    snapshot.erase_gone(folder_of(stored), shape, live)
+    async with open_catalog(stored, tuning) as catalog:
+        collection = catalog.get("notes")
+        await collection.graph_settled()
+        statistics = await collection.statistics()
+        assert (statistics.graph_points, statistics.graph_deleted) == (ROWS - 50, 50)
+        assert await agreement(collection, make_vector) > 0.95
