@@ -71,7 +71,7 @@ class Block:
 
 def empty_block(rows: int, dim: int) -> Block:
     """Room for rows, in memory that goes back to the system when the block is gone; malloc would keep it."""
-    memory = mmap.mmap(-1, 4 * rows * dim)
+    memory = mmap.mmap(-1, 4 * rows * dim, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     return Block(
         np.frombuffer(memory, dtype=np.float32).reshape(rows, dim),
         np.empty(rows, dtype=np.int64),
