@@ -8,23 +8,20 @@ what was answered is committed. Ids that come twice in one request are one docum
 import asyncio
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 import msgspec
 
 from api.errors import InvalidRequest, refuse
-from api.services.chunk import Chunk, chunk
 from api.services.incoming import Incoming, Outcome, fingerprint, windows
 from api.services.models import Models
 from api.services.parse import Parsed, ParseFailed, Parser
-from api.services.passage_vectors import PassageVectors, embed_passages, passage_prompt
+from api.services.prepare import Prepared, embed_documents, prepare
 from embedd.embedder import Embedder
-from embedd.errors import InvalidInput, Overloaded
+from embedd.errors import Overloaded
 from index.codec import check_document, encode_metadata
 from index.errors import InvalidDocument, InvalidId, InvalidVector, StoreError, VersionConflict
-from index.rows import Document, Passage, Receipt, Revision
+from index.rows import Document, Receipt, Revision
 from index.store import Store
 
 WINDOWS_AT_ONCE = 4
@@ -38,22 +35,6 @@ MAX_WINDOWS = 512
 
 _Slots = dict[str, list[tuple[str, int]]]
 """The job slots that wait for the outcome of each document id."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Prepared:
-    """A document that was parsed and cut, and waits for its vectors."""
-
-    source: Incoming
-    content_hash: bytes
-    parsed: Parsed
-    title: str
-    chunks: tuple[Chunk, ...]
-
-    @property
-    def texts(self) -> list[str]:
-        """What is embedded for each chunk: its surroundings, then its text."""
-        return [piece.embedded_text(self.parsed.text) for piece in self.chunks]
 
 
 class Ingestor:
@@ -148,9 +129,9 @@ class Ingestor:
             began = time.monotonic()
             known = await store.revisions([document.id for document in window])
             results = [await self._prepare(embedder, document, known.get(document.id)) for document in window]
-            prepared = [one for one in results if isinstance(one, _Prepared)]
+            prepared = [one for one in results if isinstance(one, Prepared)]
             with_tokens = store.settings.token_vectors is not None
-            embedded = await _embed_documents(embedder, prepared, with_tokens=with_tokens)
+            embedded = await embed_documents(embedder, prepared, with_tokens=with_tokens)
             ready = [one for one in embedded if isinstance(one, Document)]
             settled = [one for one in (*results, *embedded) if isinstance(one, Outcome)]
             outcomes = await _commit(store, ready, slots) + await _settle(store, settled, slots)
@@ -159,7 +140,7 @@ class Ingestor:
 
     async def _prepare(
         self, embedder: Embedder, document: Incoming, known: Revision | None
-    ) -> _Prepared | Outcome:
+    ) -> Prepared | Outcome:
         if conflict := _conflict(document, known):
             return _refused(document.id, conflict)
         try:
@@ -172,9 +153,19 @@ class Ingestor:
         except OSError as error:  # its upload is gone
             return Outcome(document.id, "failed", error=f"cannot be read: {error.strerror}")
         title = document.title or (parsed.title or _stem(document.filename))[:LONGEST_TITLE]
-        room = embedder.card.max_tokens - sum(embedder.tokenizer.count([passage_prompt(embedder)]))
-        chunks = await asyncio.to_thread(chunk, parsed, embedder.tokenizer, max_tokens=room, title=title)
-        return _Prepared(document, content_hash, parsed, title, tuple(chunks))
+        bare = Document(
+            id=document.id,
+            title=title,
+            text=parsed.text,
+            metadata=document.metadata,
+            passages=(),
+            content_hash=content_hash,
+            media_type=parsed.media_type,
+            expires_at=document.expires_at,
+            acl=document.acl,
+            if_version=document.if_version,
+        )
+        return await prepare(embedder, bare, parsed)
 
     async def _parse(self, document: Incoming) -> Parsed:
         source = next(one for one in (document.text, document.upload, document.data) if one is not None)
@@ -184,21 +175,6 @@ class Ingestor:
             filename=document.filename,
             password=document.password,
         )
-
-
-async def _embed_documents(
-    embedder: Embedder, prepared: Sequence[_Prepared], *, with_tokens: bool
-) -> list[Document | Outcome]:
-    """The documents with their vectors; if the model refuses a text, each alone, and that one fails."""
-    texts = [text for one in prepared for text in one.texts]
-    try:
-        vectors = iter(await embed_passages(embedder, texts, with_tokens=with_tokens))
-    except InvalidInput as refusal:
-        if len(prepared) == 1:
-            return [Outcome(prepared[0].source.id, "failed", error=f"cannot be embedded: {refusal}")]
-        alone = [await _embed_documents(embedder, [one], with_tokens=with_tokens) for one in prepared]
-        return [result for results in alone for result in results]
-    return [_document(one, list(islice(vectors, len(one.chunks)))) for one in prepared]
 
 
 async def _commit(store: Store, ready: Sequence[Document], slots: _Slots) -> list[Outcome]:
@@ -249,34 +225,6 @@ def _receipts(outcomes: Sequence[Outcome], slots: _Slots) -> list[Receipt]:
         for outcome in outcomes
         for job_id, position in slots.get(outcome.id, ())
     ]
-
-
-def _document(one: _Prepared, vectors: Sequence[PassageVectors]) -> Document:
-    text = one.parsed.text
-    return Document(
-        id=one.source.id,
-        title=one.title,
-        text=text,
-        metadata=one.source.metadata,
-        passages=tuple(
-            Passage(
-                text=text[piece.start : piece.end],
-                start=piece.start,
-                end=piece.end,
-                vector=made.vector,
-                page=piece.page,
-                heading=piece.heading,
-                tokens=made.tokens,
-                token_vectors=made.token_vectors,
-            )
-            for piece, made in zip(one.chunks, vectors, strict=True)
-        ),
-        content_hash=one.content_hash,
-        media_type=one.parsed.media_type,
-        expires_at=one.source.expires_at,
-        acl=one.source.acl,
-        if_version=one.source.if_version,
-    )
 
 
 def _stem(filename: str | None) -> str:
