@@ -29,7 +29,8 @@ _MERGED_PAGES: Final = 256
 # The command counts as a change itself.
 _NOTHING_MERGED: Final = 1
 _CHECKPOINT_WAIT_MS: Final = 50
-_LET_GO_AFTER_S: Final = 30.0
+# Finding all pages of a million rows again takes 50 ms, spread over the searches that need them.
+_LET_GO_AFTER_S: Final = 5.0
 # Erasing takes at most one part in so many of the time, however often something is deleted.
 _REST: Final = 4
 
