@@ -11,6 +11,7 @@ from promises import base64_of, marker_of, revision_in, text_of, vector_of
 from real_service import Service
 
 JOBS_FINISHED_WITHIN_S = 20.0
+MOST_RESULTS = 10_000  # of all the searches of a batch
 _NOTES = "/v1/collections/notes"
 _VECTORS = "/v1/collections/vectors"
 
@@ -111,7 +112,8 @@ def _check_points(client: httpx.Client, promises: Promises) -> None:
 def _search(client: httpx.Client, collection: str, searches: list[dict[str, Any]]) -> list[Any]:
     """The hits of each search."""
     results = []
-    for some in _slices(searches, 1000):
+    most = max((search["k"] for search in searches), default=1)
+    for some in _slices(searches, min(1000, MOST_RESULTS // most)):
         body = {"searches": [search | {"include": []} for search in some]}
         results += _post(client, f"{collection}/search/batch", body)["results"]
     return [result["hits"] for result in results]
