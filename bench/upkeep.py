@@ -28,6 +28,7 @@ from harness.targets import Goal, print_goals
 from index.catalog import open_catalog
 from index.collection import Collection
 from index.rows import CollectionSettings, Document, Passage, Query
+from index.upkeep import UpkeepTuning
 
 Matrix: TypeAlias = npt.NDArray[np.float32]
 
@@ -42,6 +43,8 @@ QUESTIONS = 100
 SETTLED_S = 120.0
 # After so long, pages that were scanned before there was a graph have been given back.
 PAGES_LEFT_S = 12.0
+# So that a turnover is tidied up before the next one, without waiting for long.
+OFTEN = UpkeepTuning(erase_after_s=1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +56,7 @@ class Size:
 
 
 FULL = Size(started=1_000_000, turned=100_000)
-QUICK = Size(started=50_000, turned=8_000)
+QUICK = Size(started=20_000, turned=6_000)
 
 
 @dataclass(slots=True)
@@ -182,7 +185,7 @@ async def turn_over(collection: Collection, size: int, generation: int) -> None:
 async def measure_turnovers(data: Path, size: int, loop: Loop) -> dict[str, Any]:
     """Recall and sizes of a fresh build and after each turnover; the last state is built afresh beside it."""
     states = []
-    async with open_catalog(data) as catalog:
+    async with open_catalog(data, upkeep=OFTEN) as catalog:
         collection, _ = await catalog.create(CollectionSettings("turned", DIM))
         await store(collection, range(size), Rows())
         await tidy(collection)
