@@ -5,12 +5,12 @@ or nothing of it. A name is a collection's or an alias, never both; that is for 
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
 from index import files
-from index.errors import StorageFailed
+from index.errors import NameTaken, StorageFailed
 
 FILE_NAME: Final = "aliases.json"
 
@@ -50,6 +50,19 @@ class Aliases:
         if changed != self._targets:
             _replace(self._path, changed)
             self._targets = changed
+
+    def move(self, names: Iterable[str], old: str, new: str) -> None:
+        """Give aliases of the collection ``old`` to ``new``, all at once; those that it has already stay.
+
+        Raises:
+            NameTaken: one of them is another's, or none; nothing was changed.
+            StorageFull, StorageFailed: it could not be written; nothing was changed.
+        """
+        targets = dict.fromkeys(names, new)
+        for name in targets:
+            if self._targets.get(name) not in (old, new):
+                raise NameTaken(name, f"is no alias of {old!r}")
+        self.change(targets)
 
 
 def _read(path: Path) -> dict[str, str]:

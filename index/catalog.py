@@ -136,6 +136,12 @@ class Catalog:
             await _to_its_end(asyncio.to_thread(self._aliases.change, {alias: name}))
             return is_new
 
+    async def switch(self, aliases: Sequence[str], old: str, new: str) -> None:
+        """``Aliases.move``; raises CollectionNotFound if there is no collection ``new``."""
+        async with self._changing:
+            self.get(new)
+            await _to_its_end(asyncio.to_thread(self._aliases.move, aliases, old, new))
+
     async def unassign(self, alias: str) -> bool:
         """Take an alias away; gives whether it was there."""
         async with self._changing:
@@ -251,9 +257,7 @@ def _check(settings: CollectionSettings) -> None:
     if settings.metric not in _METRICS:
         raise InvalidSettings(f"metric is {settings.metric!r}, it must be one of {', '.join(_METRICS)}")
     if settings.token_vectors not in _TOKEN_FORMATS:
-        raise InvalidSettings(
-            f"token vectors are kept as '2bit' or not at all, not as {settings.token_vectors!r}"
-        )
+        raise InvalidSettings(f"token vectors are kept as '2bit' or not at all: {settings.token_vectors!r}")
 
 
 def _differences(stored: CollectionSettings, asked: CollectionSettings) -> dict[str, tuple[Any, Any]]:

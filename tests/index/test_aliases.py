@@ -88,6 +88,21 @@ async def test_no_collection_is_dropped_by_an_alias_and_a_dropped_one_has_none(t
     assert two.aliases == {}
 
 
+async def test_several_go_from_one_collection_to_another_or_none_does(two: Catalog) -> None:
+    await two.assign("live", "first")
+    await two.assign("best", "first")
+    await two.switch(["live", "best"], "first", "second")
+    assert two.aliases == {"live": "second", "best": "second"}
+    await two.assign("live", "first")
+    await two.switch(["live", "best"], "first", "second")  # one of them is there already
+    assert two.aliases == {"live": "second", "best": "second"}
+    with pytest.raises(NameTaken, match="'other' is no alias of 'second'"):
+        await two.switch(["live", "other"], "second", "first")
+    with pytest.raises(CollectionNotFound):
+        await two.switch(["live"], "second", "third")
+    assert two.aliases == {"live": "second", "best": "second"}
+
+
 async def test_aliases_of_what_is_gone_are_gone_after_a_restart(tmp_path: Path) -> None:
     async with open_catalog(tmp_path) as catalog:
         await catalog.create(CollectionSettings("first", 8))
