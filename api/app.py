@@ -30,6 +30,7 @@ from api.services.jobs import open_jobs
 from api.services.models import open_models
 from api.services.parse import ParserLimits, open_parser
 from api.services.readiness import Readiness
+from api.services.reembed import Reembedder
 from api.services.retrieve import Retriever
 from api.settings import Settings
 from api.telemetry import configure_logging
@@ -74,7 +75,8 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         )  # of this service alone, now that it has the folder
         ingestor = Ingestor(models, parser)
         retriever = Retriever(models)
-        async with open_jobs(catalog, ingestor) as jobs:
+        reembedder = Reembedder(catalog, models)
+        async with open_jobs(catalog, ingestor, reembedder) as jobs:
             yield Services(
                 settings=settings,
                 models=models,
@@ -83,6 +85,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
                 retriever=retriever,
                 answerer=Answerer(models, retriever),
                 jobs=jobs,
+                reembedder=reembedder,
                 readiness=Readiness(models),
                 metrics=metrics,
             )

@@ -304,6 +304,8 @@ class JobAnswer(Answer):
     created_at: str
     finished_at: str | None
     documents: list[DocumentOutcome] | UnsetType = UNSET
+    switched: list[str] | UnsetType = UNSET
+    error: str | UnsetType = UNSET
 
 
 class JobAccepted(Answer):

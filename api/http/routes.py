@@ -6,6 +6,7 @@ from api import schemas as s
 from api import schemas_aliases as a
 from api import schemas_documents as d
 from api import schemas_points as p
+from api import schemas_reembed as e
 from api import schemas_rerank as r
 from api import schemas_search as q
 from api import schemas_tei as t
@@ -23,6 +24,7 @@ from api.http.handlers import (
     models,
     points,
     recommend,
+    reembed,
     rerank,
     search,
     tei,
@@ -119,6 +121,14 @@ ROUTES: tuple[Route, ...] = (
         "POST", f"{_ONE}/search/batch", search.search_batch, s.SearchBatchAnswer, body=q.SearchBatchRequest
     ),
     Route("POST", f"{_ONE}/recommend", recommend.recommend, s.SearchAnswer, body=p.RecommendRequest),
+    Route(
+        "POST",
+        f"{_ONE}/reembed",
+        reembed.post,
+        s.JobAccepted,
+        body=e.ReembedRequest,
+        status=HTTPStatus.ACCEPTED,
+    ),
     Route("GET", f"{_ONE}/export", transfer.export, JSON_LINES, query=x.ExportQuery),
     Route("POST", f"{_ONE}/import", transfer.import_lines, x.Imported, lines=x.DocumentLine),
     Route("GET", "/v1/jobs/{id}", jobs.get, s.JobAnswer),

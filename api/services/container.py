@@ -9,6 +9,7 @@ from api.services.ingest import Ingestor
 from api.services.jobs import JobRunner
 from api.services.models import Models
 from api.services.readiness import Readiness
+from api.services.reembed import Reembedder
 from api.services.retrieve import Retriever
 from api.settings import Settings
 from index.catalog import Catalog
@@ -25,5 +26,6 @@ class Services:
     retriever: Retriever
     answerer: Answerer
     jobs: JobRunner
+    reembedder: Reembedder
     readiness: Readiness
     metrics: CollectorRegistry

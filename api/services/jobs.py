@@ -25,6 +25,7 @@ import structlog
 from api.errors import RequestError
 from api.services.incoming import Incoming, Outcome
 from api.services.ingest import Ingestor
+from api.services.reembed import Reembedder, is_reembedding
 from embedd.errors import EmbeddError
 from embedd.ownership import beside, to_its_end
 from index.catalog import Catalog
@@ -44,9 +45,10 @@ _FAILED = "the service failed to ingest this document; its log has the reason un
 class JobRunner:
     """Works off the jobs of every collection, a few collections at a time."""
 
-    def __init__(self, catalog: Catalog, ingestor: Ingestor) -> None:
+    def __init__(self, catalog: Catalog, ingestor: Ingestor, reembedder: Reembedder) -> None:
         self._catalog = catalog
         self._ingestor = ingestor
+        self._reembedder = reembedder
         self._jobs: dict[str, deque[str]] = {}  # per collection, oldest first; ids alone, the rest is on disk
         self._turns: asyncio.Queue[str] = asyncio.Queue()  # each collection that has jobs, at most once
         self._waiting: dict[str, list[asyncio.Future[None]]] = {}  # for the end of a job
@@ -72,6 +74,10 @@ class JobRunner:
         if kept_id == job_id:
             self._enqueue(job_id)
         return kept_id
+
+    async def reembed(self, source: Store, model: str, into: str, switch: Sequence[str]) -> str:
+        """Have ``source`` embedded again and answer the job's id; see ``Reembedder.start``."""
+        return await to_its_end(self._reembedder.start(source, model, into, switch, self._enqueue))
 
     async def finished(self, store: Store, job_id: str) -> None:
         """Until every document of the job is settled.
@@ -118,20 +124,19 @@ class JobRunner:
         while True:
             name = await self._turns.get()
             job_id = self._jobs[name][0]
-            pause_s = 0.0
             try:
-                finished = await self._turn(job_id)
-                if finished:
+                pause_s = await self._turn(job_id)
+                if pause_s is None:
                     self._tell(job_id, None)
             except CollectionNotFound as error:
                 log.info("job_dropped", job=job_id)  # with its collection
-                finished = True
+                pause_s = None
                 self._tell(job_id, error)
             except (EmbeddError, RequestError, StoreError) as error:
                 log.warning("job_waits", job=job_id, reason=str(error))
-                finished, pause_s = False, RETRY_S
+                pause_s = RETRY_S
                 self._tell(job_id, error)
-            self._end_turn(name, pause_s, finished=finished)
+            self._end_turn(name, pause_s)
 
     def _tell(self, job_id: str, error: Exception | None) -> None:
         """Those who wait for the job hear that it is finished, or why it is not."""
@@ -143,25 +148,27 @@ class JobRunner:
             else:
                 waiter.set_exception(error)
 
-    def _end_turn(self, name: str, pause_s: float, *, finished: bool) -> None:
+    def _end_turn(self, name: str, pause_s: float | None) -> None:
         """The collection goes to the end of the queue, as long as it has jobs."""
-        if finished:
+        if pause_s is None:
             self._jobs[name].popleft()
         if self._jobs[name]:
-            asyncio.get_running_loop().call_later(pause_s, self._turns.put_nowait, name)
+            asyncio.get_running_loop().call_later(pause_s or 0.0, self._turns.put_nowait, name)
         else:
             del self._jobs[name]
 
-    async def _turn(self, job_id: str) -> bool:
-        """Ingest the next items of a job; whether it is finished."""
+    async def _turn(self, job_id: str) -> float | None:
+        """Do the next part of a job; seconds until its next turn, None if it is finished."""
         store = self._catalog.get(collection_of(job_id))
+        if is_reembedding(job_id):
+            return await self._reembedder.turn(store, job_id)
         items = await store.pending_items(job_id, ITEMS_AT_ONCE)
         if items:
             await self._ingest(store, job_id, items)
-            return False
+            return 0.0
         await asyncio.to_thread(_drop_uploads_of, store.uploads, job_id)
         log.info("job_finished", job=job_id)
-        return True
+        return None
 
     async def _ingest(self, store: Store, job_id: str, items: Sequence[JobItem]) -> None:
         try:
@@ -280,9 +287,9 @@ def _sync(path: Path) -> None:
 
 
 @asynccontextmanager
-async def open_jobs(catalog: Catalog, ingestor: Ingestor) -> AsyncIterator[JobRunner]:
+async def open_jobs(catalog: Catalog, ingestor: Ingestor, reembedder: Reembedder) -> AsyncIterator[JobRunner]:
     """A runner at work; closing it parks its jobs where they are."""
-    runner = JobRunner(catalog, ingestor)
+    runner = JobRunner(catalog, ingestor, reembedder)
     await runner.resume()
     async with beside(runner.work()):
         yield runner

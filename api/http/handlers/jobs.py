@@ -7,6 +7,7 @@ from api.http.routing import Call
 from api.schemas import DocumentOutcome, JobAnswer, NoQuery
 from api.services.incoming import Outcome
 from api.services.jobs import collection_of
+from api.services.reembed import Reembedder, is_reembedding
 from index.rows import JobState
 from index.store import Store
 
@@ -17,7 +18,10 @@ async def get(call: Call[None, NoQuery]) -> JobAnswer:
     name = collection_of(job_id)
     if name not in call.services.catalog.names():
         raise NotFound(f"there is no job {job_id!r}", code="job_not_found")
-    return await describe_job(call.services.catalog.get(name), job_id)
+    store = call.services.catalog.get(name)
+    if is_reembedding(job_id):
+        return await describe_reembedding(call.services.reembedder, store, job_id)
+    return await describe_job(store, job_id)
 
 
 async def describe_job(store: Store, job_id: str) -> JobAnswer:
@@ -50,6 +54,25 @@ async def describe_accepted_job(store: Store, job_id: str) -> JobAnswer:
         failed=0,
         created_at=job.created_at,
         finished_at=None,
+    )
+
+
+async def describe_reembedding(reembedder: Reembedder, store: Store, job_id: str) -> JobAnswer:
+    """A job that embeds a collection again and, once it is finished, which documents failed."""
+    job, progress = await _find(store, job_id), await reembedder.progress(store, job_id)
+    finished = job.finished_at is not None
+    return JobAnswer(
+        id=job.id,
+        collection=store.settings.name,
+        status="finished" if finished else "running",
+        total=progress.total,
+        done=progress.done,
+        failed=len(progress.failures),
+        created_at=job.created_at,
+        finished_at=job.finished_at,
+        documents=[outcome_answer(outcome) for outcome in progress.failures] if finished else UNSET,
+        switched=list(progress.switched) if finished else UNSET,
+        error=progress.error or UNSET,
     )
 
 

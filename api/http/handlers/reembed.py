@@ -1,0 +1,17 @@
+"""POST /v1/collections/{name}/reembed: the same documents under another model."""
+
+from http import HTTPStatus
+
+from api.http.handlers.jobs import describe_reembedding
+from api.http.routing import Call, Reply
+from api.schemas import JobAccepted, NoQuery
+from api.schemas_reembed import ReembedRequest
+
+
+async def post(call: Call[ReembedRequest, NoQuery]) -> Reply:
+    """Embed a collection again with another model, into a new collection; 202 and a job."""
+    services, wanted = call.services, call.body
+    source = services.catalog.get(call.path["name"])
+    job_id = await services.jobs.reembed(source, wanted.model, wanted.into, wanted.switch)
+    job = await describe_reembedding(services.reembedder, services.catalog.get(wanted.into), job_id)
+    return Reply(JobAccepted(job=job), HTTPStatus.ACCEPTED)
