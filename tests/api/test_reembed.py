@@ -179,7 +179,8 @@ async def test_writes_that_came_before_the_switch_are_brought_over_and_later_one
         new = services.catalog.get("new")
         if end == 2:  # the last pass before the switch found nothing, and is over
             await asyncio.sleep(0.002)
-            await old.upsert([document("late"), document("b", "Late words.")])
+            late = [document("late"), document("b", "Late words."), document("a", "Not the last.")]
+            await old.upsert(late)
             await old.delete(["c"])
         if end == 3:  # the first one behind the switch
             await asyncio.sleep(0.002)
