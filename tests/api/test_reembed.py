@@ -17,6 +17,8 @@ from api.services.prepare import embed_documents
 from api.settings import Settings
 from embedd.embedder import Embedder
 from embedd.errors import InvalidInput
+from index.collection import Collection
+from index.errors import InvalidVector, StorageFull
 from index.rows import CollectionSettings, Document, DocumentPatch, Passage, Receipt, StoredDocument
 from index.store import Store
 
@@ -233,6 +235,33 @@ async def test_a_document_that_breaks_embedding_fails_alone(
     assert (job["done"], job["failed"]) == (5, 1)
 
 
+async def test_a_document_that_cannot_be_stored_fails_alone(
+    ask: Ask, old: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upsert = Collection.upsert
+
+    async def refuse_c(self: Collection, new: Sequence[Document], *more: Any, **named: Any) -> None:
+        if any(one.id == "c" for one in new):
+            raise InvalidVector("a vector of zeros")
+        await upsert(self, new, *more, **named)
+
+    monkeypatch.setattr(Collection, "upsert", refuse_c)
+    job = await reembedded(ask)
+    assert [(one["id"], one["error"]) for one in job["documents"]] == [("c", "a vector of zeros")]
+    assert (job["done"], job["failed"], job["switched"]) == (5, 1, [])
+
+
+async def test_an_order_that_cannot_be_kept_leaves_no_collection(
+    ask: Ask, services: Services, old: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse(*_: Any) -> str:
+        raise StorageFull("no space is left")
+
+    monkeypatch.setattr(Collection, "add_job", refuse)
+    await ask("POST", PATH, ORDER, status=507)
+    assert services.catalog.names() == ["old"]
+
+
 async def test_a_failed_document_is_no_failure_once_it_is_deleted(
     ask: Ask, services: Services, old: Store, between: Between
 ) -> None:
@@ -268,7 +297,8 @@ async def test_many_documents_take_many_steps(
     ask: Ask, services: Services, old: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(copying, "PAGE", 7)
-    monkeypatch.setattr(copying, "COPIES_AT_ONCE", 3)
+    monkeypatch.setattr(copying, "COPIES_AT_ONCE", 5)
+    monkeypatch.setattr(copying, "WINDOW_DOCUMENTS", 2)
     await old.upsert([document(f"n{number:02}") for number in range(40)])
     assert (await reembedded(ask))["total"] == 45
     assert await contents(services.catalog.get("new")) == await contents(old)
