@@ -22,6 +22,7 @@ from index.codec import faulty_rows
 from index.database import FILE_NAME, translate
 from index.errors import StorageFailed
 from index.graph import Graph
+from index.living import EXPIRED_SEQS
 from index.migrations import MIGRATIONS
 from index.restore import RESTORED, settle
 from index.rows import Metric
@@ -230,7 +231,9 @@ async def _graph_fault(folder: Path, connection: sqlite3.Connection) -> str | No
     shape = snapshot.stored_shape(folder, *_dim_and_metric(connection))
     if shape is None:
         return f"{snapshot.MANIFEST} cannot be read"
-    live = np.array([row[0] for row in connection.execute("SELECT seq FROM passages")], dtype=np.int64)
+    # A graph may have been built when what has expired was hidden and not deleted yet.
+    rows = connection.execute(f"SELECT seq FROM passages WHERE seq NOT IN {EXPIRED_SEQS}")  # noqa: S608
+    live = np.array([row[0] for row in rows], dtype=np.int64)
     with ThreadPoolExecutor(max_workers=1) as executor:
         return await _compare(Graph(shape, executor), folder, live)
 

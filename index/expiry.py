@@ -81,7 +81,8 @@ class Expiry:
 
         ``again`` looks into the file even so: rows were found in memory that the file does not give.
         """
-        if not (again or self._is_due()):
+        # Whoever is looking has taken the moment as seen, but not the rows out of memory yet.
+        if not (again or self._is_due() or self._looking.locked()):
             return
         async with self._looking:
             if again or self._is_due():

@@ -53,7 +53,7 @@ class GraphGrowth:
         self._removed: list[Keys] = []
         self._unsaved = 0
         self._slice_rows = 8
-        # Storing a graph and erasing what is gone from the stored one write the same files.
+        # Loading, storing and removing the stored graph, and erasing what is gone from it: one at a time.
         self._storing = asyncio.Lock()
         self._wake = asyncio.Event()
         self._settled = asyncio.Event()
@@ -89,7 +89,8 @@ class GraphGrowth:
         self._executor.shutdown(wait=False)
 
     async def _run(self) -> None:
-        await self._guarded(self._restore())
+        async with self._storing:
+            await self._guarded(self._restore())
         self._wake.set()
         while not self._closing:
             await self._wake.wait()
@@ -138,7 +139,8 @@ class GraphGrowth:
         self._removed.clear()
         if self.graph is not None:
             self.graph = None
-            await asyncio.to_thread(snapshot.discard, self._folder)
+            async with self._storing:
+                await asyncio.to_thread(snapshot.discard, self._folder)
 
     async def _renew(self, worn: Graph) -> None:
         """Build a graph without the deleted rows while the worn one goes on answering."""

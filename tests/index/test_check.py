@@ -14,8 +14,9 @@ from index.blocks import Block
 from index.catalog import open_catalog
 from index.check import check_folder
 from index.errors import DataFolderInUse, StorageFailed
+from index.expiry import Expiry
 from index.growth import GraphTuning
-from index.rows import CollectionSettings, Document, Query
+from index.rows import CollectionSettings, Document, DocumentPatch, Query
 
 Make = Callable[..., Document]
 DIM = 8
@@ -210,3 +211,23 @@ def test_a_folder_of_something_else_is_refused_and_not_made_one(tmp_path: Path) 
     with pytest.raises(StorageFailed, match="not a data folder"):
         check_folder(tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+async def test_a_graph_may_lack_what_has_expired_and_is_not_deleted_yet(
+    tmp_path: Path,
+    tuning: GraphTuning,
+    make_document: Make,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def leave_it(_: Expiry) -> None: ...
+
+    monkeypatch.setattr(Expiry, "_sweep", leave_it)
+    async with open_catalog(tmp_path, tuning) as catalog:
+        collection, _ = await catalog.create(CollectionSettings("notes", 8))
+        await collection.upsert([make_document("stays", *range(70)), make_document("goes", *range(70, 120))])
+        await collection.graph_settled()
+        await collection.patch("goes", DocumentPatch(expires_at="2001-01-01T00:00:00.000Z"))
+        assert (await collection.statistics()).points == 70
+        await collection.graph_settled()
+        assert (await collection.statistics()).graph_deleted == 0  # it was built anew
+    assert (await asyncio.to_thread(check_folder, tmp_path)).problems == ()

@@ -85,3 +85,10 @@ async def test_a_moment_to_come_can_be_moved_and_taken_away(store: Store) -> Non
         assert patched is not None
         assert patched.expires_at == expires_at
     assert await store.count() == 2
+
+
+async def test_sizes_leave_out_at_once_what_has_just_expired(store: Store) -> None:
+    await store.upsert([document_of("here", 1), document_of("ended", 2, 3)])
+    await store.patch("ended", DocumentPatch(expires_at=PAST))
+    statistics = await store.statistics()
+    assert (statistics.documents, statistics.points) == (1, 1)
