@@ -224,7 +224,7 @@ async def test_a_graph_may_lack_what_has_expired_and_is_not_deleted_yet(
     monkeypatch.setattr(Expiry, "_sweep", leave_it)
     async with open_catalog(tmp_path, tuning) as catalog:
         collection, _ = await catalog.create(CollectionSettings("notes", 8))
-        await collection.upsert([make_document("stays", *range(70)), make_document("goes", *range(70, 120))])
+        await collection.upsert([make_document("goes", *range(50)), make_document("stays", *range(50, 120))])
         await collection.graph_settled()
         await collection.patch("goes", DocumentPatch(expires_at="2001-01-01T00:00:00.000Z"))
         assert (await collection.statistics()).points == 70
