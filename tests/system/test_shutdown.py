@@ -152,7 +152,8 @@ def refusal(service: Service) -> str:
     """The log of a service that does not start; its exit status is 1."""
     assert service.wait() == 1, service.log_tail()
     assert not service.events("service_started")
-    return service.events("service_not_started")[0]["reason"]
+    assert (refusals := service.events("service_not_started")), service.log_tail()
+    return refusals[0]["reason"]
 
 
 def test_a_second_service_on_the_same_data_folder_refuses_to_start(services: Launcher) -> None:
