@@ -152,7 +152,8 @@ def refusal(service: Service) -> str:
     """The log of a service that does not start; its exit status is 1."""
     assert service.wait() == 1, service.log_tail()
     assert not service.events("service_started")
-    assert (refusals := service.events("service_not_started")), service.log_tail()
+    refusals = service.events("service_not_started")
+    assert refusals, service.log_tail()
     return refusals[0]["reason"]
 
 
