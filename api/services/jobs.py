@@ -10,7 +10,6 @@ a document that cannot be ingested is settled as failed and stops nothing else.
 """
 
 import asyncio
-import os
 import uuid
 from collections import deque
 from collections.abc import AsyncIterator, Collection, Sequence
@@ -28,6 +27,7 @@ from api.services.ingest import Ingestor
 from api.services.reembed import Reembedder, is_reembedding
 from embedd.errors import EmbeddError
 from embedd.ownership import beside, to_its_end
+from index import files
 from index.catalog import Catalog
 from index.errors import CollectionNotFound, StoreError
 from index.rows import JobItem, Once, Receipt
@@ -255,14 +255,14 @@ def _keep_uploads(folder: Path, job_id: str, documents: Sequence[Incoming]) -> l
     kept = [
         _keep_upload(document, folder / f"{job_id}-{position}") for position, document in enumerate(documents)
     ]
-    _sync(folder)
+    files.sync(folder)
     return kept
 
 
 def _keep_upload(document: Incoming, place: Path) -> Incoming:
     if document.upload is None:
         return document
-    _sync(document.upload)
+    files.sync(document.upload)
     document.upload.rename(place)
     return replace(document, upload=place)
 
@@ -276,14 +276,6 @@ def _drop_uploads(folder: Path, *, keep: Collection[str]) -> None:
     for upload in folder.iterdir():
         if upload.name.rpartition("-")[0] not in keep:
             upload.unlink()
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @asynccontextmanager

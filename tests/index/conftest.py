@@ -6,7 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from backups import fill
 
+from index.backup import back_up
 from index.catalog import Catalog, open_catalog
 from index.collection import Collection
 from index.graph import Graph, GraphShape
@@ -67,3 +69,16 @@ def executor_graph() -> Iterator[Callable[[], Graph]]:
     executor = ThreadPoolExecutor(max_workers=1)
     yield lambda: Graph(GraphShape(DIM, "cosine", TUNING.m, TUNING.ef_construction), executor)
     executor.shutdown()
+
+
+@pytest.fixture
+async def data(tmp_path: Path) -> Path:
+    """A closed data folder that has everything a backup is made of."""
+    return await fill(tmp_path / "data", document_of)
+
+
+@pytest.fixture
+def backup(data: Path, tmp_path: Path) -> Path:
+    """A backup of that folder."""
+    back_up(data, tmp_path / "backup")
+    return tmp_path / "backup"

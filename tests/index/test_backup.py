@@ -8,7 +8,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from backups import DIM, content, documents_in, fill
+from backups import DIM, content, documents_in
 
 from index import files
 from index.backup import MANIFEST, back_up
@@ -25,17 +25,6 @@ from index.restore import restore
 from index.rows import CollectionSettings, Document
 
 Make = Callable[..., Document]
-
-
-@pytest.fixture
-async def data(tmp_path: Path, make_document: Make) -> Path:
-    return await fill(tmp_path / "data", make_document)
-
-
-@pytest.fixture
-def backup(data: Path, tmp_path: Path) -> Path:
-    back_up(data, tmp_path / "backup")
-    return tmp_path / "backup"
 
 
 def test_a_backup_has_everything_but_the_graphs_and_is_whole(data: Path, backup: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from backups import content, documents_in, fill
+from backups import content, documents_in
 
 from index import files
 from index.backup import MANIFEST, back_up, seal
@@ -26,17 +26,6 @@ from index.restore import RESTORED, restore
 from index.rows import Document
 
 Make = Callable[..., Document]
-
-
-@pytest.fixture
-async def data(tmp_path: Path, make_document: Make) -> Path:
-    return await fill(tmp_path / "data", make_document)
-
-
-@pytest.fixture
-def backup(data: Path, tmp_path: Path) -> Path:
-    back_up(data, tmp_path / "backup")
-    return tmp_path / "backup"
 
 
 def test_one_collection_of_a_backup_of_all_is_brought_back_alone(backup: Path, tmp_path: Path) -> None:
