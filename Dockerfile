@@ -8,9 +8,7 @@ ARG PYTHON=3.11-slim-bookworm
 FROM python:${PYTHON} AS build
 ARG TORCH=cpu
 ARG TORCH_CPU_INDEX=https://download.pytorch.org/whl/cpu
-# The image runs on other processors than the one it was built on: no -march=native in hnswlib.
-ENV HNSWLIB_NO_NATIVE=1 \
-    PIP_NO_CACHE_DIR=1 \
+ENV PIP_NO_CACHE_DIR=1 \
     PIP_DISABLE_PIP_VERSION_CHECK=1
 RUN apt-get update \
     && apt-get install -y --no-install-recommends g++ \
@@ -24,6 +22,8 @@ COPY deploy/install_torch.py deploy/
 RUN python -m pip install --constraint constraints.txt pip \
     && python deploy/install_torch.py --variant "${TORCH}" --constraints constraints.txt \
         --cpu-index "${TORCH_CPU_INDEX}"
+COPY deploy/hnswlib_headers.py deploy/
+RUN python deploy/hnswlib_headers.py --constraints constraints.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY embedd embedd
 COPY index index
@@ -31,7 +31,7 @@ COPY api api
 RUN python -m pip install --constraint constraints.txt --build-constraint constraints.txt .
 
 FROM python:${PYTHON}
-# hnswlib is linked against both.
+# What is compiled here is linked against the latter, torch against both.
 RUN apt-get update \
     && apt-get install -y --no-install-recommends libgomp1 libstdc++6 \
     && rm -rf /var/lib/apt/lists/* \

@@ -56,13 +56,13 @@ lock:  ## resolve constraints.txt anew (newest versions; then: make setup)
 
 clean:  ## remove .venv and what was built, never the data
 	rm -rf $(VENV) build dist *.egg-info bench/out htmlcov .coverage .coverage.* \
-		embedd/worker/*.so .pytest_cache .mypy_cache .ruff_cache .hypothesis
+		embedd/worker/*.so index/*.so .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The stamp comes last: an install that was interrupted is taken up again by the next make.
 # PYTHONWARNINGS: setuptools warns of every editable install, in a box of asterisks.
-$(INSTALLED): pyproject.toml constraints.txt deploy/install_torch.py embedd/worker/kernels.cpp
-	@command -v c++ >/dev/null || { echo "make setup needs a C++ compiler (c++): hnswlib and embedd/worker/kernels.cpp are built from source." >&2; exit 1; }
+$(INSTALLED): pyproject.toml constraints.txt deploy/install_torch.py deploy/hnswlib_headers.py embedd/worker/kernels.cpp index/hnsw.cpp
+	@command -v c++ >/dev/null || { echo "make setup needs a C++ compiler (c++): embedd/worker/kernels.cpp and index/hnsw.cpp are built from source." >&2; exit 1; }
 	@for python in $(PYTHONS); do \
 		if $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then found=$$python; break; fi; \
 	done; \
@@ -72,6 +72,7 @@ $(INSTALLED): pyproject.toml constraints.txt deploy/install_torch.py embedd/work
 	if [ ! -x $(BIN)/python ]; then echo "$$($$found --version), in $(VENV)"; $$found -m venv $(VENV); fi
 	@$(PIP_INSTALL) pip
 	@$(BIN)/python deploy/install_torch.py --variant $(TORCH) --constraints constraints.txt --cpu-index $(TORCH_CPU_INDEX)
-	@echo "installing the other pinned dependencies; hnswlib is compiled, which takes a minute"
+	@$(BIN)/python deploy/hnswlib_headers.py --constraints constraints.txt
+	@echo "installing the other pinned dependencies; what is written in C++ is compiled, which takes a minute"
 	@PYTHONWARNINGS=ignore $(PIP_INSTALL) --build-constraint constraints.txt --editable '.[dev]'
 	@touch $@

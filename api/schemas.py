@@ -200,6 +200,7 @@ class CollectionRequest(Request):
     description: str | None = None
     token_vectors: Literal["2bit"] | None = None
     tokenizer: Tokenizer = "porter"
+    quantization: Literal["int8", "none"] | None = None
 
 
 class CollectionPatch(Request):
@@ -215,6 +216,7 @@ class CollectionAnswer(Answer):
     description: str
     token_vectors: str | None
     tokenizer: str
+    quantization: str
     documents: int
     points: int
     size_bytes: int

@@ -13,7 +13,7 @@ import uuid
 from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from contextvars import Context
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -32,13 +32,16 @@ from index.errors import (
 )
 from index.growth import GraphTuning
 from index.restore import settle
-from index.rows import CollectionSettings
+from index.rows import CollectionSettings, Quantization
 from index.upkeep import UpkeepTuning
 
 MAX_DIM: Final = 4_096
 _FIT_EVERY_S: Final = 5.0
 _METRICS: Final = ("cosine", "dot", "l2")
 _TOKEN_FORMATS: Final = (None, "2bit")
+_QUANTIZATIONS: Final = (None, "int8", "none")
+# From so many dimensions on, embeddings in eight bits lie where they did, but for what is almost as near.
+_QUANTISED_DIM: Final = 128
 
 
 class Catalog:
@@ -76,6 +79,9 @@ class Catalog:
     async def create(self, settings: CollectionSettings) -> tuple[Collection, bool]:
         """The collection, and whether it is new; one that has exactly these settings is as good.
 
+        Without a ``quantization`` one that is there keeps its own, and a new one has vectors of eight bits in
+        its graph where they serve as well: under cosine, with 128 dimensions or more.
+
         Raises:
             InvalidName, InvalidSettings: there can be no such collection.
             NameTaken: the name is an alias.
@@ -85,7 +91,11 @@ class Catalog:
         _check(settings)
         async with self._changing:
             self._refuse_alias(settings.name, "create a collection of another name")
-            if (existing := self._collections.get(settings.name)) is not None:
+            existing = self._collections.get(settings.name)
+            if settings.quantization is None:
+                usual = existing.settings.quantization if existing else _usual_quantization(settings)
+                settings = replace(settings, quantization=usual)
+            if existing is not None:
                 if differences := _differences(existing.settings, settings):
                     raise CollectionExists(settings.name, differences)
                 return existing, False
@@ -258,6 +268,12 @@ def _check(settings: CollectionSettings) -> None:
         raise InvalidSettings(f"metric is {settings.metric!r}, it must be one of {', '.join(_METRICS)}")
     if settings.token_vectors not in _TOKEN_FORMATS:
         raise InvalidSettings(f"token vectors are kept as '2bit' or not at all: {settings.token_vectors!r}")
+    if settings.quantization not in _QUANTIZATIONS:
+        raise InvalidSettings(f"quantization is {settings.quantization!r}, it must be 'int8' or 'none'")
+
+
+def _usual_quantization(settings: CollectionSettings) -> Quantization:
+    return "int8" if settings.metric == "cosine" and settings.dim >= _QUANTISED_DIM else "none"
 
 
 def _differences(stored: CollectionSettings, asked: CollectionSettings) -> dict[str, tuple[Any, Any]]:

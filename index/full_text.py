@@ -3,6 +3,7 @@
 # ruff: noqa: S608 - statements are put together from constants of this package; values are bound.
 
 import json
+import math
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +12,6 @@ from typing import Final
 import numpy as np
 
 from index.living import EXPIRED_SEQS
-from index.planner import candidates_to_fetch
 from index.readers import Readers
 from index.rows import Tokenizer
 from index.vectors import Keys
@@ -24,8 +24,9 @@ _PADDED_VIEW: Final = """CREATE VIEW passage_words AS
     SELECT p.seq, trim(d.title || ' ' || p.heading) || '  ' AS title, coalesce(p.text, '') || '  ' AS text
     FROM passages AS p JOIN documents AS d ON d.key = p.document"""
 # To hand over so many seqs takes as long as to score a few thousand rows. Instead of more of them, SQLite is
-# first asked for so many rows that there should be enough of them.
+# first asked for so many rows that there should be enough of them, with a margin.
 _LISTED: Final = 20_000
+_MARGIN: Final = 2
 # A short piece of text stands for so many trigrams at most, the commonest.
 _TRIGRAMS_PER_PIECE: Final = 32
 
@@ -65,7 +66,7 @@ async def matching(
     if among is None:
         return await _best(readers, expression, weights, limit)
     if len(among.seqs) > _LISTED:
-        wanted = candidates_to_fetch(limit, len(among.seqs), among.rows)
+        wanted = math.ceil(_MARGIN * limit * among.rows / len(among.seqs))
         found = await _best(readers, expression, weights, wanted)
         counts = np.isin([seq for seq, _ in found], among.seqs)
         ours = [pair for pair, count in zip(found, counts, strict=True) if count]

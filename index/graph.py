@@ -1,15 +1,18 @@
-"""An HNSW graph (hnswlib) that one thread owns, so that readers and the writer can never meet in it.
+"""An HNSW graph (hnswlib's, by way of hnsw.cpp) that one thread changes and searches, so that readers and the
+writer can never meet in it.
 
 Labels are seqs: ours, ascending, never used again. Rows enter in that order, so the graph has every row up to
-``last_seq`` that was there when its turn came. What hnswlib 0.8.0 does and this module answers:
+``last_seq`` that was there when its turn came. It finds candidates; how near they are, the table says. So its
+own vectors may be in eight bits.
 
-* ``knn_query`` raises if it cannot fill k: ``search`` asks for no more than there are, and says None if it
-still fails.
-* ``get_current_count`` counts deleted labels: they are counted here.
-* ``load_index`` resets ef to 10, and ef is shared: every search sets its own, on the owner's thread.
-* ``mark_deleted`` raises on unknown and on deleted labels: both are what was wanted.
-* ``resize_index`` and ``add_items`` must not run beside a search: one thread does all.
-* Deleted rows keep their memory: ``is_worn`` says when to build a new graph.
+What hnswlib 0.8.0 does and this module or hnsw.cpp answers:
+
+* ``addPoint`` and ``resizeIndex`` must not run beside a search: one thread does both. Storing reads only, and
+has a thread of its own; nothing is added meanwhile.
+* A search gives as many rows as it can reach, which may be fewer than there are.
+* Elements that are marked as deleted keep their memory: ``is_worn`` says when to build a new graph.
+* ``saveIndex`` does not notice a full disk, ``loadIndex`` believes its file: sizes are compared, and a file
+is loaded only with a checksum (snapshot.py).
 """
 
 import asyncio
@@ -18,19 +21,22 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
-import hnswlib
 import numpy as np
 
+from index._hnsw import Graph as Hnsw
 from index.rows import Metric, Vector
 from index.vectors import Keys
 
 T = TypeVar("T")
-_SPACES: Final = {"cosine": "ip", "dot": "ip", "l2": "l2"}
 MAX_WORN: Final = 0.2
 # About a millisecond, in which no search comes in.
-_FORGOTTEN_AT_ONCE: Final = 2048
+_FORGOTTEN_AT_ONCE: Final = 16_384
+# Of eight-bit vectors: filled up to a multiple of so many numbers, with what they stand for behind them.
+_CODE_STEP: Final = 32
+_SCALE_BYTES: Final = 8
+NO_LIMIT: Final = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +47,14 @@ class GraphShape:
     metric: Metric
     m: int = 16
     ef_construction: int = 200
+    quantised: bool = False
+
+    @property
+    def vector_bytes(self) -> int:
+        """Of one vector in the graph."""
+        if not self.quantised:
+            return 4 * self.dim
+        return -(-self.dim // _CODE_STEP) * _CODE_STEP + _SCALE_BYTES
 
 
 class Graph:
@@ -49,14 +63,17 @@ class Graph:
     def __init__(self, shape: GraphShape, executor: ThreadPoolExecutor) -> None:
         self.shape = shape
         self.last_seq = 0
-        self.count = 0
-        self.deleted = 0
         self._executor = executor
-        self._index = self._empty_index()
-        self._index.init_index(max_elements=1024, M=shape.m, ef_construction=shape.ef_construction)
+        self._hnsw = Hnsw(shape.dim, shape.metric == "l2", shape.quantised, shape.m, shape.ef_construction)
 
-    def _empty_index(self) -> Any:
-        return hnswlib.Index(space=_SPACES[self.shape.metric], dim=self.shape.dim)
+    @property
+    def count(self) -> int:
+        """How many labels it has, deleted ones included."""
+        return self._hnsw.count
+
+    @property
+    def deleted(self) -> int:
+        return self._hnsw.deleted
 
     @property
     def live(self) -> int:
@@ -65,7 +82,7 @@ class Graph:
     @property
     def memory_bytes(self) -> int:
         """About how much it takes: vectors, links (twice M on the lowest level) and bookkeeping."""
-        return self.count * (4 * self.shape.dim + 8 * self.shape.m + 100)
+        return self.count * (self.shape.vector_bytes + 8 * self.shape.m + 100)
 
     @property
     def is_worn(self) -> bool:
@@ -74,65 +91,56 @@ class Graph:
     async def add(self, seqs: Keys, vectors: Vector, last_seq: int) -> None:
         """Add rows behind all others; from then on the graph has everything up to ``last_seq``."""
         if len(seqs):
-            await self._run(lambda: self._add(seqs, vectors))
-        self.count += len(seqs)
+            await self._run(partial(self._hnsw.add, np.ascontiguousarray(vectors), seqs))
         self.last_seq = last_seq
-
-    def _add(self, seqs: Keys, vectors: Vector) -> None:
-        needed = self.count + len(seqs)
-        if needed > self._index.get_max_elements():
-            self._index.resize_index(max(needed, self._index.get_max_elements() * 3 // 2))
-        self._index.add_items(vectors, seqs, num_threads=1)
 
     async def forget(self, seqs: Keys) -> None:
         """Never find these rows again; those that are not here do not matter."""
         for start in range(0, len(seqs), _FORGOTTEN_AT_ONCE):
-            part = seqs[start : start + _FORGOTTEN_AT_ONCE].tolist()
-            self.deleted += await self._run(partial(sum, map(self._forget, part)))
+            await self._run(partial(self._hnsw.forget, seqs[start : start + _FORGOTTEN_AT_ONCE]))
 
-    def _forget(self, seq: int) -> bool:
-        try:
-            self._index.mark_deleted(seq)
-        except RuntimeError:
-            return False
-        return True
+    async def search(
+        self, query: Vector, count: int, ef: int, among: Keys | None = None, most: int = NO_LIMIT
+    ) -> Keys | None:
+        """About the ``count`` nearest seqs to ``query`` (dim,), of those in ``among`` (ascending) if given.
 
-    async def search(self, query: Vector, count: int, ef: int) -> Keys | None:
-        """About ``count`` nearest seqs to ``query`` (dim,); None if it cannot reach so many, or is closed."""
+        Fewer if it reaches no more. None if it would have to compare more than ``most`` rows, or is closed.
+        """
         try:
-            return await self._run(lambda: self._search(query, count, ef))
-        except RuntimeError:
+            return await self._run(lambda: self._search(query, count, ef, among, most))
+        except RuntimeError:  # the executor's, if it is shut down
             return None
 
-    def _search(self, query: Vector, count: int, ef: int) -> Keys:
-        if (count := min(count, self.live)) == 0:
-            return np.empty(0, dtype=np.int64)
-        self._index.set_ef(max(ef, count))
-        labels, _ = self._index.knn_query(query, k=count, num_threads=1)
-        found: Keys = labels[0].astype(np.int64)
-        return found
+    def _search(self, query: Vector, count: int, ef: int, among: Keys | None, most: int) -> Keys | None:
+        labels, found = np.empty(count, dtype=np.int64), np.zeros(1, dtype=np.int64)
+        self._hnsw.search(np.ascontiguousarray(query), max(ef, count), among, most, labels, found)
+        return None if found[0] < 0 else labels[: found[0]]
 
     async def save(self, path: Path) -> None:
-        """Write the graph to a file, as hnswlib does it: in place and unchecked."""
-        await self._run(lambda: self._index.save_index(str(path)))
+        """Write the graph to a file, in place. Nothing may be added meanwhile.
+
+        Raises:
+            RuntimeError: it could not be written whole.
+        """
+        await asyncio.to_thread(self._hnsw.save, path)
 
     async def load(self, path: Path, last_seq: int) -> None:
-        """Become the graph of that file, which must be whole.
+        """Become the graph of that file, which must be whole. Nobody may search meanwhile.
 
         Raises:
             RuntimeError: hnswlib cannot read it.
         """
-        await self._run(lambda: self._load(path))
+        await asyncio.to_thread(self._hnsw.load, path)
         self.last_seq = last_seq
-
-    def _load(self, path: Path) -> None:
-        self._index = self._empty_index()
-        self._index.load_index(str(path))
-        self.count = self._index.get_current_count()
 
     async def labels(self) -> Keys:
         """Every seq in the graph, deleted ones included, ascending."""
-        return np.sort(np.array(await self._run(self._index.get_ids_list), dtype=np.int64))
+        return await asyncio.to_thread(self._labels)
+
+    def _labels(self) -> Keys:
+        labels = np.empty(self.count, dtype=np.int64)
+        self._hnsw.labels(labels)
+        return np.sort(labels)
 
     async def _run(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._executor, work)

@@ -1,9 +1,9 @@
-"""What a file that hnswlib 0.8.0 wrote looks like inside, for what hnswlib itself does not do: say its labels
-without loading it, and forget a vector for good.
+"""What a file that hnswlib 0.8.0 wrote looks like inside, for what hnswlib itself does not do: forget a
+vector for good.
 
 A header of 96 bytes, then for each element one record: its links on the lowest level (how many, in two
-bytes; a byte of marks; their places), its vector, its label. Behind them lie the upper levels, which have no
-vectors. (``saveIndex`` in hnswalg.h.)
+bytes; a byte of marks; their places), its vector as hnsw.cpp keeps it, its label. Behind them lie the upper
+levels, which have no vectors. (``saveIndex`` in hnswalg.h.)
 """
 
 import os
@@ -14,7 +14,6 @@ import numpy as np
 import numpy.typing as npt
 
 from index.blocks import Keys, Mask, members
-from index.rows import Vector
 
 _HEADER: Final = np.dtype(
     [
@@ -35,15 +34,6 @@ _HEADER: Final = np.dtype(
 )
 _DELETED: Final = 1
 _ERASED_AT_ONCE: Final = 2048
-
-
-def labels(path: Path) -> Keys:
-    """Every label in the file, deleted ones included, ascending.
-
-    Raises:
-        OSError, ValueError: it is no such file.
-    """
-    return np.sort(_records(path, "r")["label"].astype(np.int64))
 
 
 def erase_gone(path: Path, live: Keys | None = None) -> bool:
@@ -72,14 +62,14 @@ def erase_gone(path: Path, live: Keys | None = None) -> bool:
     return True
 
 
-def _stand_ins(records: Any, places: npt.NDArray[np.intp], gone: Mask) -> Vector:
-    """For each of these elements the vector of a neighbour that is not gone, or zeros (n, dim)."""
+def _stand_ins(records: Any, places: npt.NDArray[np.intp], gone: Mask) -> npt.NDArray[np.uint8]:
+    """For each of these elements the vector of a neighbour that is not gone, or zeros (n, bytes)."""
     links = records["links"][places]
     there = np.arange(links.shape[1]) < records["link_count"][places][:, None]
     usable = there & ~gone[np.where(there, links, 0)]
     found = usable.any(axis=1)
     neighbours = links[np.arange(len(places)), usable.argmax(axis=1)]
-    vectors: Vector = records["vector"][np.where(found, neighbours, 0)]
+    vectors: npt.NDArray[np.uint8] = records["vector"][np.where(found, neighbours, 0)]
     vectors[~found] = 0
     return vectors
 
@@ -102,7 +92,7 @@ def _record(header: Any) -> np.dtype[Any]:
         ("marks", "u1", ()),
         ("unused", "u1", ()),
         ("links", "<u4", (links,)),
-        ("vector", "<f4", ((label - data) // 4,)),
+        ("vector", "u1", (label - data,)),
         ("label", "<u8", ()),
     ]
     return np.dtype(fields)

@@ -112,13 +112,11 @@ class GraphGrowth:
         if not await snapshot.load(graph, self._folder):
             return
         live = self._table.view().seqs()
-        labels = await asyncio.to_thread(snapshot.labels, self._folder)
-        dead = await asyncio.to_thread(_dead_labels, labels, live, graph.last_seq)
+        dead = await asyncio.to_thread(_dead_labels, await graph.labels(), live, graph.last_seq)
         if dead is None:
             await asyncio.to_thread(snapshot.discard, self._folder)
             return
         await graph.forget(dead)
-        graph.deleted = len(dead)  # with those that were marked when it was stored
         self.graph = graph
 
     async def _tend(self) -> None:

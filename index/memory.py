@@ -135,7 +135,8 @@ class Memory:
 
     def _tended(self, table: VectorTable) -> Resident:
         tuning = self._tuning
-        shape = GraphShape(table.dim, table.metric, tuning.m, tuning.ef_construction)
+        quantised = self._settings.quantization == "int8"
+        shape = GraphShape(table.dim, table.metric, tuning.m, tuning.ef_construction, quantised)
         growth = GraphGrowth(self._folder, table, shape, tuning)
         upkeep = Upkeep(self._folder, table, growth, self._writer, self._upkeep)
         return Resident(table, growth, upkeep, Attributes(self._folder, self._settings.name))

@@ -159,10 +159,16 @@ def _age_idempotency_keys(connection: sqlite3.Connection) -> None:
     connection.execute("CREATE INDEX idempotency_by_age ON idempotency (created_at)")
 
 
+def _quantise_graphs(connection: sqlite3.Connection) -> None:
+    # Graphs that are there have float32 vectors, and go on as they are.
+    connection.execute("ALTER TABLE settings ADD COLUMN quantization TEXT NOT NULL DEFAULT 'none'")
+
+
 MIGRATIONS: Final[tuple[Migration, ...]] = (
     _create_tables,
     _keep_token_vectors,
     _prepare_for_writers,
     _give_identity,
     _age_idempotency_keys,
+    _quantise_graphs,
 )

@@ -7,42 +7,41 @@ in what a row near the end of the list is. The unit of cost is one row scored in
 import math
 from typing import Final
 
-# A candidate of the graph costs about as much as so many rows of a scan: it is a cache miss, and has M
-# neighbours. Measured on 2 cores with 60,000 rows of 384 dimensions: 0.3 ms at ef=200, 0.65 at 520 and 1.5 at
-# 1,040, while a scan takes 70 to 120 ns a row.
-ROWS_PER_CANDIDATE: Final = 20
 MIN_EF: Final = 100
+# A row that the graph compares costs about as much as so many rows of a scan: it lies anywhere in memory.
+ROWS_PER_COMPARED: Final = 3
+# So many rows the graph compares for each of the ``ef`` that it keeps, if all of them count.
+COMPARED_PER_KEPT: Final = 12
 # Scoring rows that lie apart, against rows that lie side by side.
 GATHERED_ROW: Final = 2
-# The last of a search's candidates are the least certain, and under a filter any of them may be a hit. Where
-# half, a fifth and a tenth of the rows match, recall@10 is .989, .989 and .997 with a width of 100, 130 and
-# 260, and .997, .999 and 1 with 208, 520 and 520.
-FILTERED_WIDTH: Final = 5
-# Filtered candidates are fetched with this margin over the number expected to do: at 1.3 one search of seven
-# has too few and falls back on a scan, at 2 one of three hundred.
-MARGIN: Final = 2.0
+# Under a filter the graph goes on until it has kept ``ef`` rows that match. Where these are as common near
+# the query as elsewhere, it compares about as many as expected; where they are rarer, it is given up when it
+# has compared so many times that number, or cost so large a part of a scan.
+PATIENCE: Final = 3
+PART_OF_A_SCAN: Final = 0.25
+# The graph's eight-bit vectors misplace rows that are almost equally near: so many times ``k`` are scored.
+OVERSAMPLING: Final = 3
 
 
-def candidates_to_fetch(k: int, matches: int, rows: int) -> int:
-    """How many of the best of all rows should have ``k`` among them that match."""
-    return math.ceil(k if matches >= rows else MARGIN * k * rows / max(matches, 1))
+def candidates_to_fetch(k: int, *, quantised: bool) -> int:
+    """How many rows the graph should give, of which the table finds the best."""
+    return OVERSAMPLING * k if quantised else k
 
 
-def more_candidates(candidates: int, found: int, wanted: int) -> int:
-    """How many to fetch when so many candidates had only ``found`` (some) of the ``wanted`` matches: at least
-    twice as many, and more where the matches are rarer near the query than elsewhere.
-    """
-    return math.ceil(candidates * max(2.0, MARGIN * wanted / found))
-
-
-def ef_of(candidates: int, *, filtered: bool) -> int:
+def ef_of(candidates: int) -> int:
     """How widely the graph should be searched for so many candidates."""
-    return max(FILTERED_WIDTH * candidates if filtered else candidates, MIN_EF)
+    return max(candidates, MIN_EF)
 
 
-def graph_pays(ef: int, candidates: int, in_graph: int, scan: int) -> bool:
-    """Whether a graph search is cheaper than a scan of that cost."""
-    return candidates <= in_graph and ef * ROWS_PER_CANDIDATE < scan
+def most_compared(ef: int, matches: int, rows: int, scan: int) -> int:
+    """How many rows the graph may compare before scanning is the better way; 0 if it is from the start.
+
+    ``matches`` of the graph's ``rows`` count; a scan of them costs ``scan``.
+    """
+    expected = COMPARED_PER_KEPT * ef * rows / max(matches, 1)
+    if matches < ef or ROWS_PER_COMPARED * expected > scan:
+        return 0
+    return math.ceil(max(PATIENCE * expected, PART_OF_A_SCAN * scan / ROWS_PER_COMPARED))
 
 
 def scan_cost(matches: int, rows: int) -> int:

@@ -21,6 +21,7 @@ Mode: TypeAlias = Literal["hybrid", "dense", "lexical"]
 TokenFormat: TypeAlias = Literal["2bit"]
 Tokenizer: TypeAlias = Literal["porter", "unicode61", "trigram"]
 FusionMethod: TypeAlias = Literal["relative", "rrf"]
+Quantization: TypeAlias = Literal["int8", "none"]
 Grouping: TypeAlias = Literal["document"]
 
 
@@ -31,6 +32,8 @@ class CollectionSettings:
     ``model``, its revision and the sha256 of its weights are kept for whoever embeds; the store does not
     read them. ``token_vectors`` says how those of the passages' tokens are kept, or that none are;
     ``tokenizer`` how texts are cut into words: English stems, words as they are, or any three characters.
+    ``quantization`` is what the graph keeps of each vector to find candidates by; scores are always of the
+    vectors themselves. None is only said on creation, for the usual one.
     """
 
     name: str
@@ -42,6 +45,7 @@ class CollectionSettings:
     description: str = ""
     token_vectors: TokenFormat | None = None
     tokenizer: Tokenizer = "porter"
+    quantization: Quantization | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -175,7 +175,8 @@ async def _find(
         found = _Found(lexical, {}, lexical, f"{filtered}lexical")
         return found, _is_all(lexical, depth, query.min_score)
     view = sources.table.view() if among is None else among
-    ranking, plan = await nearest(view, None if query.exact else sources.graph, request.vector, depth)
+    graph = None if query.exact else sources.graph
+    ranking, plan = await nearest(view, graph, request.vector, depth, filtered=among is not None)
     plan = f"{filtered}{plan}"
     dense = _as_dict(ranking)
     is_all = _is_all(dense, depth, query.min_score)

@@ -32,6 +32,7 @@ class Manifest:
     last_seq: int
     count: int
     checksum: str
+    quantised: bool = False
 
     @property
     def file_name(self) -> str:
@@ -53,7 +54,7 @@ def _publish(temporary: Path, shape: GraphShape, last_seq: int, count: int) -> N
     folder = temporary.parent
     graph_file.erase_gone(temporary)
     checksum = files.checksum(temporary)
-    manifest = Manifest(FORMAT, **asdict(shape), last_seq=last_seq, count=count, checksum=checksum)
+    manifest = Manifest(format=FORMAT, **asdict(shape), last_seq=last_seq, count=count, checksum=checksum)
     files.sync(temporary)
     temporary.rename(folder / manifest.file_name)
     _write_manifest(manifest, folder)
@@ -84,15 +85,6 @@ def erase_gone(folder: Path, shape: GraphShape, live: Keys) -> None:
     _write_manifest(replace(manifest, checksum=checksum), folder)
 
 
-def labels(folder: Path) -> Keys:
-    """Every seq in the stored graph, those that are gone included, ascending.
-
-    Raises:
-        OSError, ValueError, TypeError, KeyError: there is none.
-    """
-    return graph_file.labels(folder / _read_manifest(folder / MANIFEST).file_name)
-
-
 async def load(graph: Graph, folder: Path) -> bool:
     """Fill the empty ``graph`` from disk; False, and a clean folder, if nothing there can be believed."""
     if await fault(graph, folder) is None:
@@ -119,7 +111,7 @@ def stored_shape(folder: Path, dim: int, metric: Metric) -> GraphShape | None:
         manifest = _read_manifest(folder / MANIFEST)
     except (OSError, ValueError, TypeError, KeyError, RuntimeError):
         return None
-    return GraphShape(dim, metric, manifest.m, manifest.ef_construction)
+    return GraphShape(dim, metric, manifest.m, manifest.ef_construction, manifest.quantised)
 
 
 def discard(folder: Path) -> None:

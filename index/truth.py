@@ -20,9 +20,12 @@ from index.vectors import BLOCK_ROWS, VectorTable
 from index.writer import Change
 
 _MAX_SEQ: Final = 2**63 - 1
-_COLUMNS: Final = "dim, metric, model, model_revision, model_sha256, description, token_vectors, tokenizer"
+_COLUMNS: Final = (
+    "dim, metric, model, model_revision, model_sha256, description, token_vectors, tokenizer, quantization"
+)
 _INSERT: Final = (
-    f"INSERT INTO settings (only_row, {_COLUMNS}, created_at) VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608
+    f"INSERT INTO settings (only_row, {_COLUMNS}, created_at)"  # noqa: S608
+    " VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 
 
@@ -42,6 +45,7 @@ def create(folder: Path, settings: CollectionSettings) -> None:
             settings.description,
             settings.token_vectors,
             settings.tokenizer,
+            settings.quantization,
         )
         try:
             connection.execute(_INSERT, (*values, timestamp()))

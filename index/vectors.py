@@ -85,6 +85,16 @@ class TableView:
             count -= len(places)
         return TableView(chosen[::-1], self._metric)
 
+    def halves(self) -> "tuple[TableView, TableView]":
+        """Two views with about as many rows each, which together have all of them."""
+        middle, left, right = self.rows // 2, list[Block](), list[Block]()
+        for block in self._blocks:
+            here = min(max(middle, 0), len(block.seqs))
+            left.extend([block.part(slice(0, here))] if here else [])
+            right.extend([block.part(slice(here, None))] if here < len(block.seqs) else [])
+            middle -= len(block.seqs)
+        return TableView(left, self._metric), TableView(right, self._metric)
+
     @property
     def first_seq(self) -> int:
         """The seq of the first row, whether it counts or not; 0 if there is none."""

@@ -63,6 +63,11 @@ def show(*, name: str, as_json: bool, url: str) -> None:
     show_default=True,
     help="How words are found: by English stems, as they are, or by any three characters.",
 )
+@click.option(
+    "--quantization",
+    type=click.Choice(["int8", "none"]),
+    help="What the graph keeps of vectors to find candidates by; unless said otherwise, what serves them.",
+)
 @click.option("--token-vectors", type=click.Choice(["2bit"]), help="Keep what 'rerank: late' needs.")
 @json_option
 @url_option
@@ -74,6 +79,7 @@ def create(
     metric: str,
     description: str | None,
     tokenizer: str,
+    quantization: str | None,
     token_vectors: str | None,
     as_json: bool,
     url: str,
@@ -82,7 +88,13 @@ def create(
 
     One that has these settings already is as good.
     """
-    optional = {"model": model, "dim": dim, "description": description, "token_vectors": token_vectors}
+    optional = {
+        "model": model,
+        "dim": dim,
+        "description": description,
+        "quantization": quantization,
+        "token_vectors": token_vectors,
+    }
     body = {"metric": metric, "tokenizer": tokenizer} | {
         key: value for key, value in optional.items() if value is not None
     }
@@ -133,6 +145,7 @@ def _details(one: CollectionAnswer) -> Table:
         "vectors": _vectors(one),
         "metric": one.metric,
         "words": one.tokenizer,
+        "quantization": one.quantization,
         "token vectors": one.token_vectors or "",
         "documents": f"{one.documents:,}",
         "points": f"{one.points:,}",

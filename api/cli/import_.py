@@ -12,7 +12,7 @@ from api.cli.options import collection_option, url_option
 from api.schemas_transfer import CollectionLine, Imported
 
 _REQUEST_BYTES = 32 * 2**20
-_KEPT = ("metric", "description", "tokenizer")
+_KEPT = ("metric", "description", "tokenizer", "quantization")
 
 
 @click.command()

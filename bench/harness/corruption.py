@@ -46,7 +46,7 @@ class Patient:
 
 async def make_patient(folder: Path) -> Patient:
     """Made of random vectors, a fifth of them deleted, closed."""
-    planner.ROWS_PER_CANDIDATE = 1  # type: ignore[misc] # so that a graph of this size is worth asking
+    planner.ROWS_PER_COMPARED = 1e-6  # type: ignore[misc, assignment] # so that a graph of this size is worth asking
     rng = np.random.default_rng(4)
     vectors = rng.normal(size=(ROWS, DIM)).astype(np.float32)
     documents = [

@@ -30,6 +30,15 @@ async def test_another_put_under_the_same_name_is_409_and_names_the_difference(a
     assert (await ask("GET", "/v1/collections/notes"))["dim"] == 4
 
 
+async def test_quantization_is_chosen_or_usual(ask: Ask) -> None:
+    usual = await ask("PUT", "/v1/collections/usual", {"dim": 256}, status=201)
+    chosen = await ask("PUT", "/v1/collections/chosen", {"dim": 256, "quantization": "none"}, status=201)
+    assert (usual["quantization"], chosen["quantization"]) == ("int8", "none")
+    await ask("PUT", "/v1/collections/chosen", {"dim": 256}, status=200)
+    await ask("PUT", "/v1/collections/chosen", {"dim": 256, "quantization": "int8"}, status=409)
+    await ask("PUT", "/v1/collections/other", {"dim": 256, "quantization": "int4"}, status=422)
+
+
 async def test_collections_are_listed_and_deleted(ask: Ask) -> None:
     await ask("PUT", "/v1/collections/a", {"dim": 2}, status=201)
     await ask("PUT", "/v1/collections/b", {"dim": 2}, status=201)

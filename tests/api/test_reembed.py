@@ -102,8 +102,9 @@ async def test_every_document_is_there_under_the_new_model_with_its_version_and_
     assert (job["collection"], job["total"], job["done"], job["failed"]) == ("new", 5, 5, 0)
     assert (job["documents"], job["switched"]) == ([], ["live"])
     new, card = services.catalog.get("new"), services.models.embedder().card
+    expected = replace(OLD, name="new", dim=card.dim, quantization="none")
     assert new.settings == replace(
-        OLD, name="new", dim=card.dim, model="fake", model_revision=card.revision, model_sha256=card.sha256
+        expected, model="fake", model_revision=card.revision, model_sha256=card.sha256
     )
     assert await contents(new) == await contents(old)
     assert (await new.document("a")).version == 2  # type: ignore[union-attr]

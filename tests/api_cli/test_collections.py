@@ -44,12 +44,14 @@ def test_a_collection_is_made_with_the_settings_that_were_given(embedd: Embedd, 
     embedd(
         "collections", "create", "late", "--model", "m", "--token-vectors", "2bit", "--tokenizer", "trigram"
     )
+    embedd("collections", "create", "exact", "--dim", "768", "--quantization", "none")
     assert stub.bodies == [
         {"metric": "cosine", "tokenizer": "porter"},
         {"metric": "dot", "tokenizer": "porter", "dim": 768, "description": "my own"},
         {"metric": "cosine", "tokenizer": "trigram", "model": "m", "token_vectors": "2bit"},
+        {"metric": "cosine", "tokenizer": "porter", "dim": 768, "quantization": "none"},
     ]
-    assert stub.collections >= {"plain", "mine", "late"}
+    assert stub.collections >= {"plain", "mine", "late", "exact"}
 
 
 def test_deleting_asks_first(embedd: Embedd, stub: Stub) -> None:

@@ -22,9 +22,9 @@ from index.errors import (
     InvalidSettings,
     StorageFailed,
 )
-from index.rows import CollectionSettings, Document, Query
+from index.rows import CollectionSettings, Document, Metric, Query
 
-SETTINGS = CollectionSettings("notes", 8, "dot", "a-model", "rev", "abc", "about")
+SETTINGS = CollectionSettings("notes", 8, "dot", "a-model", "rev", "abc", "about", quantization="none")
 
 
 async def test_a_collection_comes_back_with_its_settings(tmp_path: Path) -> None:
@@ -52,6 +52,25 @@ async def test_other_settings_are_a_conflict_that_names_them(catalog: Catalog) -
     assert caught.value.differences == {"dim": (8, 9), "model": ("a-model", None)}
 
 
+@pytest.mark.parametrize(
+    ("dim", "metric", "usual"),
+    [(384, "cosine", "int8"), (128, "cosine", "int8"), (64, "cosine", "none"), (384, "dot", "none")],
+)
+async def test_graphs_have_eight_bits_where_these_serve_as_well(
+    catalog: Catalog, dim: int, metric: Metric, usual: str
+) -> None:
+    collection, _ = await catalog.create(CollectionSettings("notes", dim, metric))
+    assert collection.settings.quantization == usual
+
+
+async def test_whoever_says_nothing_of_quantization_means_what_is_there(catalog: Catalog) -> None:
+    made, _ = await catalog.create(CollectionSettings("notes", 384, quantization="none"))
+    again, created = await catalog.create(CollectionSettings("notes", 384))
+    assert (again, created) == (made, False)
+    with pytest.raises(CollectionExists, match="quantization"):
+        await catalog.create(CollectionSettings("notes", 384, quantization="int8"))
+
+
 async def test_many_may_create_the_same_collection_at_once(catalog: Catalog) -> None:
     outcomes = await asyncio.gather(*(catalog.create(SETTINGS) for _ in range(8)))
     assert sum(created for _, created in outcomes) == 1
@@ -64,7 +83,9 @@ async def test_other_names_are_refused(catalog: Catalog, name: str) -> None:
         await catalog.create(replace(SETTINGS, name=name))
 
 
-@pytest.mark.parametrize("change", [{"dim": 0}, {"dim": 70_000}, {"metric": "manhattan"}])
+@pytest.mark.parametrize(
+    "change", [{"dim": 0}, {"dim": 70_000}, {"metric": "manhattan"}, {"quantization": "int4"}]
+)
 async def test_impossible_settings_are_refused(catalog: Catalog, change: dict) -> None:
     with pytest.raises(InvalidSettings):
         await catalog.create(replace(SETTINGS, **change))

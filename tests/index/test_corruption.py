@@ -17,9 +17,9 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def patient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Patient]:
-    before = planner.ROWS_PER_CANDIDATE
+    before = planner.ROWS_PER_COMPARED
     yield asyncio.run(make_patient(tmp_path_factory.mktemp("patient")))
-    planner.ROWS_PER_CANDIDATE = before
+    planner.ROWS_PER_COMPARED = before
 
 
 def test_the_patient_has_every_cache(patient: Patient) -> None:

@@ -22,7 +22,7 @@ Make = Callable[..., Document]
 
 @pytest.fixture(autouse=True)
 def _graphs_pay_early(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(planner, "ROWS_PER_CANDIDATE", 5)
+    monkeypatch.setattr(planner, "ROWS_PER_COMPARED", 0.01)
 
 
 def folder_of(data: Path) -> Path:
@@ -93,7 +93,8 @@ async def test_a_filter_that_holds_only_far_away_still_fills_k(
     make_vector: Callable,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(planner, "ROWS_PER_CANDIDATE", 0)
+    monkeypatch.setattr(planner, "PATIENCE", 0.01)
+    monkeypatch.setattr(planner, "PART_OF_A_SCAN", 1e-4)
     query = make_vector(-1 % 2**32)
     async with open_catalog(tmp_path, tuning) as catalog:
         collection, _ = await catalog.create(CollectionSettings("notes", DIM))
@@ -116,14 +117,14 @@ async def test_where_the_graph_gives_up_the_table_answers(
     stored: Path, tuning: GraphTuning, make_vector: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def nothing(*arguments: object) -> None:
-        """What hnswlib's "cannot fill k" becomes."""
+        """What a graph says that is closed or has compared too much."""
 
     async with open_catalog(stored, tuning) as catalog:
         collection = catalog.get("notes")
         await collection.graph_settled()
         monkeypatch.setattr(Graph, "search", nothing)
         result = await collection.search(Query(10, vector=make_vector(3)))
-        assert (result.plan, len(result.hits), result.hits[0].document_id) == ("exact", 10, "d3")
+        assert (result.plan, len(result.hits), result.hits[0].document_id) == ("graph-exact", 10, "d3")
 
 
 async def test_a_small_collection_has_no_graph_and_a_shrunken_one_loses_it(

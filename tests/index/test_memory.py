@@ -50,7 +50,7 @@ async def test_a_collection_that_nobody_uses_takes_no_memory(
 ) -> None:
     async with open_catalog(stored, tuning) as catalog:
         collection = catalog.get("a")
-        assert collection.settings == CollectionSettings("a", DIM)
+        assert collection.settings == CollectionSettings("a", DIM, quantization="none")
         assert (await collection.document("a1")) is not None
         assert await collection.delete(["a5"]) == 1
         statistics = await collection.statistics()

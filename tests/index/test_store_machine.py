@@ -49,7 +49,7 @@ class StoreMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.patches = pytest.MonkeyPatch()
-        self.patches.setattr(planner, "ROWS_PER_CANDIDATE", 0)  # a graph is used as soon as there is one
+        self.patches.setattr(planner, "ROWS_PER_COMPARED", 1e-6)  # a graph is used as soon as there is one
         for module in (vectors, upkeep, truth):
             self.patches.setattr(module, "BLOCK_ROWS", BLOCK_ROWS)  # and files are mapped from the first rows
         self.folder = Path(tempfile.mkdtemp())

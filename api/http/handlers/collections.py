@@ -79,6 +79,7 @@ def _settings(name: str, request: CollectionRequest, description: str, models: M
             metric=request.metric,
             description=description,
             tokenizer=request.tokenizer,
+            quantization=request.quantization,
         )
     if request.model is None and models.default is None:
         raise InvalidRequest(
@@ -95,11 +96,13 @@ def _settings(name: str, request: CollectionRequest, description: str, models: M
         description=description,
         token_vectors=request.token_vectors,
         tokenizer=request.tokenizer,
+        quantization=request.quantization,
     )
 
 
 async def _describe(store: Store) -> CollectionAnswer:
     settings, sizes = store.settings, await store.statistics()
+    assert settings.quantization is not None  # resolved when it was created
     return CollectionAnswer(
         name=settings.name,
         dim=settings.dim,
@@ -109,6 +112,7 @@ async def _describe(store: Store) -> CollectionAnswer:
         description=settings.description,
         token_vectors=settings.token_vectors,
         tokenizer=settings.tokenizer,
+        quantization=settings.quantization,
         documents=sizes.documents,
         points=sizes.points,
         size_bytes=sizes.size_bytes,
