@@ -51,6 +51,10 @@ class Block:
         return int(np.count_nonzero(self.live))
 
     @property
+    def first_seq(self) -> int:
+        return int(self.seqs[0])
+
+    @property
     def last_seq(self) -> int:
         return int(self.seqs[-1])
 

@@ -176,7 +176,7 @@ class Space : public hnswlib::SpaceInterface<float> {
         room.assign(codes_ + sizeof(Scale), 0);
         float largest = 0;
         for (size_t i = 0; i < dim_; ++i) largest = std::max(largest, std::fabs(vector[i]));
-        const float step = largest > 0 ? largest / 127 : 1;
+        const float step = std::max(largest / 127, std::numeric_limits<float>::min());
         auto* codes = reinterpret_cast<int8_t*>(room.data());
         for (size_t i = 0; i < dim_; ++i) codes[i] = static_cast<int8_t>(std::lrintf(vector[i] / step));
         const Scale scale{step, step * step * static_cast<float>(KERNELS.multiply(codes, codes, codes_))};

@@ -7,7 +7,7 @@ until its block is written anew; views taken before keep the old block.
 Knows no ids and no SQLite. One task changes a table (the event loop's); any thread may read a view.
 """
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
@@ -126,12 +126,25 @@ class TableView:
     def scores_of(self, seqs: Keys, query: Vector) -> Ranking:
         """Those of ``seqs`` (in any order) that are here and count, scored and ordered."""
         wanted = np.sort(seqs)
-        found = []
-        for block in self._blocks:
-            if len(places := block.positions(wanted)):
-                scores = _score(block.vectors[places], query, self._metric)
-                found.append(Ranking(block.seqs[places], scores))
-        return best(found, len(seqs))
+        known, vectors = [_NO_KEYS], []
+        for block in self._blocks_of(wanted):
+            places = block.positions(wanted)
+            known.append(block.seqs[places])
+            vectors.append(block.vectors[places])
+        if not vectors:
+            return Ranking(_NO_KEYS, _NO_SCORES)
+        scores = _score(np.concatenate(vectors), query, self._metric)
+        return best([Ranking(np.concatenate(known), scores)], len(seqs))
+
+    def _blocks_of(self, wanted: Keys) -> list[Block]:
+        """The blocks between whose first and last seq one of ``wanted`` (ascending) lies."""
+        # Few rows are wanted, and there may be hundreds of blocks: lists are faster to look into than arrays.
+        sought = wanted.tolist()
+        return [
+            block
+            for block in self._blocks
+            if bisect_right(sought, block.last_seq) > bisect_left(sought, block.first_seq)
+        ]
 
     def _scored(self, block: Block, query: Vector) -> Ranking:
         live = block.live.copy()

@@ -260,6 +260,9 @@ async def test_large_and_small_sets_of_matches_are_found_by_words(
     queries = [Query(k, text="word1", mode="lexical", filter=parse_filter(source)) for source, k in asked]
     listed = [(await collection.search(query)).hits for query in queries]
     assert [len(hits) for hits in listed] == [5, 5, 2, 50]
+    monkeypatch.setattr("index.full_text._WRITTEN_AT_ONCE", 4)  # in pieces, by a thread
+    monkeypatch.setattr("index.search._MATCHED_INLINE", 0)
+    assert [(await collection.search(query)).hits for query in queries] == listed
     monkeypatch.setattr("index.full_text._LISTED", 0)
     assert [(await collection.search(query)).hits for query in queries] == listed
     assert (await collection.search(queries[0])).plan == "filtered-lexical"
