@@ -88,10 +88,10 @@ class Graph:
     def is_worn(self) -> bool:
         return self.deleted > MAX_WORN * self.count
 
-    async def add(self, seqs: Keys, vectors: Vector, last_seq: int) -> None:
+    async def add(self, seqs: Keys, vectors: Vector, last_seq: int, threads: int = 1) -> None:
         """Add rows behind all others; from then on the graph has everything up to ``last_seq``."""
         if len(seqs):
-            await self._run(partial(self._hnsw.add, np.ascontiguousarray(vectors), seqs))
+            await self._run(partial(self._hnsw.add, np.ascontiguousarray(vectors), seqs, threads))
         self.last_seq = last_seq
 
     async def forget(self, seqs: Keys) -> None:

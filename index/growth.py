@@ -7,6 +7,7 @@ one, it is dropped and the table answers alone.
 """
 
 import asyncio
+import os
 import time
 from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
@@ -24,6 +25,10 @@ from index.vectors import Keys, VectorTable
 
 _SLICE_S: Final = 0.004
 _MAX_SLICE_ROWS: Final = 256
+# Rows as they come leave the other cores to whoever makes and asks for them. A graph that lacks so many is
+# being built, and takes what there is.
+_FAR_BEHIND: Final = 10_000
+_MOST_THREADS: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,8 +169,9 @@ class GraphGrowth:
     async def _add_slice(self, graph: Graph) -> None:
         newest = self._table.last_seq
         seqs, vectors = self._table.view().after(graph.last_seq).first(self._slice_rows)
-        started = time.perf_counter()
-        await graph.add(seqs, vectors, int(seqs[-1]) if len(seqs) == self._slice_rows else newest)
+        started, threads = time.perf_counter(), _threads(newest - graph.last_seq)
+        last_seq = int(seqs[-1]) if len(seqs) == self._slice_rows else newest
+        await graph.add(seqs, vectors, last_seq, threads)
         self._unsaved += len(seqs)
         if len(seqs) == self._slice_rows:
             rows = self._slice_rows * _SLICE_S / max(time.perf_counter() - started, 1e-6)
@@ -178,6 +184,11 @@ class GraphGrowth:
         except (OSError, RuntimeError):
             structlog.get_logger().exception("graph_not_stored", folder=str(self._folder))
         self._unsaved = 0
+
+
+def _threads(behind: int) -> int:
+    """How many threads a graph is to be built with that lacks so many rows."""
+    return min(_MOST_THREADS, os.cpu_count() or 1) if behind > _FAR_BEHIND else 1
 
 
 def _dead_labels(labels: Keys, live: Keys, last_seq: int) -> Keys | None:

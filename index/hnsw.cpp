@@ -11,14 +11,17 @@
 #include <Python.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <exception>
 #include <limits>
-#include <memory>
+#include <mutex>
 #include <new>
 #include <stdexcept>
 #include <string>
+#include <thread>
 #include <vector>
 
 #if !__has_include("hnswlib/hnswlib.h")
@@ -253,12 +256,28 @@ class Graph {
     size_t count() const { return graph_.cur_element_count; }
     size_t deleted() const { return graph_.num_deleted_; }
 
-    void add(const float* vectors, const int64_t* labels, size_t rows) {
+    // In so many threads, this one included; what went in before one of them fails stays.
+    void add(const float* vectors, const int64_t* labels, size_t rows, size_t threads) {
         const size_t needed = count() + rows;
         if (needed > graph_.max_elements_) graph_.resizeIndex(std::max(needed, graph_.max_elements_ * 3 / 2));
-        std::vector<char> room;
-        for (size_t row = 0; row < rows; ++row)
-            graph_.addPoint(space_.encode(vectors + row * space_.dim(), room), labels[row]);
+        std::atomic<size_t> next{0};
+        std::exception_ptr failure;
+        std::mutex failing;
+        const auto work = [&] {
+            try {
+                std::vector<char> room;
+                for (size_t row = next++; row < rows; row = next++)
+                    graph_.addPoint(space_.encode(vectors + row * space_.dim(), room), labels[row]);
+            } catch (...) {
+                const std::lock_guard<std::mutex> one(failing);
+                failure = std::current_exception();
+            }
+        };
+        std::vector<std::thread> others(std::min(threads, rows) - (rows > 0));
+        for (auto& other : others) other = std::thread(work);
+        work();
+        for (auto& other : others) other.join();
+        if (failure) std::rethrow_exception(failure);
     }
 
     // Marks these labels as deleted; those that are not here, or are already, do not matter. How many it marked.
@@ -389,13 +408,14 @@ void destroy(PyObject* self) {
 PyObject* add(PyObject* self, PyObject* args) {
     Array<const float> vectors;
     Array<const int64_t> labels;
-    if (!PyArg_ParseTuple(args, "y*y*", vectors.view(), labels.view())) return nullptr;
+    Py_ssize_t threads;
+    if (!PyArg_ParseTuple(args, "y*y*n", vectors.view(), labels.view(), &threads)) return nullptr;
     Graph& graph = graph_of(self);
-    if (vectors.size() != labels.size() * graph.space().dim()) {
-        PyErr_SetString(PyExc_ValueError, "as many vectors as labels are needed");
+    if (threads < 1 || vectors.size() != labels.size() * graph.space().dim()) {
+        PyErr_SetString(PyExc_ValueError, "as many vectors as labels are needed, and a thread");
         return nullptr;
     }
-    if (!run([&] { graph.add(vectors.data(), labels.data(), labels.size()); })) return nullptr;
+    if (!run([&] { graph.add(vectors.data(), labels.data(), labels.size(), threads); })) return nullptr;
     Py_RETURN_NONE;
 }
 

@@ -80,7 +80,7 @@ async def test_eight_bits_nearly_keep_the_order(
 def _alike(graph: Graph, executor: ThreadPoolExecutor, rows: np.ndarray) -> Graph:
     """The same rows, in float32."""
     other = Graph(GraphShape(graph.shape.dim, graph.shape.metric), executor)
-    other._hnsw.add(rows[1:], np.arange(len(rows) - 1))
+    other._hnsw.add(rows[1:], np.arange(len(rows) - 1), 1)
     return other
 
 
@@ -111,6 +111,14 @@ async def test_the_graph_grows_beyond_its_first_size(graph: Graph) -> None:
         await add(graph, start + 1, rows[start : start + 300])
     assert graph.live == 3000
     assert await found(graph, rows[2500], 1, 100) == [2501]
+
+
+async def test_rows_that_several_threads_add_are_all_found(graph: Graph) -> None:
+    rows = unit_rows(3000)
+    await graph.add(np.arange(1, 3001), rows, 3000, 4)
+    assert (graph.count, graph.last_seq) == (3000, 3000)
+    for number in range(0, 3000, 10):
+        assert await found(graph, rows[number], 1, 100) == [number + 1]
 
 
 async def test_only_rows_among_those_named_are_found(graph: Graph) -> None:
@@ -210,6 +218,6 @@ async def test_arrays_that_do_not_fit_are_refused(graph: Graph) -> None:
     with pytest.raises(ValueError, match="fit"):
         graph._hnsw.search(np.zeros(DIM - 1, np.float32), 10, None, 100, labels, counts)
     with pytest.raises(ValueError, match="as many"):
-        graph._hnsw.add(np.zeros(DIM, np.float32), np.arange(2))
+        graph._hnsw.add(np.zeros(DIM, np.float32), np.arange(2), 1)
     with pytest.raises(ValueError, match="room"):
         graph._hnsw.labels(np.empty(4, np.int64))

@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from index import files, planner, snapshot
+from index import files, growth, planner, snapshot
 from index.catalog import open_catalog
 from index.collection import Collection
 from index.filters import parse_filter
 from index.graph import Graph, GraphShape
 from index.growth import GraphTuning
-from index.rows import CollectionSettings, Document, Query
+from index.rows import CollectionSettings, Document, Metric, Quantization, Query
 
 DIM = 8
 ROWS = 1000
@@ -61,12 +61,39 @@ async def stored(tmp_path: Path, tuning: GraphTuning, make_document: Make) -> Pa
     return tmp_path
 
 
+@pytest.mark.parametrize("quantization", ["none", "int8"])
 @pytest.mark.parametrize("metric", ["cosine", "dot", "l2"])
 async def test_the_graph_agrees_with_the_exact_search(
-    tmp_path: Path, tuning: GraphTuning, make_document: Make, make_vector: Callable, metric: str
+    tmp_path: Path,
+    tuning: GraphTuning,
+    make_document: Make,
+    make_vector: Callable,
+    metric: Metric,
+    quantization: Quantization,
 ) -> None:
     async with open_catalog(tmp_path, tuning) as catalog:
-        collection, _ = await catalog.create(CollectionSettings("notes", DIM, metric))  # type: ignore[arg-type]
+        settings = CollectionSettings("notes", DIM, metric, quantization=quantization)
+        collection, _ = await catalog.create(settings)
+        await fill(collection, make_document)
+        assert (await collection.statistics()).graph_points == ROWS
+        assert await agreement(collection, make_vector) > 0.95
+    async with open_catalog(tmp_path, tuning) as catalog:  # and when it was stored and loaded
+        collection = catalog.get("notes")
+        await collection.graph_settled()
+        assert await agreement(collection, make_vector) > 0.95
+
+
+async def test_a_graph_far_behind_is_built_by_several_threads(
+    tmp_path: Path,
+    tuning: GraphTuning,
+    make_document: Make,
+    make_vector: Callable,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(growth, "_FAR_BEHIND", 0)
+    monkeypatch.setattr("os.cpu_count", lambda: 3)
+    async with open_catalog(tmp_path, tuning) as catalog:
+        collection, _ = await catalog.create(CollectionSettings("notes", DIM))
         await fill(collection, make_document)
         assert (await collection.statistics()).graph_points == ROWS
         assert await agreement(collection, make_vector) > 0.95
