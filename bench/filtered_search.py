@@ -10,7 +10,6 @@ that ran. A search joins its rows from SQLite, as every search does.
 import asyncio
 import itertools
 import math
-import random
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -22,45 +21,39 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from harness.client import Client, open_client
-from harness.corpora import SEED, load_cranfield, load_npl, load_squad
-from harness.load import run_clients
+from harness.corpora import SEED
+from harness.grown import NOISE, Matrix, embedded, unit
 from harness.metrics import percentiles_ms
 from harness.options import Options, parse_options
 from harness.report import machine, print_table, write
-from harness.service import MODEL, open_service
+from harness.service import MODEL
 from index.catalog import open_catalog
 from index.collection import Collection
 from index.filters import parse_filter
 from index.rows import CollectionSettings, Document, Passage, Query
 
-Matrix: TypeAlias = npt.NDArray[np.float32]
 Ranks: TypeAlias = npt.NDArray[np.int64]
 Filter: TypeAlias = dict[str, Any]
 
 K = 10
 SELECTIVITIES = (0.5, 0.2, 0.1, 0.04, 0.01, 0.001)
 CORRELATIONS = ("positive", "none", "negative")
-TEXTS_PER_REQUEST = 64
 ROWS_PER_WRITE = 1_000
-# How far a perturbed row is from the one it was made of: a cosine of about 0.8.
-NOISE = 0.75
 # Every row is even or odd, and an AND asks for one of them.
 PARITY = "parity"
 
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How much is measured: texts that are embedded, rows, questions, and how often each is asked."""
+    """How much is measured: rows, questions, and how often each is asked."""
 
-    texts: int
     rows: int
     questions: int
     rounds: int
 
 
-FULL = Size(texts=14_000, rows=100_000, questions=16, rounds=12)
-QUICK = Size(texts=1_200, rows=12_000, questions=8, rounds=3)
+FULL = Size(rows=100_000, questions=16, rounds=12)
+QUICK = Size(rows=12_000, questions=8, rounds=3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,39 +143,17 @@ def nearest(vectors: Matrix, question: Matrix, candidates: Ranks) -> set[int]:
     return set(candidates[np.argsort(-scores, kind="stable")[:K]].tolist())
 
 
-def make_rows(embedded: Matrix, questions: Matrix, total: int) -> Rows:
+def make_rows(documents: Matrix, questions: Matrix, total: int) -> Rows:
     """Rows that lie as the embedded ones do, in a random order."""
     dice = np.random.default_rng(SEED)
-    noise = dice.normal(size=(total, embedded.shape[1])) / math.sqrt(embedded.shape[1])
-    sources = embedded[np.arange(total) % len(embedded)]
-    kept = (np.arange(total) < len(embedded))[:, None]
+    noise = dice.normal(size=(total, documents.shape[1])) / math.sqrt(documents.shape[1])
+    sources = documents[np.arange(total) % len(documents)]
+    kept = (np.arange(total) < len(documents))[:, None]
     vectors = unit(np.where(kept, sources, sources + NOISE * noise))[dice.permutation(total)]
     by_nearness = np.argsort(-(questions @ vectors.T), axis=1, kind="stable")
     near = np.empty_like(by_nearness)
     np.put_along_axis(near, by_nearness, np.arange(total)[None, :].repeat(len(questions), axis=0), axis=1)
     return Rows(vectors, questions, dice.permutation(total), near)
-
-
-def unit(rows: npt.NDArray[np.floating[Any]]) -> Matrix:
-    scaled: Matrix = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
-    return scaled
-
-
-async def embedded_texts(options: Options, size: Size) -> tuple[Matrix, Matrix]:
-    """Vectors of documents and of questions, some of each corpus."""
-    corpora = [load(options.data) for load in (load_squad, load_cranfield, load_npl)]
-    dice = random.Random(SEED)
-    texts = [document.text for corpus in corpora for document in corpus.documents]
-    asked = [question.text for corpus in corpora for question in corpus.questions]
-    async with open_service() as service, open_client(service.url) as client:
-        documents = await embed(client, dice.sample(texts, min(size.texts, len(texts))))
-        return documents, await embed(client, dice.sample(asked, size.questions))
-
-
-async def embed(client: Client, texts: Sequence[str]) -> Matrix:
-    batches = [texts[start : start + TEXTS_PER_REQUEST] for start in range(0, len(texts), TEXTS_PER_REQUEST)]
-    answers = await run_clients(lambda n: client.embed(batches[n]), clients=2, requests=len(batches))
-    return unit(np.array(list(itertools.chain.from_iterable(answers))))
 
 
 async def store(collection: Collection, rows: Rows) -> None:
@@ -201,7 +172,8 @@ def point(rows: Rows, row: int) -> Document:
 async def run(options: Options) -> None:
     """Runs the bench and reports."""
     before, size = machine(), QUICK if options.quick else FULL
-    rows = make_rows(*await embedded_texts(options, size), size.rows)
+    documents, questions = await embedded(options)
+    rows = make_rows(documents, questions[: size.questions], size.rows)
     with TemporaryDirectory() as folder:
         async with open_catalog(Path(folder)) as catalog:
             collection, _ = await catalog.create(CollectionSettings("rows", rows.vectors.shape[1]))
@@ -216,7 +188,7 @@ async def run(options: Options) -> None:
     }
     print(f"worst cells: recall@{K} {worst['recall']:.4f}, p99 {worst['p99_ms']:.1f} ms")
     settings = {"quick": options.quick, "model": MODEL, "k": K, "noise": NOISE, "seed": SEED}
-    settings |= {"texts": size.texts, "rows": size.rows, "questions": size.questions, "rounds": size.rounds}
+    settings |= {"rows": size.rows, "questions": size.questions, "rounds": size.rounds}
     write(options.out, {"cells": figures, "worst": worst, "first_filters_s": warm_s}, settings, before)
 
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from index.collection import Collection
 from index.filters import parse_filter
 from index.graph import Graph, GraphShape
 from index.growth import GraphTuning
-from index.rows import CollectionSettings, Document, Metric, Quantization, Query
+from index.rows import CollectionSettings, Document, Query
 
 DIM = 8
 ROWS = 1000
@@ -61,18 +62,22 @@ async def stored(tmp_path: Path, tuning: GraphTuning, make_document: Make) -> Pa
     return tmp_path
 
 
-@pytest.mark.parametrize("quantization", ["none", "int8"])
-@pytest.mark.parametrize("metric", ["cosine", "dot", "l2"])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        CollectionSettings("notes", DIM, metric, quantization=quantization)  # type: ignore[arg-type]
+        for metric, quantization in product(("cosine", "dot", "l2"), ("none", "int8"))
+    ],
+    ids=lambda settings: f"{settings.metric}-{settings.quantization}",
+)
 async def test_the_graph_agrees_with_the_exact_search(
     tmp_path: Path,
     tuning: GraphTuning,
     make_document: Make,
     make_vector: Callable,
-    metric: Metric,
-    quantization: Quantization,
+    settings: CollectionSettings,
 ) -> None:
     async with open_catalog(tmp_path, tuning) as catalog:
-        settings = CollectionSettings("notes", DIM, metric, quantization=quantization)
         collection, _ = await catalog.create(settings)
         await fill(collection, make_document)
         assert (await collection.statistics()).graph_points == ROWS
