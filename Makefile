@@ -45,8 +45,8 @@ bench: setup  ## every benchmark, quick, into bench/out/
 		$(BIN)/python $$file --quick $(if $(DATA),--data "$(DATA)") --out bench/out/$$(basename $$file .py).json; \
 	done
 
-peers: setup  ## install what the embedding benchmarks compare with, into bench/out/peers
-	cd bench && ../$(BIN)/python -m harness.peers --cpu-index $(TORCH_CPU_INDEX)
+peers: setup  ## install what the benchmarks compare with, into bench/out/peers (some: ARGS="chroma milvus")
+	cd bench && ../$(BIN)/python -m harness.peers --cpu-index $(TORCH_CPU_INDEX) $(ARGS)
 
 figures: setup  ## write bench/README.md's figures and plot from bench/results
 	cd bench && ../$(BIN)/python -m harness.readme

@@ -18,10 +18,14 @@ from harness.options import REPOSITORY
 PEERS = REPOSITORY / "bench" / "out" / "peers"
 REQUIREMENTS = REPOSITORY / "bench" / "peers"
 INSTALL_TORCH = REPOSITORY / "deploy" / "install_torch.py"
-NAMES = ("openvino", "infinity")
-# By peer: the file that pins its torch, and what it would send home with, gone as soon as it is there.
+NAMES = ("openvino", "infinity", "chroma", "milvus")
+# By peer: the file that pins its torch, if it has one, and what it would send home with, gone as soon as it
+# is there.
 TORCH_PINS = {"openvino": REPOSITORY / "constraints.txt", "infinity": REQUIREMENTS / "infinity.txt"}
-TELLING = ("infinity-emb", "infinity_emb", "onnxruntime", "openvino", "torch", "transformers")
+TELLING = (
+    *("infinity-emb", "infinity_emb", "onnxruntime", "openvino", "torch", "transformers"),
+    *("chromadb", "faiss-cpu", "milvus-lite", "pymilvus"),
+)
 UNWANTED = {"openvino": "openvino-telemetry"}
 ONNX_MODEL = PEERS / "all-MiniLM-L6-v2-onnx"
 
@@ -43,7 +47,7 @@ def peer_versions(name: str, site_packages: Path | None = None) -> dict[str, str
 
 
 def install(name: str, cpu_index: str) -> None:
-    """Makes the environment of ``name``, with torch's build for CPUs.
+    """Makes the environment of ``name``; what needs torch gets its build for CPUs.
 
     Raises:
         subprocess.CalledProcessError: a step failed; it has said why.
@@ -51,8 +55,9 @@ def install(name: str, cpu_index: str) -> None:
     folder = PEERS / name
     python = str(folder / "bin" / "python")
     subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
-    torch = [str(INSTALL_TORCH), "--variant", "cpu", "--cpu-index", cpu_index]
-    subprocess.run([python, *torch, "--constraints", str(TORCH_PINS[name])], check=True)
+    if name in TORCH_PINS:
+        torch = [str(INSTALL_TORCH), "--variant", "cpu", "--cpu-index", cpu_index]
+        subprocess.run([python, *torch, "--constraints", str(TORCH_PINS[name])], check=True)
     pip = [python, "-m", "pip", "--quiet", "--disable-pip-version-check"]
     subprocess.run([*pip, "install", "--requirement", str(REQUIREMENTS / f"{name}.txt")], check=True)
     if name in UNWANTED:
@@ -78,11 +83,15 @@ def main() -> None:
     parser.add_argument(
         "--cpu-index", required=True, help="index of torch's CPU builds, if pip has none itself"
     )
-    cpu_index = parser.parse_args().cpu_index
-    for name in NAMES:
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"some of {', '.join(NAMES)} (default: all)")
+    given = parser.parse_args()
+    if unknown := set(given.names) - set(NAMES):
+        parser.error(f"no such peer: {', '.join(sorted(unknown))}; there are {', '.join(NAMES)}")
+    for name in given.names or NAMES:
         print(f"{name}, into {PEERS / name}", flush=True)
-        install(name, cpu_index)
-    export_onnx()
+        install(name, given.cpu_index)
+        if name == "infinity":
+            export_onnx()
 
 
 if __name__ == "__main__":
