@@ -1,12 +1,13 @@
-"""How fast is a search by vector, through HTTP and without it, and does writing slow it down?
+"""How fast is a search by vector, through HTTP and without it, beside other databases, and does writing slow
+it down?
 
-Real embeddings of SQuAD, Cranfield and NPL, made more by perturbing them. Through HTTP: a service of its own,
-closed-loop clients, ten hits with text and metadata, idle and while other clients write. In this process: the
-same rows in a collection and in hnswlib alone, built alike, asked in batches, in turns.
+Real embeddings of SQuAD, Cranfield and NPL, made more by perturbing them. Through HTTP: a service, Chroma and
+milvus-lite, each with the same rows and the same graph, asked in turns by as many closed-loop clients for ten
+hits with text and metadata, plain and under filters; the service also while other clients write. In this
+process: the same rows in a collection and in hnswlib alone, built alike, asked in batches, in turns.
 """
 
 import asyncio
-import base64
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,128 +18,62 @@ from typing import Any
 import hnswlib
 import numpy as np
 
-from filtered_search import Matrix, Size, embedded_texts, make_rows
-from harness.client import Client, open_client
-from harness.load import run_clients, timed
-from harness.metrics import percentiles_ms
+from filtered_search import make_rows
+from harness.client import open_client
+from harness.grown import Matrix, embedded
 from harness.options import Options, parse_options
 from harness.report import machine, print_table, write
-from harness.service import MODEL, open_service
+from harness.service import MODEL, open_service, until_at_rest
+from harness.side import open_side, usable_cores
 from harness.targets import Goal, print_goals
+from harness.vector_load import NAME, fill
+from harness.vector_peers import CHROMA, CLIENTS, MILVUS, OURS, Data, Turns, compare, embedd, open_peers
+from harness.vector_rows import EF, EF_CONSTRUCTION, KINDS, K, M
+from harness.vector_writers import ADDING, IDLE, REPLACING, WAYS, WRITTEN_PER_S, beside_writers
 from index.catalog import open_catalog
 from index.growth import GraphTuning
 from index.planner import MIN_EF
 from index.rows import CollectionSettings, Document, Passage, Query
 
-K = 10
-CLIENTS = (1, 8)
 POINTS_PER_REQUEST = 500
-# So many vectors a second are written while others search.
-WRITTEN_PER_S = 500
 BATCH = 32
 ROUNDS = 5
-SETTLED_S = 600.0
-NAME = "rows"
+PARTS = ("http", "in-process")
 
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """Texts that are embedded, rows they are made into, searches for each figure."""
+    """Rows, turns that are taken at being asked, and beside writers."""
 
-    texts: int
     rows: int
-    searches: int
+    turns: Turns
+    writing: Turns
 
 
-FULL = Effort(texts=14_000, rows=76_000, searches=10_000)
-QUICK = Effort(texts=1_000, rows=8_000, searches=1_000)
-QUESTIONS = 200
+FULL = Effort(rows=76_000, turns=Turns(5, 3.0), writing=Turns(3, 10.0))
+QUICK = Effort(rows=8_000, turns=Turns(1, 1.0), writing=Turns(1, 3.0))
 
 
-def encoded(vector: Matrix) -> str:
-    return base64.b64encode(vector.astype("<f4").tobytes()).decode()
-
-
-async def add(client: Client, vectors: Matrix, first: int = 0) -> None:
-    for start in range(0, len(vectors), POINTS_PER_REQUEST):
-        points = [
-            {"id": f"p{n}", "vector": encoded(vectors[n - first]), "text": f"text {n}", "metadata": {"n": n}}
-            for n in range(first + start, first + min(start + POINTS_PER_REQUEST, len(vectors)))
-        ]
-        await client.add_points(NAME, points)
-
-
-async def through_http(vectors: Matrix, questions: Matrix, effort: Effort) -> dict[str, Any]:
-    """Recall, searches a second and latencies, idle and beside writers."""
-    async with open_service(model="none") as service, open_client(service.url) as client:
+async def through_http(vectors: Matrix, questions: Matrix, effort: Effort, folder: Path) -> dict[str, Any]:
+    """Rows written a second, recall, searches a second and latencies, ours and those of peers; and beside
+    writers.
+    """
+    async with (
+        open_service(model="none") as service,
+        open_client(service.url) as client,
+        open_side("load", cores=usable_cores()) as load,
+    ):
+        data = Data(vectors, questions, folder, load)
         await client.create_collection(NAME, dim=vectors.shape[1])
-        started = time.perf_counter()
-        await add(client, vectors)
-        figures: dict[str, Any] = {"rows_per_s": len(vectors) / (time.perf_counter() - started)}
-        await graph_answers(client, questions[0])
-        figures["recall"] = await recall(client, vectors, questions)
-        for clients in CLIENTS:
-            figures[f"{clients} clients"] = await load(client, questions, clients, effort.searches)
-        figures["beside writers"] = await beside_writers(client, vectors, questions, effort.searches)
-        figures["memory"] = service.memory()
-        return figures
-
-
-async def graph_answers(client: Client, question: Matrix) -> None:
-    """Until searches go through the graph at least as fast as they will."""
-    async with asyncio.timeout(SETTLED_S):
-        fastest = await timed(ask(client, question))
-        for _ in range(20):
-            await asyncio.sleep(1)
-            fastest, before = min(fastest, await timed(ask(client, question))), fastest
-            if fastest > 0.9 * before:
-                return
-
-
-async def ask(client: Client, question: Matrix) -> list[dict[str, Any]]:
-    return await client.search(NAME, vector=encoded(question), k=K)
-
-
-async def recall(client: Client, vectors: Matrix, questions: Matrix) -> float:
-    expected = nearest(vectors, questions)
-    answers = [await ask(client, question) for question in questions]
-    found = [
-        len({hit["id"] for hit in hits} & {f"p{n}" for n in best})
-        for hits, best in zip(answers, expected, strict=True)
-    ]
-    return sum(found) / (K * len(questions))
-
-
-def nearest(vectors: Matrix, questions: Matrix) -> list[list[int]]:
-    return [np.argsort(-(vectors @ question))[:K].tolist() for question in questions]
-
-
-async def load(client: Client, questions: Matrix, clients: int, searches: int) -> dict[str, float]:
-    started = time.perf_counter()
-    times = await run_clients(
-        lambda n: timed(ask(client, questions[n % len(questions)])), clients=clients, requests=searches
-    )
-    return {"per_s": searches / (time.perf_counter() - started)} | percentiles_ms(times)
-
-
-async def beside_writers(
-    client: Client, vectors: Matrix, questions: Matrix, searches: int
-) -> dict[str, float]:
-    """One who searches, while rows that are there are written anew."""
-
-    async def write_on() -> None:
-        step = WRITTEN_PER_S // 10
-        for start in range(0, 10**9, step):
-            due = time.perf_counter() + 0.1
-            some = range(start % len(vectors), min(start % len(vectors) + step, len(vectors)))
-            await client.add_points(NAME, [{"id": f"p{n}", "vector": encoded(vectors[n])} for n in some])
-            await asyncio.sleep(max(0.0, due - time.perf_counter()))
-
-    writing = asyncio.create_task(write_on())
-    try:
-        return await load(client, questions, 1, searches // 4)
-    finally:
-        writing.cancel()
+        written = await fill(client, vectors)
+        facts: dict[str, Any] = {
+            OURS: {"written_s": written, "ready_s": written + await until_at_rest(service.pid)}
+        }
+        async with open_peers(data) as (peers, of_peers):
+            facts |= of_peers
+            searches = await compare({OURS: embedd(data, service)} | peers, data, effort.turns)
+        writing = await beside_writers(service, data, effort.writing)
+        return {"set_up": facts, "searches": searches, "beside writers": writing, "memory": service.memory()}
 
 
 async def beside_hnswlib(vectors: Matrix, questions: Matrix) -> dict[str, Any]:
@@ -183,38 +118,89 @@ def batches(questions: Matrix) -> Sequence[Matrix]:
 async def run(options: Options) -> None:
     """Runs the bench and reports."""
     before, effort = machine(), QUICK if options.quick else FULL
-    size = Size(texts=effort.texts, rows=effort.rows, questions=QUESTIONS, rounds=1)
-    embedded, questions = await embedded_texts(options, size)
-    vectors = make_rows(embedded, questions, effort.rows).vectors
-    http = await through_http(vectors, questions, effort)
-    inside = await beside_hnswlib(vectors, questions)
-    report(http, inside)
-    goals = goals_of(http, inside)
+    documents, questions = await embedded(options)
+    vectors = make_rows(documents, questions, effort.rows).vectors
+    figures: dict[str, Any] = {}
+    goals: list[Goal] = []
+    if "http" in options.parts:
+        with TemporaryDirectory() as folder:
+            figures["http"] = await through_http(vectors, questions, effort, Path(folder))
+        report(figures["http"], effort.rows)
+        goals += goals_of(figures["http"])
+    if "in-process" in options.parts:
+        figures["in_process"] = await beside_hnswlib(vectors, questions)
+        report_inside(figures["in_process"])
+        goals.append(
+            Goal("in batches, of hnswlib alone", figures["in_process"]["ratio"], "at least", 0.8, "%")
+        )
     print_goals(goals)
-    figures = {"http": http, "in_process": inside, "goals": [goal.as_figure() for goal in goals]}
+    figures["goals"] = [goal.as_figure() for goal in goals]
     settings = {"quick": options.quick, "model": MODEL, "k": K, "rows": effort.rows, "batch": BATCH}
+    settings |= {"m": M, "ef_construction": EF_CONSTRUCTION, "ef": EF, "written_per_s": WRITTEN_PER_S}
     write(options.out, figures, settings, before)
 
 
-def report(http: Any, inside: Any) -> None:
-    rows = [
-        [name, *(f"{http[name][column]:.4g}" for column in ("per_s", "p50_ms", "p99_ms"))]
-        for name in (*(f"{clients} clients" for clients in CLIENTS), "beside writers")
+def report(http: Any, rows: int) -> None:
+    filling = [
+        [name, f"{rows / facts['written_s']:.0f}", f"{rows / facts['ready_s']:.0f}"]
+        for name, facts in http["set_up"].items()
     ]
-    rows.append(["in this process, batches", f"{inside['per_s']:.4g}", "", ""])
-    rows.append(["hnswlib alone, batches", f"{inside['hnswlib_per_s']:.4g}", "", ""])
-    print_table("search by vector", ["who asks", "per s", "p50 ms", "p99 ms"], rows)
+    print_table("rows written a second", ["into", "acknowledged", "searchable through the index"], filling)
+    columns = ["who is asked", "clients", "recall", "short", "per s", "embedd to it", "p50 ms", "p99 ms"]
+    for kind in KINDS:
+        print_table(f"search by vector, {kind}", columns, rows_of(http["searches"], kind))
+    beside = [
+        [
+            way,
+            *(
+                f"{http['beside writers'][way][part]:.4g}"
+                for part in ("per_s", "p50_ms", "p99_ms", "longest_stall_ms")
+            ),
+        ]
+        for way in WAYS
+    ]
+    print_table(
+        f"one who searches, {WRITTEN_PER_S} rows a second",
+        ["beside", "per s", "p50 ms", "p99 ms", "longest stall ms"],
+        beside,
+    )
 
 
-def goals_of(http: Any, inside: Any) -> list[Goal]:
-    busy, idle = http["beside writers"]["p99_ms"], http["1 clients"]["p99_ms"]
-    return [
-        Goal("recall", http["recall"], "at least", 0.995),
-        Goal("searches by 8 clients", http["8 clients"]["per_s"], "at least", 2000, "/s"),
-        Goal("p99 beside writers, in idle ones", busy / idle, "at most", 2.0),
-        Goal("in batches, of hnswlib alone", inside["ratio"], "at least", 0.8, "%"),
+def rows_of(searches: Any, kind: str) -> list[list[str]]:
+    """A row for each who was asked, and number of clients."""
+    table = []
+    for clients in CLIENTS:
+        for name, kinds in searches.items():
+            figures = kinds[kind]
+            measured = figures[f"{clients} clients"]
+            found = [f"{figures['recall']:.4f}", str(figures["short_answers"])]
+            numbers = [measured[part] for part in ("per_s", "ours_to_this", "p50_ms", "p99_ms")]
+            table.append([name, str(clients), *found, *(f"{number:.4g}" for number in numbers)])
+    return table
+
+
+def report_inside(inside: Any) -> None:
+    rows = [["ours", f"{inside['per_s']:.4g}"], ["hnswlib alone", f"{inside['hnswlib_per_s']:.4g}"]]
+    print_table("search by vector in this process, in batches", ["who is asked", "per s"], rows)
+
+
+def goals_of(http: Any) -> list[Goal]:
+    ours, many = http["searches"][OURS]["plain"], f"{max(CLIENTS)} clients"
+    goals = [
+        Goal("recall", ours["recall"], "at least", 0.995),
+        Goal(f"searches by {many}", ours[many]["per_s"], "at least", 2000, "/s"),
     ]
+    for name in set(http["searches"]) & {CHROMA, MILVUS}:
+        times = http["searches"][name]["plain"][many]["ours_to_this"]
+        goals.append(Goal(f"{many}, times {name}", times, "at least", 5.0))
+    for way in (REPLACING, ADDING):
+        found = http["beside writers"][way]
+        goals.append(Goal(f"p99 beside {way}, in idle ones", found["p99_to_idle"], "at most", 2.0))
+    stall = max(http["beside writers"][way]["longest_stall_ms"] for way in WAYS if way != IDLE)
+    return [*goals, Goal("longest stall beside writers", stall, "at most", 50.0, "ms")]
 
 
 if __name__ == "__main__":
-    asyncio.run(run(parse_options("vector_search", "Throughput and latency of searches by vector.")))
+    asyncio.run(
+        run(parse_options("vector_search", "Throughput and latency of searches by vector.", parts=PARTS))
+    )

@@ -21,6 +21,10 @@ START_TIMEOUT_S = 120.0
 STOP_TIMEOUT_S = 30.0
 POLL_INTERVAL_S = 0.005
 LOG_TAIL_BYTES = 4000
+# At rest is what took less than this share of one core for so long.
+RESTING = 0.05
+REST_S = 1.0
+REST_TIMEOUT_S = 1_200.0
 MODEL = "all-MiniLM-L6-v2"
 
 
@@ -81,14 +85,15 @@ async def open_service(
 async def open_server(
     command: Sequence[str],
     port: int,
-    probes: tuple[str, str],
+    probes: tuple[str, str] | None,
     *,
     log: Path,
     environment: Mapping[str, str],
     cores: Sequence[int] = (),
     folder: Path | None = None,
 ) -> AsyncIterator[Service]:
-    """Runs any server that listens on ``port``, alive and ready when the two ``probes`` answer 200.
+    """Runs any server that listens on ``port``, alive and ready when the two ``probes`` answer 200; one that
+    speaks no HTTP has none, and is both when it takes a connection.
 
     Raises:
         ServiceFailed: it ended early, or was not ready within ``START_TIMEOUT_S``.
@@ -101,7 +106,10 @@ async def open_server(
         )
     try:
         url = f"http://127.0.0.1:{port}"
-        alive, ready = [await wait_for(process, f"{url}{probe}", started, log) for probe in probes]
+        if probes is None:
+            alive = ready = await wait_for_port(process, port, started, log)
+        else:
+            alive, ready = [await wait_for(process, f"{url}{probe}", started, log) for probe in probes]
         yield Service(url, port, process.pid, alive, ready)
     finally:
         await stop(process)
@@ -141,6 +149,19 @@ async def wait_for(process: asyncio.subprocess.Process, url: str, started: float
     )
 
 
+async def wait_for_port(process: asyncio.subprocess.Process, port: int, started: float, log: Path) -> float:
+    """Seconds since ``started`` at which somebody first listened on ``port``."""
+    while time.perf_counter() - started < START_TIMEOUT_S and process.returncode is None:
+        with suppress(OSError):
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.close()
+            return time.perf_counter() - started
+        await asyncio.sleep(POLL_INTERVAL_S)
+    raise ServiceFailed(
+        f"nobody listens on port {port} (exit status {process.returncode}); its log ends:\n{end_of(log)}"
+    )
+
+
 def end_of(log: Path) -> str:
     """The last lines of a log."""
     return log.read_bytes()[-LOG_TAIL_BYTES:].decode(errors="replace")
@@ -177,6 +198,33 @@ def role(pid: int, service: int) -> str:
         return "service"
     words = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
     return words[words.index("-m") + 1] if "-m" in words else words[0]
+
+
+async def until_at_rest(pid: int) -> float:
+    """Seconds until a process and those it started have stopped working: its servers index in the background.
+
+    Raises:
+        TimeoutError: it is still at work after ``REST_TIMEOUT_S``.
+    """
+    began = last = time.perf_counter()
+    async with asyncio.timeout(REST_TIMEOUT_S):
+        while True:
+            before = processor_s(pid)
+            await asyncio.sleep(REST_S)
+            if processor_s(pid) - before < RESTING * REST_S:
+                return last - began
+            last = time.perf_counter()
+
+
+def processor_s(pid: int) -> float:
+    """Processor time that a process and its living descendants have taken."""
+    ticks = 0
+    for member in family(pid):
+        with suppress(FileNotFoundError):
+            # Behind the name, which may hold anything, the 12th and 13th field: user and system time.
+            fields = Path(f"/proc/{member}/stat").read_text().rpartition(")")[2].split()
+            ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def resident_bytes(pid: int) -> dict[str, int]:

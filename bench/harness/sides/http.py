@@ -32,6 +32,11 @@ def post(host: str, port: int, path: str, body: bytes) -> bytes:
     return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
 
 
+def get(host: str, port: int, path: str) -> bytes:
+    """A whole request without a body."""
+    return f"GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\n\r\n".encode()
+
+
 def parse(received: bytes) -> Answer | None:
     """The answer that ``received`` holds, or None while a part of it is missing.
 

@@ -23,7 +23,7 @@ import numpy as np
 import uvloop
 
 from harness.metrics import percentiles_ms
-from harness.sides.http import Answer, BadAnswer, Connection, connect, post
+from harness.sides.http import Answer, BadAnswer, Connection, connect, get, post
 from harness.sides.serving import begin, serve
 
 HOST = "127.0.0.1"
@@ -53,8 +53,10 @@ class Target:
 
     @classmethod
     def read(cls, port: int, path: str, bodies: Path) -> "Target":
-        """``bodies``: a JSON list of bodies, to be posted to ``path``."""
+        """``bodies``: a JSON list of bodies, to be posted to ``path``; without any, it is got."""
         rows = json.loads(bodies.read_bytes())
+        if not rows:
+            return cls(port, [get(HOST, port, path)], [0])
         requests = [post(HOST, port, path, json.dumps(row, ensure_ascii=False).encode()) for row in rows]
         return cls(port, requests, [len(row.get("input", ())) for row in rows])
 
@@ -106,13 +108,15 @@ class Tally:
             self.problems.append(f"{answer.status}: {answer.body[:300].decode(errors='replace')}")
 
     def result(self, within_s: float) -> dict[str, Any]:
-        """``texts`` are those whose vectors came within so many seconds."""
+        """``requests`` were answered within so many seconds; ``texts`` are those whose vectors came."""
         return {
             "seconds": within_s,
+            "requests": sum(at <= within_s for at, _ in self.finished),
             "texts": sum(texts for at, texts in self.finished if at <= within_s),
             "steady_texts_per_s": steady_rate(self.finished, within_s),
             "statuses": {str(status): count for status, count in sorted(self.statuses.items())},
             "answered": percentiles_ms(self.latencies) if self.latencies else None,
+            "longest_ms": 1000 * max(self.latencies, default=0.0),
             "refused": percentiles_ms(self.refusals) if self.refusals else None,
             "refused_without_retry_after": self.without_retry_after,
             "unanswered": self.unanswered,
@@ -200,6 +204,16 @@ async def fetch(target: Target, *, count: int, out: str) -> dict[str, Any]:
     return {}
 
 
+async def read(target: Target, *, count: int) -> dict[str, Any]:
+    """The bodies of the answers to the first ``count`` requests, as text."""
+    async with open_connections(target.port, 1) as (connection,):
+        answers = [await connection.send(target.request(number)) for number in range(count)]
+    failed = next((answer for answer in answers if answer.status != 200), None)
+    if failed is not None:
+        raise BadAnswer(f"{failed.status}: {failed.body[:300]!r}")
+    return {"bodies": [answer.body.decode() for answer in answers]}
+
+
 def rows_of(answer: Answer) -> Any:
     """The vectors (n, dim) of an answer in OpenAI's shape and base64.
 
@@ -237,6 +251,9 @@ class LoadSide:
     def fetch(self, target: dict[str, Any], **options: Any) -> dict[str, Any]:
         return uvloop.run(fetch(self._ready(**target), **options))
 
+    def read(self, target: dict[str, Any], **options: Any) -> dict[str, Any]:
+        return uvloop.run(read(self._ready(**target), **options))
+
     def _ready(self, port: int, path: str, bodies: str) -> Target:
         key = (port, path, bodies)
         if key not in self._targets:
@@ -247,7 +264,7 @@ class LoadSide:
 def main() -> None:
     begin()
     side = LoadSide()
-    serve({"closed": side.closed, "open": side.open, "fetch": side.fetch})
+    serve({"closed": side.closed, "open": side.open, "fetch": side.fetch, "read": side.read})
 
 
 if __name__ == "__main__":
