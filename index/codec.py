@@ -5,11 +5,13 @@ copy that is searched is scaled to length 1. Everything here is pure.
 """
 
 import json
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -137,7 +139,7 @@ def encode_json(value: Any) -> str:
 
 
 def decode_json(text: str) -> Any:
-    return json.loads(text)
+    return msgspec.json.decode(text)
 
 
 def stack_vectors(documents: Sequence[Document], dim: int, metric: Metric) -> Vector:
@@ -178,9 +180,10 @@ def check_vector(vector: npt.ArrayLike, dim: int, metric: Metric, where: str) ->
         raise InvalidVector(f"{where}: the vector is not a list of numbers") from error
     if row.shape != (dim,):
         raise InvalidVector(f"{where}: the vector has the shape {row.shape}, this collection takes ({dim},)")
-    if not np.isfinite(row).all():
+    length = _length(row)
+    if not math.isfinite(length):
         raise InvalidVector(f"{where}: the vector has NaN or infinite values")
-    if faulty_rows(row.reshape(1, dim), metric).size:
+    if length == 0 if metric == "cosine" else length > MAX_LENGTH:
         why = "is zero, which has no cosine" if metric == "cosine" else f"is longer than {MAX_LENGTH:g}"
         raise InvalidVector(f"{where}: the vector {why}")
     return row
@@ -198,6 +201,17 @@ def searchable(matrix: Vector, metric: Metric) -> Vector:
     if metric != "cosine":
         return matrix
     return (matrix / _lengths(matrix)[:, None]).astype(np.float32)
+
+
+def searchable_row(row: Vector, metric: Metric) -> Vector:
+    """As ``searchable``, of one row (dim,), without what it costs to go over many."""
+    return row if metric != "cosine" else (row / _length(row)).astype(np.float32)
+
+
+def _length(row: Vector) -> float:
+    # See ``_lengths``: where every number is finite the length is as well, and the other way round.
+    exact = row.astype(np.float64)
+    return math.sqrt(np.vecdot(exact, exact))
 
 
 def _lengths(matrix: Vector) -> npt.NDArray[np.float64]:
