@@ -4,7 +4,7 @@
 
 import json
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from index.codec import decode_json, decode_vector, encode_ids
 from index.filter_sql import compile_filter
@@ -17,20 +17,43 @@ _COLUMNS: Final = (
     "p.seq, p.id, d.id, p.text, d.title, d.metadata, d.version, p.start, p.stop, p.page, p.heading,"
     " d.expires_at, d.acl"
 )
+# So many points are looked up in about a millisecond.
+FEW: Final = 100
 _JOIN: Final = "passages AS p JOIN documents AS d ON d.key = p.document"
+
+
+class Joined(NamedTuple):
+    """A passage and its document as SQLite gives them."""
+
+    seq: int
+    id: str
+    document_id: str
+    text: str | None
+    title: str
+    metadata: str
+    version: int
+    start: int
+    end: int
+    page: int | None
+    heading: str
+    expires_at: str | None
+    acl: str
+    vector: bytes | None
+    token_vectors: bytes | None = None
 
 
 async def by_seq(
     readers: Readers, seqs: Sequence[int], *, with_vectors: bool = False, with_token_vectors: bool = False
-) -> dict[int, StoredPoint]:
+) -> dict[int, Joined]:
     """The points of these seqs that are still there; one statement, so one committed state."""
     packed = "(SELECT packed FROM token_vectors WHERE passage = p.seq)" if with_token_vectors else "NULL"
     sql = (
         f"SELECT {_columns(with_vectors)}, {packed} FROM json_each(?) AS wanted CROSS JOIN passages AS p"
         f" ON p.seq = wanted.value JOIN documents AS d ON d.key = p.document WHERE {LIVING}"
     )
-    rows = await readers.rows(sql, (json.dumps(seqs),))
-    return {row[0]: _point(row) for row in rows}
+    read = readers.few_rows if len(seqs) <= FEW else readers.rows
+    rows = await read(sql, (json.dumps(seqs),))
+    return {row[0]: Joined._make(row) for row in rows}
 
 
 async def documents_of(readers: Readers, seqs: Sequence[int]) -> dict[int, int]:
@@ -84,21 +107,19 @@ def _columns(with_vectors: bool) -> str:
 
 
 def _point(row: Sequence[Any]) -> StoredPoint:
-    _, id_, document_id, text, title, metadata, version, start, end, page, heading, *rest = row
-    expires_at, acl, vector, *packed = rest
+    point = Joined(*row)
     return StoredPoint(
-        id=id_,
-        document_id=document_id,
-        text=text,
-        title=title,
-        metadata=decode_json(metadata),
-        version=version,
-        start=start,
-        end=end,
-        page=page,
-        heading=heading,
-        expires_at=expires_at,
-        acl=tuple(decode_json(acl)),
-        vector=None if vector is None else decode_vector(vector),
-        token_vectors=packed[0] if packed else None,
+        id=point.id,
+        document_id=point.document_id,
+        text=point.text,
+        title=point.title,
+        metadata=decode_json(point.metadata),
+        version=point.version,
+        start=point.start,
+        end=point.end,
+        page=point.page,
+        heading=point.heading,
+        expires_at=point.expires_at,
+        acl=tuple(decode_json(point.acl)),
+        vector=None if point.vector is None else decode_vector(point.vector),
     )

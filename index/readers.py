@@ -1,4 +1,5 @@
-"""Connections for reading: few, opened when first needed, each used by one reader at a time.
+"""Connections for reading: few, opened when first needed, each used by one reader at a time; and one for what
+is short.
 
 In WAL mode readers neither wait for the writer nor hold it up, and each statement sees one committed state.
 """
@@ -14,6 +15,7 @@ import aiosqlite
 
 from index.database import BUSY_TIMEOUT_S, FILE_NAME, translate
 from index.errors import CollectionNotFound
+from index.quick_reader import QuickReader
 
 CONNECTIONS: Final = 4
 
@@ -30,6 +32,7 @@ class Readers:
         self._uri = f"{(folder / FILE_NAME).absolute().as_uri()}?mode=ro"
         self._free = asyncio.Semaphore(CONNECTIONS)
         self._idle: list[aiosqlite.Connection] = []
+        self._quick = QuickReader(self._uri)
 
     async def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """All the rows of one statement, which sees one committed state.
@@ -41,6 +44,19 @@ class Readers:
         try:
             async with self._connection() as connection:
                 return [tuple(row) for row in await connection.execute_fetchall(sql, parameters)]
+        except sqlite3.Error as error:
+            raise translate(error) from error
+
+    async def few_rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """As ``rows``, in less time; for a statement that looks up few rows by their keys.
+
+        Raises:
+            CollectionNotFound, StorageFailed: as in ``rows``.
+        """
+        if self._closed:
+            raise CollectionNotFound(self._name)
+        try:
+            return await self._quick.rows(sql, parameters)
         except sqlite3.Error as error:
             raise translate(error) from error
 
@@ -62,6 +78,7 @@ class Readers:
     async def close(self) -> None:
         """Wait for those who read, then close every connection."""
         self._closed = True
+        await self._quick.close()
         for _ in range(CONNECTIONS):
             await self._free.acquire()
         while self._idle:

@@ -14,7 +14,7 @@ import numpy as np
 
 from index import full_text, points, selection
 from index.attributes import Attributes
-from index.codec import check_vector, searchable
+from index.codec import check_vector, decode_json, decode_vector, searchable_row
 from index.dense import nearest
 from index.errors import InvalidQuery
 from index.expiry import Expiry
@@ -24,8 +24,9 @@ from index.full_text import Among
 from index.fusion import fuse
 from index.graph import Graph
 from index.lexical import Terms, read_terms
+from index.points import Joined
 from index.readers import Readers
-from index.rows import CollectionSettings, Hit, Query, SearchResult, StoredPoint, Vector
+from index.rows import CollectionSettings, Hit, Query, SearchResult, Vector
 from index.vectors import Ranking, TableView, VectorTable
 
 # How deep the rankings are that are fused.
@@ -101,10 +102,10 @@ async def search(query: Query, settings: CollectionSettings, sources: Sources) -
             with_vectors=query.with_vectors,
             with_token_vectors=query.with_token_vectors,
         )
-        rows = {seq: point for seq, point in joined.items() if _still_matches(point, query)}
-        if len(rows) == len(found.scores) or attempt == ATTEMPTS - 1:
+        candidates = [_hit(joined[seq], found) for seq in found.scores if seq in joined]
+        hits = tuple(hit for hit in candidates if _still_matches(hit, query))
+        if len(hits) == len(found.scores) or attempt == ATTEMPTS - 1:
             break
-    hits = tuple(_hit(rows[seq], seq, found) for seq in found.scores if seq in rows)
     return SearchResult(hits, found.plan)
 
 
@@ -123,13 +124,13 @@ def _checked(query: Query, settings: CollectionSettings) -> _Request:
         raise InvalidQuery(f"a {query.mode} search needs {needed}")
     if vector is not None:
         row = check_vector(vector, settings.dim, settings.metric, "query")
-        vector = searchable(row.reshape(1, -1), settings.metric)[0]
-    terms = read_terms(text or "", settings.tokenizer)
+        vector = searchable_row(row, settings.metric)
+    terms = Terms(()) if text is None else read_terms(text, settings.tokenizer)
     return _Request(query, vector, terms, text is not None)
 
 
-def _still_matches(point: StoredPoint, query: Query) -> bool:
-    return query.filter is None or matches(query.filter, point.document_id, point.metadata)
+def _still_matches(hit: Hit, query: Query) -> bool:
+    return query.filter is None or matches(query.filter, hit.document_id, hit.metadata)
 
 
 async def _chosen(request: _Request, sources: Sources) -> _Found:
@@ -139,14 +140,17 @@ async def _chosen(request: _Request, sources: Sources) -> _Found:
     among = None if query.filter is None else await _matching(sources, query.filter)
     while True:
         found, is_all = await _find(request, among, sources, depth)
-        scores = selection.reaching(found.scores, found.held, query.min_score)
+        scores = found.scores
+        if query.min_score is not None:
+            scores = selection.reaching(scores, found.held, query.min_score)
         if query.group_by is None:
             break
         scores = selection.best_of_each(scores, await points.documents_of(sources.readers, list(scores)))
         if len(scores) >= request.wanted or is_all:
             break
         depth *= 2
-    found = replace(found, scores=dict(islice(scores.items(), request.wanted)))
+    if scores is not found.scores or len(scores) > request.wanted:
+        found = replace(found, scores=dict(islice(scores.items(), request.wanted)))
     return (
         found if query.diversity is None else await _diverse(found, query.k, query.diversity, sources.readers)
     )
@@ -174,7 +178,7 @@ async def _find(
     find nothing more that reaches the least score.
     """
     query = request.query
-    lexical = await _by_words(request, among, sources.readers, depth)
+    lexical = await _by_words(request, among, sources.readers, depth) if request.by_words else {}
     filtered = "" if among is None else "filtered-"
     if request.vector is None:
         found = _Found(lexical, {}, lexical, f"{filtered}lexical")
@@ -213,20 +217,23 @@ def _as_dict(ranking: Ranking) -> dict[int, float]:
     return dict(zip(ranking.seqs.tolist(), ranking.scores.tolist(), strict=True))
 
 
-def _hit(point: StoredPoint, seq: int, found: _Found) -> Hit:
-    parts = {"dense": found.dense, "lexical": found.lexical}
+def _hit(point: Joined, found: _Found) -> Hit:
+    seq = point.seq
+    scores = {"dense": found.dense[seq]} if seq in found.dense else {}
+    if seq in found.lexical:
+        scores["lexical"] = found.lexical[seq]
     return Hit(
         id=point.id,
         document_id=point.document_id,
         score=found.scores[seq],
         text=point.text,
         title=point.title,
-        metadata=point.metadata,
+        metadata=decode_json(point.metadata),
         start=point.start,
         end=point.end,
         page=point.page,
         heading=point.heading,
-        scores={name: part[seq] for name, part in parts.items() if seq in part},
-        vector=point.vector,
+        scores=scores,
+        vector=None if point.vector is None else decode_vector(point.vector),
         token_vectors=point.token_vectors,
     )

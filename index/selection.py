@@ -16,9 +16,9 @@ Ranking = Mapping[int, float]
 _TINY: Final = np.finfo(np.float32).tiny
 
 
-def reaching(ranking: Ranking, held: Ranking, least: float | None) -> dict[int, float]:
+def reaching(ranking: Ranking, held: Ranking, least: float) -> dict[int, float]:
     """Those of ``ranking`` whose score in ``held`` is at least ``least``."""
-    return {seq: score for seq, score in ranking.items() if least is None or held[seq] >= least}
+    return {seq: score for seq, score in ranking.items() if held[seq] >= least}
 
 
 def best_of_each(ranking: Ranking, groups: Mapping[int, int]) -> dict[int, float]:
