@@ -72,6 +72,8 @@ ROUTES: tuple[Route, ...] = (
         dialect="openai",
         chunk=s.ChatChunk,
     ),
+    # aiohttp tries the paths of a collection in this order: first what is asked most.
+    Route("POST", f"{_ONE}/search", search.search, s.SearchAnswer, body=q.SearchRequest),
     Route("GET", "/v1/collections", collections.list_all, s.CollectionList),
     Route(
         "PUT",
@@ -116,7 +118,6 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", f"{_POINTS}/count", points.count, s.Count),
     Route("POST", f"{_POINTS}/count", points.count_matching, s.Count, body=p.PointsCount),
     Route("POST", f"{_ONE}/facets", points.facets, p.FacetsAnswer, body=p.FacetsRequest),
-    Route("POST", f"{_ONE}/search", search.search, s.SearchAnswer, body=q.SearchRequest),
     Route(
         "POST", f"{_ONE}/search/batch", search.search_batch, s.SearchBatchAnswer, body=q.SearchBatchRequest
     ),
