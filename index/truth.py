@@ -15,6 +15,7 @@ from index.blocks import Block, Keys
 from index.codec import searchable, timestamp
 from index.database import open_for_writing, translate
 from index.errors import StorageFailed
+from index.living import EXPIRED_SEQS
 from index.rows import CollectionSettings
 from index.vectors import BLOCK_ROWS, VectorTable
 from index.writer import Change
@@ -70,7 +71,8 @@ def read_settings(connection: sqlite3.Connection, name: str) -> CollectionSettin
 
 
 def load_vectors(connection: sqlite3.Connection, settings: CollectionSettings, folder: Path) -> VectorTable:
-    """A table with all vectors: mapped where ``folder`` has files of them, read from SQLite where not.
+    """A table with the vectors of all that has not expired: mapped where ``folder`` has files of them, read
+    from SQLite where not.
 
     Raises:
         StorageFailed: a vector cannot be read, or is not one of this collection.
@@ -86,7 +88,16 @@ def load_vectors(connection: sqlite3.Connection, settings: CollectionSettings, f
             else:
                 part.file.path.unlink(missing_ok=True)
     _read_vectors(connection, table, settings)
+    table.remove(_expired_seqs(connection))
     return table
+
+
+def _expired_seqs(connection: sqlite3.Connection) -> Keys:
+    """Whoever hides what has expired may have come to these when there was no table to hide them in, and a
+    graph that was stored after they were hidden does not have them.
+    """
+    rows = connection.execute(f"SELECT seq FROM passages WHERE seq IN {EXPIRED_SEQS}")  # noqa: S608
+    return np.array([row[0] for row in rows], dtype=np.int64)
 
 
 def _all_rows(connection: sqlite3.Connection) -> tuple[Keys, Keys]:
