@@ -1,4 +1,5 @@
-"""Which documents match a filter, from the attributes of all documents in memory.
+"""Which documents match a filter, and what they have under a key, from the attributes of all documents in
+memory.
 
 A column for each key that a filter has asked for, read from ``truth.db`` when it is asked for the first time
 and kept up to date by the changes that were committed since. A collection that is never filtered pays for
@@ -14,13 +15,14 @@ import json
 import sqlite3
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import dataclass
 from functools import reduce
 from operator import and_
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias, TypeVar
 
 import numpy as np
 from pyroaring import BitMap64
@@ -32,6 +34,10 @@ from index.filters import AllOf, AnyOf, Filter, Not, keys_of
 from index.postings import RUN_DOCUMENTS, Column, Entry, Run, make_run
 from index.vectors import Keys
 from index.writer import Change, WrittenDocuments
+
+T = TypeVar("T")
+# A document's id and metadata.
+Described: TypeAlias = tuple[str, Mapping[str, Any]]
 
 # So many documents that came or changed of late are held against a filter one by one, at about 2 µs each.
 MAX_RECENT: Final = 512
@@ -46,15 +52,64 @@ _ATTEMPTS: Final = 3
 _BYTES_PER_VALUE: Final = 100
 
 
-class Attributes:
-    """Made by a collection; ``follow`` is told of each change, in order. ``close`` ends it."""
+class Since:
+    """Which documents were committed or removed since a question: id and metadata (JSON) of each that is
+    there.
+    """
 
-    def __init__(self, folder: Path, name: str) -> None:
+    def __init__(self) -> None:
+        self._changed: dict[int, tuple[str, str] | None] = {}
+
+    def __len__(self) -> int:
+        return len(self._changed)
+
+    def follow(self, change: Change[Any]) -> None:
+        self._changed.update(dict.fromkeys(change.gone))
+        if (written := change.written) is not None:
+            rows = zip(written.keys, written.ids, written.metadata, strict=True)
+            self._changed.update({key: (id_, metadata) for key, id_, metadata in rows})
+
+    def without(self, documents: Keys) -> Keys:
+        """Those of ``documents`` of which still holds what was found."""
+        return documents[~np.isin(documents, list(self._changed))] if self._changed else documents
+
+    def matching(self, tree: Filter) -> dict[int, Described]:
+        """Those that match, as they are now."""
+        known = {key: (held[0], json.loads(held[1])) for key, held in self._changed.items() if held}
+        return {key: document for key, document in known.items() if matches(tree, *document)}
+
+
+@dataclass(frozen=True, slots=True)
+class Values:
+    """What documents have under a key: ``settled`` ones (ascending) in ``runs``, and of each ``recent`` one
+    the value.
+    """
+
+    settled: Keys
+    runs: Sequence[Run]
+    recent: Mapping[int, Any]
+
+    @property
+    def documents(self) -> Keys:
+        """All of them, ascending, those without a value too."""
+        recent = np.array(list(self.recent), dtype=np.int64)
+        return np.union1d(self.settled, recent) if len(recent) else self.settled
+
+
+class Attributes:
+    """Made by a collection; ``follow`` is told of each change, in order. ``close`` ends it.
+
+    ``followed`` waits until all was followed that the truth may have shown to whoever read it before.
+    """
+
+    def __init__(self, folder: Path, name: str, followed: Callable[[], Awaitable[None]]) -> None:
         self._path = folder / FILE_NAME
         self._name = name
+        self._followed = followed
         self._known: Columns | None = None
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="index-attributes")
-        self._changes = 0
+        # One for each question that is being answered.
+        self._since: list[Since] = []
         self._waiting = 0
         self._ended = threading.Event()
 
@@ -62,32 +117,57 @@ class Attributes:
         """A change was committed."""
         if self._known is None or not (change.gone or change.written):
             return
-        self._changes += 1
+        for since in self._since:
+            since.follow(change)
         self._waiting += _size(change.written)
         self._known.changes.append((change.gone, change.written))
         if self._waiting > MAX_WAITING:
             self._known, self._waiting = None, 0
 
     async def matching(self, tree: Filter) -> Keys:
-        """The keys of the documents that match, ascending.
+        """The keys of the documents that match, ascending, at the moment when this returns.
 
         Raises:
             CollectionNotFound: it is closed.
             StorageFailed: the truth cannot be read.
         """
-        for _ in range(_ATTEMPTS):
-            changes = self._changes
-            found = await self._ask(tree)
-            # A document that was replaced meanwhile has another key now, and would be missed.
-            if changes == self._changes:
-                break
-        return found
+        found, since = await self._ask(lambda known: known.matching(tree))
+        late = np.array(list(since.matching(tree)), dtype=np.int64)
+        return np.union1d(since.without(found), late) if len(since) else found
 
-    async def _ask(self, tree: Filter) -> Keys:
+    async def values(self, tree: Filter, key: str) -> Values:
+        """What the documents that match have under ``key``, at the moment when this returns.
+
+        Raises:
+            CollectionNotFound, StorageFailed: as in ``matching``.
+        """
+        found, since = await self._ask(lambda known: known.values(tree, key))
+        recent = np.array(list(found.recent), dtype=np.int64)
+        kept = {document: found.recent[document] for document in since.without(recent).tolist()}
+        late = {document: value_at(key, *held) for document, held in since.matching(tree).items()}
+        return Values(since.without(found.settled), found.runs, {**kept, **late})
+
+    async def _ask(self, ask: Callable[["Columns"], T]) -> tuple[T, Since]:
+        """What is known, and what has changed since; again, while that is too much to look at in passing."""
+        for _ in range(_ATTEMPTS):
+            since = Since()
+            self._since.append(since)
+            try:
+                found = await self._answer(ask)
+            finally:
+                self._since.remove(since)
+            if len(since) <= MAX_RECENT:
+                break
+        return found, since
+
+    async def _answer(self, ask: Callable[["Columns"], T]) -> T:
         if not self._ended.is_set():
             self._known = known = self._known or Columns(self._path, self._ended)
-            self._waiting = 0
-            found = await asyncio.get_running_loop().run_in_executor(self._executor, known.matching, tree)
+            self._waiting, readings = 0, known.readings
+            found = await asyncio.get_running_loop().run_in_executor(self._executor, ask, known)
+            if known.readings != readings:
+                # It may have met a document that nothing else here knows, and not the one that it replaced.
+                await self._followed()
             # One that ends while it reads has not read everything.
             if not self._ended.is_set():
                 return found
@@ -117,7 +197,9 @@ class Columns:
         self._columns: dict[str, Column] = {}
         # The documents that the columns tell of, and those that they do not tell of yet.
         self._settled: BitMap64 | None = None
-        self._recent: dict[int, tuple[str, Mapping[str, Any]]] = {}
+        self._recent: dict[int, Described] = {}
+        # How often the truth was read.
+        self.readings = 0
 
     @property
     def memory_bytes(self) -> int:
@@ -130,13 +212,30 @@ class Columns:
         Raises:
             StorageFailed: the truth cannot be read.
         """
+        found = self._settled_matching(tree, ())
+        found.update(self._recent_matching(tree))
+        return _keys(found)
+
+    def values(self, tree: Filter, key: str) -> Values:
+        """What the documents that match have under ``key``.
+
+        Raises:
+            StorageFailed: the truth cannot be read.
+        """
+        settled = self._settled_matching(tree, (key,))
+        recent = {each: value_at(key, *held) for each, held in self._recent_matching(tree).items()}
+        return Values(_keys(settled), self._columns[key].runs, recent)
+
+    def _settled_matching(self, tree: Filter, others: Iterable[str]) -> BitMap64:
+        """Those that the columns tell of, once these tell of ``others`` as well; may be changed."""
         self._take_on_changes()
         self._settle()
-        self._read(keys_of(tree))
+        self._read(keys_of(tree).union(others))
         assert self._settled is not None
-        found = self._evaluate(tree, self._settled) & self._settled
-        found.update(key for key, (id_, metadata) in self._recent.items() if matches(tree, id_, metadata))
-        return np.array(found.to_array(), dtype=np.int64)
+        return self._evaluate(tree, self._settled) & self._settled
+
+    def _recent_matching(self, tree: Filter) -> dict[int, Described]:
+        return {key: held for key, held in self._recent.items() if matches(tree, *held)}
 
     def _evaluate(self, tree: Filter, settled: BitMap64) -> BitMap64:
         """A bitmap that is right about the settled documents; not to be changed."""
@@ -180,6 +279,7 @@ class Columns:
         missing = [name for name in names if name not in self._columns]
         if not missing and self._settled is not None:
             return
+        self.readings += 1
         runs: dict[str, list[Run]] = {name: [] for name in missing}
         keys = BitMap64()
         for page in self._pages():
@@ -201,6 +301,10 @@ class Columns:
                     yield page
         except sqlite3.Error as error:
             raise translate(error, self._path) from error
+
+
+def _keys(documents: BitMap64) -> Keys:
+    return np.array(documents.to_array(), dtype=np.int64)
 
 
 def _size(written: WrittenDocuments | None) -> int:

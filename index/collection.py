@@ -196,10 +196,16 @@ class Collection:
         return page, None if last is None else cursors.sign(last, secret)
 
     async def count(self, condition: Filter | None = None) -> int:
-        return await points.count(self._readers, condition)
+        if condition is None:
+            return await points.count(self._readers)
+        async with self._memory.in_use() as memory:
+            await self._expiry.hide()
+            return await facets.count_points(memory, condition)
 
     async def facets(self, key: str, limit: int, condition: Filter | None = None) -> Facets:
-        return await facets.count_values(self._readers, key, limit, condition)
+        async with self._memory.in_use() as memory:
+            await self._expiry.hide()
+            return await facets.count_values(memory, key, limit, condition)
 
     async def statistics(self) -> CollectionStatistics:
         await self._expiry.hide()
@@ -207,7 +213,7 @@ class Collection:
         graph = memory.graph if memory else None
         return CollectionStatistics(
             documents=await documents.count(self._readers),
-            points=len(memory.table.view()) if memory else await points.count(self._readers, None),
+            points=len(memory.table.view()) if memory else await points.count(self._readers),
             graph_points=graph.live if graph else 0,
             graph_deleted=graph.deleted if graph else 0,
             size_bytes=await asyncio.to_thread(_size_bytes, self._folder),

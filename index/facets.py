@@ -1,77 +1,117 @@
 """Which values a metadata key has among the points that match, and how many points have each.
 
-One statement, so one committed state. A key means what it means in a filter: one that has a dot is looked
-for as it stands, and where a document has no such key, as a path into nested objects. Of a list each element
-counts, and each once; an object is no value.
+A key means what it means in a filter: one that has a dot is looked for as it stands, and where a document has
+no such key, as a path into nested objects. Of a list each element counts, and each once; an object is no
+value. Values are equal as they are in filters: 1 is 1.0, and neither "1" nor true.
 """
 
-# ruff: noqa: S608 - statements are put together from constants of this package; values are bound.
-
-from collections.abc import Sequence
+import asyncio
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from heapq import nsmallest
 from typing import Any, Final
 
-from index.codec import MAX_METADATA_DEPTH
-from index.filter_sql import Condition, compile_filter
-from index.filters import DOCUMENT_ID, Filter, Scalar, steps_of
-from index.living import LIVING
-from index.readers import Readers
+import numpy as np
+import numpy.typing as npt
+
+from index.attributes import Values
+from index.filter_match import Comparable, Kind, comparable
+from index.filters import AllOf, Filter, Scalar
+from index.memory import Resident
+from index.postings import Documents, Ordered, Run
 from index.rows import Facets, FacetValue
+from index.vectors import Keys, TableView
 
-# Of "found" rows (document, points, type, value), where a value may be the JSON of a list. An argument that
-# is NULL gives no rows; it is worked out row by row, while a condition might be tried after json_each failed.
-_COUNT: Final = """
-    WITH found (document, points, type, value) AS ({found}), items (points, type, value) AS (
-        SELECT points, type, value FROM found WHERE type NOT IN ('array', 'object')
-        UNION ALL
-        SELECT points, type, value FROM (
-            SELECT DISTINCT f.document, f.points, replace(e.type, 'integer', 'real') AS type, e.value
-            FROM found AS f, json_each(CASE f.type WHEN 'array' THEN f.value END) AS e
-            WHERE e.type NOT IN ('array', 'object')
-        )
-    )
-    SELECT replace(type, 'integer', 'real') AS kind, value, sum(points) AS count, count(*) OVER ()
-    FROM items WHERE points > 0 GROUP BY kind, value ORDER BY count DESC, kind, value LIMIT ?
-"""
-_NAMED: Final[dict[str, Scalar]] = {"true": True, "false": False, "null": None}
+Points = npt.NDArray[np.int64]
+
+_NO_KEYS: Final = np.empty(0, dtype=np.int64)
+_WORDS: Final[dict[Any, Scalar]] = {"true": True, "false": False, "null": None}
+# The three words are types of their own.
+_TYPES: Final = {"number": "real", "text": "text"}
+_EVERYTHING: Final = AllOf(())
 
 
-async def count_values(readers: Readers, key: str, limit: int, condition: Filter | None) -> Facets:
+async def count_points(memory: Resident, condition: Filter) -> int:
+    """How many points match."""
+    documents = await memory.attributes.matching(condition)
+    return len(memory.table.view().of_documents(documents))
+
+
+async def count_values(memory: Resident, key: str, limit: int, condition: Filter | None) -> Facets:
     """The ``limit`` commonest values; equal counts are in the order of their types, then of themselves."""
-    found = _found(key, compile_filter(condition))
-    rows = await readers.rows(_COUNT.format(found=found.sql), (*found.parameters, limit))
-    values = tuple(FacetValue(_NAMED.get(kind, value), count) for kind, value, count, _ in rows)
-    return Facets(values, rows[0][3] if rows else 0)
+    values = await memory.attributes.values(condition or _EVERYTHING, key)
+    # The rows of this moment, whatever is removed while they are counted.
+    view = memory.table.view().of_documents(values.documents)
+    return await asyncio.to_thread(_facets, values, view, limit)
 
 
-def _found(key: str, matching: Condition) -> Condition:
-    """What each matching document has under the key, as a SELECT."""
-    if key == DOCUMENT_ID:
-        sql = (
-            f"SELECT d.key, d.passages, 'text', d.id FROM documents AS d WHERE {LIVING} AND ({matching.sql})"
-        )
-        return Condition(sql, matching.parameters)
-    path = steps_of(key)
-    literal = _at((key,), matching)
-    if not 1 < len(path) <= MAX_METADATA_DEPTH:
-        return literal
-    nested = _at(path, matching)
-    absent = "NOT EXISTS (SELECT 1 FROM json_each(d.metadata) AS m WHERE m.key = ?)"
-    return Condition(
-        f"{literal.sql} UNION ALL {nested.sql} AND {absent}", (*literal.parameters, *nested.parameters, key)
-    )
+@dataclass(frozen=True, slots=True)
+class _Weights:
+    """How many points each of these documents (ascending) has."""
+
+    documents: Keys
+    points: Points
+
+    def of(self, documents: Keys) -> Points:
+        """How many each of ``documents`` has; none if it is not here."""
+        if not len(self.documents):
+            return np.zeros(len(documents), dtype=np.int64)
+        places = np.minimum(np.searchsorted(self.documents, documents), len(self.documents) - 1)
+        return np.where(self.documents[places] == documents, self.points[places], 0)
 
 
-def _at(path: Sequence[str], matching: Condition) -> Condition:
-    steps = ["json_each(d.metadata) AS s0"]
-    steps += [
-        f"json_each(CASE s{n}.type WHEN 'object' THEN s{n}.value END) AS s{n + 1}"
-        for n in range(len(path) - 1)
-    ]
-    last = f"s{len(path) - 1}"
-    keys = " AND ".join(f"s{n}.key = ?" for n in range(len(path)))
-    sql = (
-        f"SELECT d.key, d.passages, {last}.type, {last}.value FROM documents AS d, {', '.join(steps)}"
-        f" WHERE {LIVING} AND ({matching.sql}) AND {keys}"
-    )
-    parameters: tuple[Any, ...] = (*matching.parameters, *path)
-    return Condition(sql, parameters)
+def _facets(values: Values, view: TableView, limit: int) -> Facets:
+    rows = [block.documents[block.live] for block in view.blocks]
+    weights = _Weights(*np.unique(np.concatenate([_NO_KEYS, *rows]), return_counts=True))
+    settled = _Weights(values.settled, weights.of(values.settled))
+    counts: Counter[Comparable] = Counter()
+    for run in values.runs:
+        for value, points in _of_run(run, settled):
+            counts[value] += points
+    for document, points in zip(values.recent, weights.of(_keys(values.recent)).tolist(), strict=True):
+        for value in _distinct(values.recent[document]):
+            counts[value] += points
+    counts = +counts  # without those of documents that have no points
+    first = nsmallest(limit, counts.items(), key=lambda entry: (-entry[1], *_rank(entry[0])))
+    return Facets(tuple(FacetValue(_scalar(*value), points) for value, points in first), len(counts))
+
+
+def _of_run(run: Run, weights: _Weights) -> Iterator[tuple[Comparable, int]]:
+    """Values of the run, and how many points of the documents that are weighed have each."""
+    for places in (run.scalars, run.elements):
+        for kind, ordered in places.items():
+            counts = _counts(ordered, run.stale, weights)
+            for place in np.flatnonzero(counts).tolist():
+                yield (kind, ordered.values[ordered.starts[place]]), int(counts[place])
+
+
+def _counts(ordered: Ordered, stale: Documents, weights: _Weights) -> Points:
+    """For each different value in order."""
+    points = weights.of(ordered.documents.astype(np.int64))
+    if len(stale):
+        points[np.isin(ordered.documents, stale)] = 0
+    # A list that has a value twice has it in places side by side.
+    again = np.zeros(len(points), dtype=np.bool_)
+    again[1:] = ordered.documents[1:] == ordered.documents[:-1]
+    again[ordered.starts] = False
+    points[again] = 0
+    return np.add.reduceat(points, ordered.starts)
+
+
+def _distinct(value: Any) -> set[Comparable]:
+    items = value if isinstance(value, list) else [value]
+    return {held for item in items if (held := comparable(item)) is not None}
+
+
+def _rank(value: Comparable) -> tuple[str, str | float]:
+    kind, held = value
+    return _TYPES.get(kind, str(held)), held
+
+
+def _scalar(kind: Kind, held: str | float) -> Scalar:
+    return _WORDS[held] if kind == "word" else held
+
+
+def _keys(documents: Iterable[int]) -> Keys:
+    return np.array(list(documents), dtype=np.int64)

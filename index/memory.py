@@ -139,7 +139,8 @@ class Memory:
         shape = GraphShape(table.dim, table.metric, tuning.m, tuning.ef_construction, quantised)
         growth = GraphGrowth(self._folder, table, shape, tuning)
         upkeep = Upkeep(self._folder, table, growth, self._writer, self._upkeep)
-        return Resident(table, growth, upkeep, Attributes(self._folder, self._settings.name))
+        attributes = Attributes(self._folder, self._settings.name, self._writer.followed)
+        return Resident(table, growth, upkeep, attributes)
 
     async def drop(self) -> bool:
         """Empty it, until somebody needs it; False if somebody does, or if files wait to be rid of what was

@@ -12,6 +12,7 @@ from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any, Final, TypeAlias
 
 import numpy as np
@@ -32,10 +33,13 @@ MAX_ANSWERS: Final = 64
 
 @dataclass(frozen=True, slots=True)
 class Ordered:
-    """Values of one kind, ascending, equal ones as one object, and the document of each."""
+    """Values of one kind, ascending, equal ones as one object, the document of each, and where the first of
+    equal ones stands.
+    """
 
     values: Sequence[Any]
     documents: Documents
+    starts: npt.NDArray[np.intp]
 
     def equal(self, wanted: Collection[Any]) -> Documents:
         """The documents of the values that equal one of ``wanted``, a set."""
@@ -143,6 +147,11 @@ class Column:
             self._answers[question] = answer
         return answer
 
+    @property
+    def runs(self) -> Sequence[Run]:
+        """What it is made of; none of it changes."""
+        return tuple(self._runs)
+
     def replace(self, documents: Iterable[int], entries: Sequence[Entry]) -> None:
         """What was known of ``documents`` does not hold any more, ``entries`` are what holds now."""
         changed = frozenset(documents)
@@ -180,7 +189,8 @@ def _ordered(unordered: _Unordered) -> Ordered:
     order = sorted(range(len(unordered.values)), key=unordered.values.__getitem__)
     seen: dict[Any, Any] = {}
     values = [seen.setdefault(value, value) for value in map(unordered.values.__getitem__, order)]
-    return Ordered(values, _documents(unordered.documents)[order])
+    starts = [place for place, (a, b) in enumerate(pairwise(values), start=1) if a is not b]
+    return Ordered(values, _documents(unordered.documents)[order], np.array([0, *starts], dtype=np.intp))
 
 
 def _without(run: Run, changed: Documents) -> Run:

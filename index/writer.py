@@ -90,6 +90,9 @@ class Writer:
         self._waiting: deque[_Waiting] = deque()
         self._waiting_rows = 0
         self._wake = asyncio.Event()
+        # Set while nothing is committed of which the rest of the process has not heard.
+        self._followed = asyncio.Event()
+        self._followed.set()
         self._closing = False
         self._rows_per_s = 1000.0
         self.commits = 0
@@ -122,6 +125,10 @@ class Writer:
                 f"{MAX_WAITING_WRITES} and {MAX_WAITING_ROWS}",
                 retry_after_s=max(0.1, self._waiting_rows / self._rows_per_s),
             )
+
+    async def followed(self) -> None:
+        """Until everything that a reader of the file may have seen by now was applied."""
+        await self._followed.wait()
 
     async def between(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run ``work`` outside of a transaction, when the one under way is done.
@@ -166,6 +173,7 @@ class Writer:
 
     async def _commit(self, group: list[_Waiting]) -> None:
         started = time.monotonic()
+        self._followed.clear()
         try:
             outcomes = await asyncio.get_running_loop().run_in_executor(
                 self._executor, commit, self._connection, [waiting.write for waiting in group]
@@ -178,6 +186,7 @@ class Writer:
                     self._apply(outcome)
                 _settle(waiting.future, outcome)
         finally:
+            self._followed.set()
             _abandon(group)
 
 

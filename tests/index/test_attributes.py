@@ -27,6 +27,11 @@ from index.writer import Change, WrittenDocuments
 
 Make = Callable[..., Document]
 
+
+async def followed() -> None:
+    """Nothing is on its way."""
+
+
 values = st.sampled_from(["x", "xy", 1, 2, 2.5, True, None, ["x", 1], ["xy"], []])
 metadata = st.dictionaries(st.sampled_from(["a", "b"]), values, max_size=2)
 questions = st.sampled_from(
@@ -192,7 +197,7 @@ async def test_a_collection_that_is_not_filtered_pays_nothing(
 async def test_what_nobody_asks_for_any_more_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(attributes, "MAX_WAITING", 300)
     with truth_with([("a", {"n": 1})]) as (path, connection):
-        known = Attributes(path.parent, "notes")
+        known = Attributes(path.parent, "notes", followed)
         ones = parse_filter({"n": 1})
         assert (await known.matching(ones)).tolist() == [0]
         written = WrittenDocuments([1, 2, 3], ["b", "c", "d"], ['{"n":1}'] * 3)
@@ -205,31 +210,68 @@ async def test_what_nobody_asks_for_any_more_is_dropped(monkeypatch: pytest.Monk
         known.close()
 
 
-async def test_a_change_while_it_is_asked_makes_it_ask_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def changing(monkeypatch: pytest.MonkeyPatch, known: Attributes, changes: list[Change]) -> list[None]:
+    """Let one of ``changes`` come each time that columns have answered; gives how often they were asked."""
+    loop, ask, asked = asyncio.get_running_loop(), Columns.matching, []
+
+    def late(columns: Columns, tree: Any) -> Any:
+        asked.append(None)
+        found = ask(columns, tree)
+        if changes:
+            loop.call_soon_threadsafe(known.follow, changes.pop(0))
+        return found
+
+    monkeypatch.setattr(Columns, "matching", late)
+    return asked
+
+
+def written(*documents: tuple[int, str, str]) -> WrittenDocuments:
+    keys, ids, metadata = zip(*documents, strict=True)
+    return WrittenDocuments(keys, ids, metadata)
+
+
+async def test_a_change_while_it_is_asked_is_in_the_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    with truth_with([("a", {"n": 1}), ("b", {"n": 1}), ("c", {"n": 2}), ("d", {"n": 1})]) as (path, _):
+        known = Attributes(path.parent, "notes", followed)
+        late = written((4, "a", '{"n":1}'), (1, "b", '{"n":2}'), (2, "c", '{"n":1}'), (5, "e", '{"n":2}'))
+        asked = changing(monkeypatch, known, [Change(None, gone=[0], written=late)])
+        assert (await known.matching(parse_filter({"n": 1}))).tolist() == [2, 3, 4]
+        assert len(asked) == 1
+        known.close()
+
+
+async def test_however_much_changes_while_it_is_asked_the_answer_has_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(attributes, "MAX_RECENT", 0)
+    with truth_with([("a", {"n": 1})]) as (path, _):
+        known = Attributes(path.parent, "notes", followed)
+        changes = [Change(None, gone=[n], written=written((n + 1, "a", '{"n":1}'))) for n in range(9)]
+        asked = changing(monkeypatch, known, changes)
+        assert (await known.matching(parse_filter({"n": 1}))).tolist() == [len(asked)]
+        known.close()
+
+
+async def test_what_is_read_ahead_of_its_change_does_not_hide_what_it_replaced() -> None:
+    """The reader of the truth can be faster than the writer's word to everybody."""
     with truth_with([("a", {"n": 1})]) as (path, connection):
-        known = Attributes(path.parent, "notes")
-        loop, ask, asked = asyncio.get_running_loop(), Columns.matching, 0
+        change = Change(None, gone=[0], written=written((1, "a", '{"n":1}')))
+        heard: list[Change] = []
 
-        def late(columns: Columns, tree: Any) -> Any:
-            nonlocal asked
-            asked += 1
-            found = ask(columns, tree)
-            if asked == 1:
-                written = WrittenDocuments([1], ["a"], ['{"n":1}'])
-                _commit(connection, [0], written)
-                change = Change(None, gone=[0], written=written)
-                loop.call_soon_threadsafe(known.follow, change)
-            return found
+        async def heard_at_last() -> None:
+            heard.append(change)
+            known.follow(change)
 
-        monkeypatch.setattr(Columns, "matching", late)
+        known = Attributes(path.parent, "notes", heard_at_last)
+        _commit(connection, [0], change.written)
         assert (await known.matching(parse_filter({"n": 1}))).tolist() == [1]
-        assert asked == 2
+        assert heard == [change]
         known.close()
 
 
 async def test_closed_while_it_reads_it_has_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     with truth_with([("a", {"n": 1})]) as (path, _):
-        known = Attributes(path.parent, "notes")
+        known = Attributes(path.parent, "notes", followed)
 
         def ending(columns: Columns, tree: Any) -> Any:
             known._ended.set()
@@ -243,7 +285,7 @@ async def test_closed_while_it_reads_it_has_no_answer(monkeypatch: pytest.Monkey
 
 
 async def test_a_truth_that_cannot_be_read_is_a_typed_error(tmp_path: Path) -> None:
-    known = Attributes(tmp_path, "notes")
+    known = Attributes(tmp_path, "notes", followed)
     with pytest.raises(StorageFailed):
         await known.matching(parse_filter({"n": 1}))
     known.close()

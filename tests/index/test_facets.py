@@ -1,17 +1,19 @@
-"""Facet counts against the same counts in plain Python."""
+"""Facets and counts against the same counts in plain Python."""
 
+import random
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from random_filters import random_filter, random_metadata
 
 from index.collection import Collection
-from index.filter_match import MISSING, comparable, value_at
-from index.filters import DOCUMENT_ID, parse_filter
-from index.rows import Document, FacetValue
+from index.filter_match import MISSING, comparable, matches, value_at
+from index.filters import DOCUMENT_ID, Filter, parse_filter
+from index.rows import Document, DocumentPatch, FacetValue
 
 Make = Callable[..., Document]
 
@@ -47,12 +49,70 @@ async def test_counts_are_those_of_plain_python(
     await collection.upsert(
         [make_document(f"d{n}", *range(size), metadata=metadata) for n, (size, metadata) in enumerate(rows)]
     )
+    model = {f"d{n}": row for n, row in enumerate(rows)}
+    await agrees(collection, model, key, {})
+
+
+def counts(model: Mapping[str, tuple[int, Any]], key: str, tree: Filter) -> Counter[Any]:
+    """How many points of the documents that match have each value; documents are (points, metadata)."""
     expected: Counter[Any] = Counter()
-    for n, (size, metadata) in enumerate(rows):
-        expected += Counter(dict.fromkeys(counted(value_at(key, f"d{n}", metadata)), size))
-    found = await collection.facets(key, 1_000)
-    assert {comparable(one.value): one.points for one in found.values} == expected
+    for id_, (size, metadata) in model.items():
+        if matches(tree, id_, metadata):
+            expected += Counter(dict.fromkeys(counted(value_at(key, id_, metadata)), size))
+    return expected
+
+
+async def agrees(
+    collection: Collection, model: Mapping[str, tuple[int, Any]], key: str, source: dict[str, Any]
+) -> None:
+    """Facets, counts and what SQL finds are what plain Python says."""
+    tree = parse_filter(source)
+    expected = counts(model, key, tree)
+    found = await collection.facets(key, 1_000, tree)
+    assert {comparable(one.value): one.points for one in found.values} == expected, source
     assert found.total == len(expected)
+    points = sum(size for id_, (size, metadata) in model.items() if matches(tree, id_, metadata))
+    assert await collection.count(tree) == points, source
+    assert len((await collection.scroll(1_000, condition=tree))[0]) == points, source
+
+
+async def test_random_facets_and_counts_agree_while_documents_change(
+    collection: Collection, make_document: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some of them recent, some in runs, some stale in one of them, some gone."""
+    monkeypatch.setattr("index.attributes.MAX_RECENT", 12)
+    monkeypatch.setattr("index.attributes.RUN_DOCUMENTS", 16)
+    monkeypatch.setattr("index.postings.RUN_DOCUMENTS", 16)
+    dice = random.Random(8)
+    model: dict[str, tuple[int, Any]] = {}
+    for turn in range(5 * settings().max_examples):
+        id_ = f"d{dice.randint(0, 40)}"
+        size, metadata = dice.randint(0, 3), random_metadata(dice)
+        match dice.randint(0, 5):
+            case 0:
+                model.pop(id_, None)
+                await collection.delete([id_])
+            case 1 if id_ in model:
+                patched = await collection.patch(id_, DocumentPatch(metadata))
+                model[id_] = (model[id_][0], patched.metadata)
+            case _:
+                model[id_] = (size, metadata)
+                seeds = range(turn * 3, turn * 3 + size)
+                await collection.upsert([make_document(id_, *seeds, metadata=metadata)])
+        if turn % 3 == 0:
+            key = dice.choice(["a", "b", "a.b", "b.a.b", "nothing", DOCUMENT_ID])
+            await agrees(collection, model, key, random_filter(dice))
+
+
+async def test_equal_counts_are_in_the_order_of_their_types_and_then_of_themselves(
+    collection: Collection, make_document: Make
+) -> None:
+    values = ["b", 2, None, "a", False, 10, True, -1.5]
+    await collection.upsert([make_document(f"d{n}", n, metadata={"k": v}) for n, v in enumerate(values)])
+    found = await collection.facets("k", 99)
+    ordered = [False, None, -1.5, 2, 10, "a", "b", True]
+    assert [(type(one.value), one.value) for one in found.values] == [(type(v), v) for v in ordered]
+    assert (await collection.facets("k", 3)).values == found.values[:3]
 
 
 async def fill(collection: Collection, make_document: Make) -> None:
