@@ -266,6 +266,7 @@ def _check(settings: CollectionSettings) -> None:
         raise InvalidSettings(f"dim is {settings.dim}, it must be from 1 to {MAX_DIM}")
     if settings.metric not in _METRICS:
         raise InvalidSettings(f"metric is {settings.metric!r}, it must be one of {', '.join(_METRICS)}")
+    truth.check_description(settings.description)
     if settings.token_vectors not in _TOKEN_FORMATS:
         raise InvalidSettings(f"token vectors are kept as '2bit' or not at all: {settings.token_vectors!r}")
     if settings.quantization not in _QUANTIZATIONS:

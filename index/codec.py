@@ -38,14 +38,31 @@ def check_id(value: str) -> None:
     Raises:
         InvalidId: otherwise.
     """
-    try:
-        size = len(value.encode())
-    except UnicodeEncodeError:
-        raise InvalidId(value.encode(errors="replace").decode(), "it is not valid Unicode") from None
+    check_unicode(value)
+    size = len(value.encode())
     if not 1 <= size <= MAX_ID_BYTES:
         raise InvalidId(value, f"it has {size} bytes, ids have 1 to {MAX_ID_BYTES}")
     if _CONTROL.search(value):
         raise InvalidId(value, "it has control characters")
+
+
+def check_unicode(value: str) -> None:
+    """Python's strings may have halves of surrogate pairs, which are no characters.
+
+    Raises:
+        InvalidId: it has one.
+    """
+    if not is_unicode(value):
+        raise InvalidId(value.encode(errors="replace").decode(), "it is not valid Unicode")
+
+
+def is_unicode(value: str) -> bool:
+    """Whether it can be written as UTF-8."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def check_document(document: Document) -> None:
@@ -62,11 +79,8 @@ def check_document(document: Document) -> None:
         raise InvalidDocument(document.id, "expires_at is not in UTC to the millisecond")
     texts = [document.title, document.text, document.media_type, *document.acl]
     texts += [text for p in document.passages for text in (p.text, p.heading)]
-    try:
-        for text in texts:
-            (text or "").encode()
-    except UnicodeEncodeError:
-        raise InvalidDocument(document.id, "its text is not valid Unicode") from None
+    if not all(is_unicode(text or "") for text in texts):
+        raise InvalidDocument(document.id, "its text is not valid Unicode")
 
 
 def encode_ids(ids: Iterable[str]) -> str:
@@ -75,6 +89,11 @@ def encode_ids(ids: Iterable[str]) -> str:
     It cuts a string at U+0000 and would find the id before it, so those, which nothing has, are left out.
     """
     return json.dumps([id_ for id_ in ids if "\0" not in id_])
+
+
+def encode_place(text: str | None) -> bytes:
+    """Any text, or the place before all, as bytes that compare like code points: ``CAST(? AS TEXT)``."""
+    return (text or "").encode(errors="surrogatepass")
 
 
 def passage_ids(document: Document) -> list[str]:

@@ -96,6 +96,7 @@ class Collection:
         return self._folder / UPLOADS
 
     async def describe(self, description: str) -> None:
+        truth.check_description(description)
         await self._write(lambda connection: truth.write_description(connection, description))
         self._settings = replace(self._settings, description=description)
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any, Final
 
-from index.codec import decode_json, encode_ids, encode_json
+from index.codec import decode_json, encode_ids, encode_json, encode_place
 from index.living import LIVING, NOW
 from index.readers import Readers
 from index.rows import Revision, StoredDocument
@@ -31,8 +31,9 @@ async def by_id(readers: Readers, id_: str, *, with_text: bool) -> StoredDocumen
 async def listed(readers: Readers, limit: int, after: str | None) -> list[StoredDocument]:
     """Up to ``limit`` documents in order of id, behind the id ``after``."""
     rows = await readers.rows(
-        f"SELECT {COLUMNS}, NULL FROM documents AS d WHERE d.id > ? AND {LIVING} ORDER BY d.id LIMIT ?",
-        (after or "", limit),
+        f"SELECT {COLUMNS}, NULL FROM documents AS d WHERE d.id > CAST(? AS TEXT) AND {LIVING}"
+        " ORDER BY d.id LIMIT ?",
+        (encode_place(after), limit),
     )
     return [stored_document(row) for row in rows]
 

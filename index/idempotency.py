@@ -10,7 +10,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypeVar
 
-from index.codec import decode_json, encode_json, timestamp
+from index.codec import check_unicode, decode_json, encode_json, timestamp
 from index.errors import KeyReused
 from index.readers import Readers
 from index.rows import Once
@@ -38,9 +38,13 @@ def carried_out_once(
     """``write``, or what it gave when it came before. What ``encode`` makes None of is not kept.
 
     The write it gives raises what ``write`` does, and KeyReused: another one came with this key.
+
+    Raises:
+        InvalidId: the key is not valid Unicode.
     """
     if once is None:
         return write
+    check_unicode(once.key)
 
     def carry_out(connection: sqlite3.Connection) -> Change[T]:
         row = connection.execute(_FIND, (once.key, _oldest())).fetchone()
@@ -62,7 +66,9 @@ async def remembered(readers: Readers, once: Once) -> Any:
 
     Raises:
         KeyReused: another one came with this key.
+        InvalidId: the key is not valid Unicode.
     """
+    check_unicode(once.key)
     rows = await readers.rows(_FIND, (once.key, _oldest()))
     return decode_json(_answer(once, *rows[0])) if rows else None
 

@@ -4,15 +4,20 @@ They live in the collection's own file because an item's outcome must commit tog
 commits across SQLite files are not atomic. A settled item keeps its result and drops its payload.
 """
 
+# ruff: noqa: S608 - statements are put together from constants of this module; values are bound.
+
 import sqlite3
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
-from index.codec import check_id, decode_json, encode_json, timestamp
+from index.codec import check_id, decode_json, encode_ids, encode_json, timestamp
 from index.errors import InvalidId
 from index.readers import Readers
 from index.rows import JobItem, JobState, Receipt
 from index.writer import Change
+
+# Bound as JSON, which takes any text; with "IN" SQLite would sort all items of a job for a page of them.
+_IT: Final = "= (SELECT value FROM json_each(?))"
 
 
 def add(connection: sqlite3.Connection, job_id: str, payloads: Sequence[bytes]) -> Change[str]:
@@ -57,8 +62,9 @@ def settle(connection: sqlite3.Connection, receipts: Sequence[Receipt]) -> Chang
 async def pending_items(readers: Readers, job_id: str, limit: int) -> list[JobItem]:
     """The first items without a result, by position."""
     rows = await readers.rows(
-        "SELECT position, payload FROM job_items WHERE job = ? AND result IS NULL ORDER BY position LIMIT ?",
-        (job_id, limit),
+        f"SELECT position, payload FROM job_items WHERE job {_IT} AND result IS NULL"
+        " ORDER BY position LIMIT ?",
+        (encode_ids([job_id]), limit),
     )
     return [JobItem(position, payload) for position, payload in rows]
 
@@ -67,15 +73,17 @@ async def state(readers: Readers, job_id: str) -> JobState | None:
     """Where a job stands."""
     rows = await readers.rows(
         "SELECT j.total, count(i.result), coalesce(sum(i.failed), 0), j.created_at, j.updated_at,"
-        " j.finished_at FROM jobs AS j LEFT JOIN job_items AS i ON i.job = j.id WHERE j.id = ? GROUP BY j.id",
-        (job_id,),
+        " j.finished_at FROM jobs AS j LEFT JOIN job_items AS i ON i.job = j.id"
+        f" WHERE j.id {_IT} GROUP BY j.id",
+        (encode_ids([job_id]),),
     )
     return JobState(job_id, *rows[0]) if rows else None
 
 
 async def results(readers: Readers, job_id: str) -> list[Mapping[str, Any] | None]:
     """The result of each item by position."""
-    rows = await readers.rows("SELECT result FROM job_items WHERE job = ? ORDER BY position", (job_id,))
+    sql = f"SELECT result FROM job_items WHERE job {_IT} ORDER BY position"
+    rows = await readers.rows(sql, (encode_ids([job_id]),))
     return [None if row[0] is None else decode_json(row[0]) for row in rows]
 
 

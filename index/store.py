@@ -49,7 +49,11 @@ class Store(Protocol):
         ...
 
     async def describe(self, description: str) -> None:
-        """Change the description, the one setting that may change."""
+        """Change the description, the one setting that may change.
+
+        Raises:
+            InvalidSettings: it is not valid Unicode.
+        """
         ...
 
     async def upsert(
@@ -110,6 +114,7 @@ class Store(Protocol):
 
         Raises:
             KeyReused: another one came with this key.
+            InvalidId: the key is not valid Unicode.
         """
         ...
 

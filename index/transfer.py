@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Any, Final
 
-from index.codec import decode_json, decode_vector, encode_ids, timestamp
+from index.codec import decode_json, decode_vector, encode_ids, encode_place, timestamp
 from index.living import LIVING
 from index.readers import Readers
 from index.rows import Document, DocumentCopy, Passage, Stamps
@@ -23,7 +23,8 @@ _CHARACTERS: Final = 2048
 _PAGE: Final = f"""
     WITH weighed AS (
         SELECT key, id, passages + characters / {_CHARACTERS} AS weight
-        FROM documents WHERE id > ? AND (expires_at IS NULL OR expires_at > ?) ORDER BY id LIMIT ?
+        FROM documents WHERE id > CAST(? AS TEXT) AND (expires_at IS NULL OR expires_at > ?)
+        ORDER BY id LIMIT ?
     ), page AS (
         SELECT key, sum(weight) OVER (ORDER BY id) - weight AS before FROM weighed
     )
@@ -40,7 +41,7 @@ _DOCUMENT_COLUMNS: Final = 12
 
 async def read_page(readers: Readers, after: str | None) -> list[DocumentCopy]:
     """The next documents by id (code points) behind the id ``after``; none at the end."""
-    rows = await readers.rows(_PAGE, (after or "", timestamp(), PAGE_PASSAGES, PAGE_PASSAGES))
+    rows = await readers.rows(_PAGE, (encode_place(after), timestamp(), PAGE_PASSAGES, PAGE_PASSAGES))
     return [_copy(list(group)) for _, group in groupby(rows, key=lambda row: row[0])]
 
 

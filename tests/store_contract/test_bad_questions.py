@@ -3,11 +3,18 @@
 from typing import Any
 
 import pytest
-from store_samples import document_of, point_of, settings_of, vector_of
+from store_samples import document_of, everything_of, point_of, settings_of, vector_of
 
-from index.errors import CollectionNotFound, InvalidCursor, InvalidFilter, InvalidId, InvalidQuery
+from index.errors import (
+    CollectionNotFound,
+    InvalidCursor,
+    InvalidFilter,
+    InvalidId,
+    InvalidQuery,
+    InvalidSettings,
+)
 from index.filters import parse_filter
-from index.rows import Fusion, Query
+from index.rows import DocumentPatch, Fusion, Once, Query
 from index.store import Store
 
 
@@ -104,3 +111,67 @@ async def test_a_job_needs_an_id_of_its_own(filled: Store) -> None:
         with pytest.raises(InvalidId):
             await filled.add_job(id_, [b"y"])
     assert [item.payload for item in await filled.pending_items("job", 9)] == [b"x"]
+
+
+NO_UNICODE = ["\ud800", "kept\udfff", "\udc00\ud800", "\ud83d\0"]
+
+
+@pytest.mark.parametrize("text", NO_UNICODE, ids=ascii)
+async def test_text_that_is_no_unicode_is_nobodys_id_key_or_word(filled: Store, text: str) -> None:
+    before = await everything_of(filled)
+    assert await filled.document(text) is None
+    assert await filled.points([text]) == []
+    assert await filled.revisions([text]) == {}
+    assert await filled.stamps([text]) == {}
+    assert await filled.delete([text]) == 0
+    assert (await filled.facets(text, 9)).total == 0
+    assert (await filled.facets("n", 9)).total == 1
+    assert await filled.job(text) is None
+    assert await filled.job_results(text) == []
+    assert await filled.pending_items(text, 9) == []
+    assert (await filled.search(Query(9, text=text.replace("kept", "")))).hits == ()
+    assert await filled.idf([text]) == {}
+    assert await everything_of(filled) == before
+
+
+@pytest.mark.parametrize("text", NO_UNICODE, ids=ascii)
+async def test_text_that_is_no_unicode_is_kept_nowhere(stores: Any, filled: Store, text: str) -> None:
+    before = await everything_of(filled)
+    with pytest.raises(InvalidId):
+        await filled.patch(text, DocumentPatch({"n": 2}))
+    with pytest.raises(InvalidId):
+        await filled.add_job(text, [b"y"])
+    for once in (
+        lambda: filled.upsert([document_of("new", 4)], once=Once(text, b"1")),
+        lambda: filled.delete(["kept"], once=Once(text, b"1")),
+        lambda: filled.remembered(Once(text, b"1")),
+    ):
+        with pytest.raises(InvalidId):
+            await once()
+    with pytest.raises(InvalidCursor):
+        await filled.scroll(9, text)
+    with pytest.raises(InvalidSettings):
+        await filled.describe(text)
+    with pytest.raises(InvalidSettings):
+        await stores.create(settings_of("other", description=text))
+    assert await everything_of(filled) == before
+    await stores.create(settings_of("other"))
+
+
+async def test_any_text_is_a_place_among_the_ids(store: Store) -> None:
+    ids = sorted(["a", "a b", "b", "\ud7ff", "\ue000", "\uffff", "\U0001f600"])
+    await store.upsert([document_of(id_, 1) for id_ in ids])
+    for after in [
+        "",
+        "a",
+        "a\0b",
+        "aa",
+        "\ud800",
+        "\udfffz",
+        "\ud800\udc00",
+        "\ue000\ud800",
+        "\U0010ffff\ud800",
+    ]:
+        behind = [id_ for id_ in ids if id_ > after]
+        assert [document.id for document in await store.documents(99, after)] == behind, ascii(after)
+        assert [copy.document.id for copy in await store.copies(after)] == behind, ascii(after)
