@@ -2,7 +2,7 @@
 
 SQL leaves out what has expired by its own clock. Memory follows in two steps: ``hide`` takes the rows out of
 it before a search looks, and the task of an ``Expiry`` deletes them from the file when nobody has to wait
-for that.
+for that. It also removes the idempotency keys that are over.
 
 Invariant: what has expired never comes back. It cannot be patched, and a document that is written under its
 id is a new one with rows of its own, so a row that was hidden stays so.
@@ -23,6 +23,7 @@ import structlog
 from index.codec import timestamp
 from index.document_writes import delete_keys
 from index.errors import StoreError
+from index.idempotency import FORGOTTEN_AT_ONCE, forget
 from index.readers import Readers
 from index.writer import Change, Write
 
@@ -31,6 +32,8 @@ BATCH: Final = 500
 # A clock that was put forward is noticed within this time; no read ever waits for it.
 _LONGEST_SLEEP_S: Final = 60.0
 _RETRY_S: Final = 5.0
+_FIRST_FORGET_S: Final = 60.0
+_FORGET_EVERY_S: Final = 3600.0
 # Before any moment there can be: not looked yet.
 _NOT_LOOKED: Final = ""
 
@@ -65,6 +68,8 @@ class Expiry:
         self._noted: str | None = None
         self._looking = asyncio.Lock()
         self._has_hidden = False
+        # Not at once: a start has better things to do.
+        self._forget_at = _now() + _FIRST_FORGET_S
         self._wake = asyncio.Event()
         self._task = asyncio.create_task(
             self._run(), name="index-expiry", context=Context()
@@ -111,16 +116,18 @@ class Expiry:
             try:
                 await self.hide()
                 await self._sweep()
+                await self._forget_keys()
             except StoreError as error:
                 structlog.get_logger().warning("expired_not_deleted", reason=str(error))
                 await asyncio.sleep(_RETRY_S)
                 self._wake.set()
 
     async def _sleep(self) -> None:
-        moment = self._first()
-        seconds = None if moment is None else min(_seconds_until(moment), _LONGEST_SLEEP_S)
+        until = self._forget_at
+        if (moment := self._first()) is not None:
+            until = min(until, _now() + min(_seconds_until(moment), _LONGEST_SLEEP_S))
         with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout_at(until):
                 await self._wake.wait()
         self._wake.clear()
 
@@ -128,6 +135,13 @@ class Expiry:
         while self._has_hidden:
             deleted = await self._write(partial(delete_expired, limit=BATCH))
             self._has_hidden = deleted == BATCH
+
+    async def _forget_keys(self) -> None:
+        """Where no write brings a new idempotency key, nobody else removes the old ones."""
+        if self._forget_at <= _now():
+            while await self._write(forget) == FORGOTTEN_AT_ONCE:
+                pass
+            self._forget_at = _now() + _FORGET_EVERY_S
 
     def _first(self) -> str | None:
         return _earliest((self._known, self._noted))
@@ -141,6 +155,10 @@ def delete_expired(connection: sqlite3.Connection, limit: int) -> Change[int]:
     """Delete up to ``limit`` of the documents that have expired; gives how many."""
     sql = "SELECT key FROM documents WHERE expires_at <= ? LIMIT ?"
     return delete_keys(connection, [row[0] for row in connection.execute(sql, (timestamp(), limit))])
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
 
 
 def _earliest(moments: Iterable[str | None]) -> str | None:

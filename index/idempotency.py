@@ -2,7 +2,7 @@
 
 What a write gave is kept under the key that it came with, in the same transaction: after a crash either both
 are there or neither, and the same write sent again gives the same and changes nothing. A write that failed
-leaves its key free. Keys are kept for a day.
+leaves its key free. Keys are kept for a day; each new one takes old ones along, and so does time.
 """
 
 import sqlite3
@@ -21,12 +21,11 @@ T = TypeVar("T")
 KEPT: Final = timedelta(hours=24)
 _FIND: Final = "SELECT fingerprint, answer FROM idempotency WHERE key = ? AND created_at > ?"
 _KEEP: Final = "INSERT OR REPLACE INTO idempotency (key, fingerprint, answer, created_at) VALUES (?, ?, ?, ?)"
-# Each new key takes old ones along, so they need nobody to look after them.
 _FORGET: Final = (
     "DELETE FROM idempotency WHERE key IN"
     " (SELECT key FROM idempotency WHERE created_at <= ? ORDER BY created_at LIMIT ?)"
 )
-_FORGOTTEN_AT_ONCE: Final = 100
+FORGOTTEN_AT_ONCE: Final = 100
 
 
 def carried_out_once(
@@ -54,11 +53,16 @@ def carried_out_once(
         answer = encode(change.result)
         if answer is None:
             return change
-        connection.execute(_FORGET, (_oldest(), _FORGOTTEN_AT_ONCE))
+        forget(connection)
         connection.execute(_KEEP, (once.key, once.fingerprint, answer, timestamp()))
         return change
 
     return carry_out
+
+
+def forget(connection: sqlite3.Connection) -> Change[int]:
+    """Remove some of the keys that do not count any more; gives how many."""
+    return Change(connection.execute(_FORGET, (_oldest(), FORGOTTEN_AT_ONCE)).rowcount)
 
 
 async def remembered(readers: Readers, once: Once) -> Any:

@@ -1,6 +1,7 @@
 """Writes that come once, however often they are sent."""
 
 import asyncio
+import sqlite3
 import uuid
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from index import expiry, idempotency
 from index.catalog import open_catalog
 from index.codec import timestamp
 from index.collection import Collection
@@ -16,6 +18,7 @@ from index.errors import KeyReused, VersionConflict
 from index.filters import parse_filter
 from index.growth import GraphTuning
 from index.rows import CollectionSettings, Document, DocumentPatch, Once
+from index.writer import Change
 
 Make = Callable[..., Document]
 Write = Callable[[Collection, Once], Awaitable[Any]]
@@ -125,3 +128,25 @@ async def test_keys_are_kept_for_a_day_and_then_forgotten(
     assert await collection.remembered(ONCE) is None
     await collection.delete([], once=Once("new", b""))
     assert connection.execute("SELECT key FROM idempotency").fetchall() == [("new",)]
+
+
+async def test_old_keys_go_when_no_write_brings_a_new_one(
+    tmp_path: Path, tuning: GraphTuning, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(expiry, "_FIRST_FORGET_S", 0)
+    monkeypatch.setattr(expiry, "_FORGET_EVERY_S", 0.05)
+    old = [(f"old{n}", "2001-01-01T00:00:00.000Z") for n in range(2 * idempotency.FORGOTTEN_AT_ONCE + 1)]
+
+    def keep(connection: sqlite3.Connection) -> Change[None]:
+        insert = "INSERT OR REPLACE INTO idempotency VALUES (?, x'', '', ?)"
+        connection.executemany(insert, [*old, ("new", timestamp())])
+        return Change(None)
+
+    async with open_catalog(tmp_path, tuning) as catalog:
+        collection, _ = await catalog.create(CollectionSettings("notes", 8))
+        for _ in range(2):
+            await collection._writer.submit(keep)
+            while True:
+                if await collection._readers.rows("SELECT key FROM idempotency") == [("new",)]:
+                    break
+                await asyncio.sleep(0.005)
