@@ -84,7 +84,7 @@ class Collection:
         self._readers = Readers(folder, settings.name)
         self._writer = Writer(connection, self._follow)
         self._memory = Memory(folder, settings, self._writer, tuning=tuning, upkeep=upkeep)
-        self._expiry = Expiry(self._readers, self._write, self._follow, first_expiry)
+        self._expiry = Expiry(self._readers, self._writer, self._memory.follow, first_expiry)
         self._closed = False
 
     @property
@@ -133,7 +133,11 @@ class Collection:
         once: Once | None = None,
     ) -> StoredDocument | None:
         document_patch.check(document_id, patch)
-        write = partial(document_patch.apply, document_id=document_id, patch=patch, versions=versions)
+
+        def write(connection: sqlite3.Connection) -> Change[StoredDocument | None]:
+            self._expiry.leave_open(document_id)
+            return document_patch.apply(connection, document_id, patch, versions)
+
         return await self._write(
             carried_out_once(once, write, documents.encode_document, documents.decode_document)
         )
@@ -264,7 +268,7 @@ class Collection:
         return await self._writer.submit(write, rows)
 
     def _follow(self, change: Change[Any]) -> None:
-        self._expiry.note(change.expires_at)
+        self._expiry.follow(change)
         self._memory.follow(change)
 
 

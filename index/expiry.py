@@ -10,7 +10,7 @@ id is a new one with rows of its own, so a row that was hidden stays so.
 
 import asyncio
 import sqlite3
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from contextvars import Context
 from datetime import UTC, datetime
@@ -25,7 +25,7 @@ from index.document_writes import delete_keys
 from index.errors import StoreError
 from index.idempotency import FORGOTTEN_AT_ONCE, forget
 from index.readers import Readers
-from index.writer import Change, Write
+from index.writer import Change, Writer
 
 # Documents deleted in one transaction: other writes get their turn in between.
 BATCH: Final = 500
@@ -38,8 +38,8 @@ _FORGET_EVERY_S: Final = 3600.0
 _NOT_LOOKED: Final = ""
 
 _EXPIRED: Final = (
-    "SELECT d.key, p.seq FROM documents AS d LEFT JOIN passages AS p ON p.document = d.key"
-    " WHERE d.expires_at <= ?"
+    "SELECT d.key, p.seq, d.id, d.expires_at FROM documents AS d"
+    " LEFT JOIN passages AS p ON p.document = d.key WHERE d.expires_at <= ?"
 )
 _FIRST: Final = "SELECT min(expires_at) FROM documents WHERE expires_at > ?"
 
@@ -51,18 +51,20 @@ def first_moment(connection: sqlite3.Connection) -> str | None:
 
 
 class Expiry:
-    """Made by a collection. ``write`` runs a write of its file, ``follow`` makes its memory follow one."""
+    """Made by a collection. ``follow`` makes its memory follow a change."""
 
     def __init__(
         self,
         readers: Readers,
-        write: Callable[[Write[int]], Awaitable[int]],
+        writer: Writer,
         follow: Callable[[Change[Any]], None],
         first: str | None,
     ) -> None:
         self._readers = readers
-        self._write = write
+        self._writer = writer
         self._follow = follow
+        # Documents whose moment a write that is not committed yet may move.
+        self._undecided: set[str] = set()
         # The first moment in the file when it was last looked at, and the first one written since.
         self._known = first
         self._noted: str | None = None
@@ -75,8 +77,17 @@ class Expiry:
             self._run(), name="index-expiry", context=Context()
         )  # not the logging context of the request that made it
 
-    def note(self, moment: str | None) -> None:
-        """A document that expires then was committed."""
+    def leave_open(self, document_id: str) -> None:
+        """A write, on its thread, is about to look whether the document is there and to move its moment."""
+        self._undecided.add(document_id)
+
+    def follow(self, change: Change[Any]) -> None:
+        """A change was committed, and with it all that its group decided."""
+        self._undecided.clear()
+        self._note(change.expires_at)
+
+    def _note(self, moment: str | None) -> None:
+        """A document expires then."""
         if moment is not None and (self._noted is None or moment < self._noted):
             self._noted = moment
             self._wake.set()
@@ -95,12 +106,24 @@ class Expiry:
 
     async def _hide(self) -> None:
         now = timestamp()
-        self._noted = None
-        rows = await self._readers.rows(_EXPIRED, (now,))
-        self._known = (await self._readers.rows(_FIRST, (now,)))[0][0]
+        if self._writer.is_idle:
+            self._undecided.clear()
+        # A write that began before ``now`` may have met a document in time to keep it longer.
+        undecided = frozenset(self._undecided)
+        noted, self._noted = self._noted, None
+        try:
+            rows = await self._readers.rows(_EXPIRED, (now,))
+            self._known = (await self._readers.rows(_FIRST, (now,)))[0][0]
+        except BaseException:  # whoever looks next does so for these moments too
+            self._note(noted)
+            raise
+        self._note(_earliest(row[3] for row in rows if row[2] in undecided))
+        self._take_out([row for row in rows if row[2] not in undecided])
+
+    def _take_out(self, rows: Sequence[tuple[Any, ...]]) -> None:
         if rows:
-            seqs = np.array([seq for _, seq in rows if seq is not None], dtype=np.int64)
-            self._follow(Change(None, removed=seqs, gone=list({key for key, _ in rows})))
+            seqs = np.array([row[1] for row in rows if row[1] is not None], dtype=np.int64)
+            self._follow(Change(None, removed=seqs, gone=list({row[0] for row in rows})))
             self._has_hidden = True
             self._wake.set()
 
@@ -114,6 +137,7 @@ class Expiry:
         while True:
             await self._sleep()
             try:
+                await self._writer.followed()
                 await self.hide()
                 await self._sweep()
                 await self._forget_keys()
@@ -133,13 +157,13 @@ class Expiry:
 
     async def _sweep(self) -> None:
         while self._has_hidden:
-            deleted = await self._write(partial(delete_expired, limit=BATCH))
+            deleted = await self._writer.submit(partial(delete_expired, limit=BATCH))
             self._has_hidden = deleted == BATCH
 
     async def _forget_keys(self) -> None:
         """Where no write brings a new idempotency key, nobody else removes the old ones."""
         if self._forget_at <= _now():
-            while await self._write(forget) == FORGOTTEN_AT_ONCE:
+            while await self._writer.submit(forget) == FORGOTTEN_AT_ONCE:
                 pass
             self._forget_at = _now() + _FORGET_EVERY_S
 

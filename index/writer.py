@@ -126,6 +126,11 @@ class Writer:
                 retry_after_s=max(0.1, self._waiting_rows / self._rows_per_s),
             )
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether no write has begun that is not applied yet."""
+        return self._followed.is_set()
+
     async def followed(self) -> None:
         """Until everything that a reader of the file may have seen by now was applied."""
         await self._followed.wait()

@@ -4,12 +4,14 @@ import asyncio
 import sqlite3
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from index import document_patch
 from index import expiry as expiry_module
 from index.catalog import open_catalog
 from index.codec import timestamp
@@ -18,6 +20,7 @@ from index.errors import VersionConflict
 from index.expiry import delete_expired
 from index.filters import parse_filter
 from index.growth import GraphTuning
+from index.readers import Readers
 from index.rows import CollectionSettings, Document, DocumentPatch, Query
 from index.writer import Change
 
@@ -251,3 +254,58 @@ async def test_only_what_has_expired_is_deleted(collection: Collection, make_doc
     await collection.upsert([make_document("a", 1, expires_at=FAR), make_document("b", 2)])
     assert await collection._writer.submit(lambda c: delete_expired(c, 10)) == 0
     assert await collection.count() == 2
+
+
+async def test_a_search_that_is_cancelled_while_it_hides_forgets_no_moment(
+    collection: Collection, make_document: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await collection.upsert([make_document("a", 1)])
+    reading, read = asyncio.Event(), Readers.rows
+
+    async def waits_for_ever(*_: object) -> list[tuple[object, ...]]:
+        reading.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    collection._expiry._task.cancel()
+    with suppress(asyncio.CancelledError):
+        await collection._expiry._task
+    moment = soon()
+    await collection.upsert([make_document("b", 2, expires_at=moment)])
+    await until(moment)
+    monkeypatch.setattr(Readers, "rows", waits_for_ever)
+    search = asyncio.create_task(collection.search(Query(1, text="word1")))
+    await reading.wait()
+    search.cancel()
+    await asyncio.wait([search])
+    monkeypatch.setattr(Readers, "rows", read)
+    assert (await collection.statistics()).points == 1
+
+
+async def test_a_document_that_is_kept_longer_at_the_last_moment_stays_in_memory(
+    collection: Collection, make_document: Make, make_vector: MakeVector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its patch has met it, and is committed only after the moment at which it would have gone."""
+    met, go_on = threading.Event(), threading.Event()
+
+    def slow_timestamp() -> str:
+        met.set()
+        assert go_on.wait(30)
+        return timestamp()
+
+    moment = soon()
+    await collection.upsert([make_document("a", 1, expires_at=moment)])
+    monkeypatch.setattr(document_patch, "timestamp", slow_timestamp)
+    patch = asyncio.create_task(collection.patch("a", DocumentPatch(expires_at=FAR)))
+    assert await asyncio.to_thread(met.wait, 30)
+    assert timestamp() < moment, "too slow to patch before the moment"
+    await until(moment)
+    search = asyncio.create_task(collection.search(Query(1, vector=make_vector(1))))
+    await asyncio.wait([search], timeout=0.5)  # as long as it may take to hide it
+    go_on.set()
+    assert await patch is not None
+    await search
+    assert [hit.document_id for hit in (await collection.search(Query(1, vector=make_vector(1)))).hits] == [
+        "a"
+    ]
+    assert (await collection.statistics()).points == 1
