@@ -4,7 +4,7 @@ Bodies are the structs of ``api.schemas``, the same that the service checks and 
 shared between threads. It knows no terminal and never retries: who calls decides that.
 """
 
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -129,24 +129,22 @@ class Client:
         self,
         collection: str,
         uploads: Sequence[Upload],
-        *,
-        metadata: str | None = None,
-        password: str | None = None,
+        fields: Mapping[str, str] | None = None,
     ) -> list[DocumentOutcome]:
-        """Ingest the files and wait for it: one outcome each, in order.
+        """Ingest the files and wait for it: one outcome each, in order. The form's other ``fields`` are for
+        all of them.
 
         Raises:
             OSError: a file cannot be read; nothing was sent to the end.
             ServiceError: the request as a whole was refused or lost.
         """
-        fields = {"metadata": metadata, "password": password}
         with ExitStack() as stack:
             body = self._send(
                 "POST",
                 f"{_collection(collection)}/documents",
                 params={"wait": "true"},
                 files=[("file", _part(upload, stack)) for upload in uploads],
-                data={name: value for name, value in fields.items() if value is not None},
+                data=dict(fields or {}),
             )
         return self._decode(body, DocumentOutcomes).documents
 

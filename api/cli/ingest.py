@@ -27,6 +27,8 @@ _STANDARD_INPUT = "-"
 @click.option("--id", "id_", help="Document id of standard input.  [default: stdin]")
 @click.option("--metadata", type=JsonObject(), help="Metadata for every document, as a JSON object.")
 @click.option("--password", help="Password of encrypted PDF files.")
+@click.option("--expires-at", metavar="MOMENT", help="When the documents go, such as 2030-01-01T00:00:00Z.")
+@click.option("--acl", multiple=True, metavar="TAG", help="Tag of those who may see them; may come again.")
 @url_option
 @click.pass_context
 def ingest(
@@ -37,6 +39,8 @@ def ingest(
     id_: str | None,
     metadata: dict[str, Any] | None,
     password: str | None,
+    expires_at: str | None,
+    acl: tuple[str, ...],
     url: str,
 ) -> None:
     """Ingest PATHS: files, folders, quoted patterns such as 'docs/**/*.md', or - for standard input.
@@ -49,12 +53,14 @@ def ingest(
         raise click.ClickException(f"nothing to ingest{_left_out(selection)}")
     with Client(url) as client:
         client.ensure_collection(collection)
-        send = partial(
-            client.upload,
-            collection,
-            metadata=None if metadata is None else json.dumps(metadata),
-            password=password,
-        )
+        fields = {
+            "metadata": None if metadata is None else json.dumps(metadata),
+            "password": password,
+            "expires_at": expires_at,
+            "acl": json.dumps(acl) if acl else None,
+        }
+        given = {name: value for name, value in fields.items() if value is not None}
+        send = partial(client.upload, collection, fields=given)
         tally = send_with_progress(selection.uploads, send)
     report(tally, collection, _left_out(selection))
     ctx.exit(1 if tally.failures else 0)

@@ -53,7 +53,7 @@ def _key(request: web.Request) -> str | None:
 
 
 def _digest_of_files(request: web.Request, files: Sequence[Incoming]) -> bytes:
-    each = [(file.id, file.password, fingerprint(file, "")) for file in files]
+    each = [(file.id, file.password, file.if_version, fingerprint(file, "")) for file in files]
     return _digest(request, msgspec.msgpack.encode(each))
 
 

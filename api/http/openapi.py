@@ -11,7 +11,7 @@ import msgspec
 from api.http.jsonl import JSON_LINES
 from api.http.routing import Route
 from api.http.wire import JSON, MSGPACK
-from api.schemas import ErrorAnswer, NoQuery
+from api.schemas import Acl, ErrorAnswer, ExpiresAt, NoQuery, Version
 from api.schemas_tei import TeiErrorAnswer
 
 _PATH_VALUE = re.compile(r"{(?P<name>\w+)(?::[^}]*)?}")
@@ -80,11 +80,25 @@ def _query_parameters(route: Route, components: dict[str, Any]) -> list[dict[str
 def _body_content(route: Route, schema: Any) -> dict[str, Any]:
     content: dict[str, Any] = {JSON: {"schema": schema}, MSGPACK: {"schema": schema}}
     if route.multipart:
-        text = {"type": "string"}
-        files = {"type": "array", "items": {"type": "string", "contentMediaType": "application/octet-stream"}}
-        form = {"type": "object", "properties": {"file": files, "metadata": text, "password": text}}
-        content["multipart/form-data"] = {"schema": form | {"required": ["file"]}}
+        content["multipart/form-data"] = {"schema": _form()}
     return content
+
+
+def _form() -> dict[str, Any]:
+    """What ``uploads`` reads."""
+    files = {"type": "array", "items": {"type": "string", "contentMediaType": "application/octet-stream"}}
+    fields = {
+        "metadata": _json_text(dict[str, Any]),
+        "password": {"type": "string"},
+        "version": msgspec.json.schema(Version),
+        "expires_at": msgspec.json.schema(ExpiresAt),
+        "acl": _json_text(Acl),
+    }
+    return {"type": "object", "properties": {"file": files, **fields}, "required": ["file"]}
+
+
+def _json_text(kind: Any) -> dict[str, Any]:
+    return {"type": "string", "contentMediaType": JSON, "contentSchema": msgspec.json.schema(kind)}
 
 
 def _responses(route: Route, reference: dict[type, Any]) -> dict[str, Any]:

@@ -1,18 +1,19 @@
 """Multipart uploads: files go to disk as they arrive and never lie in memory whole.
 
-Parts: one or more ``file`` (its filename is the document's id), ``metadata`` (JSON, for all files of the
-request) and ``password``. What is not kept by a job is removed when the request ends.
+Parts: one or more ``file`` (its filename is the document's id), and for all files of the request ``metadata``
+(JSON), ``password``, ``version``, ``expires_at`` and ``acl`` (JSON). What is not kept by a job is removed
+when the request ends.
 """
 
 import asyncio
 import errno
 import shutil
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from aiohttp import BodyPartReader, web
@@ -20,6 +21,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from api.errors import InvalidRequest, MalformedRequest, PayloadTooLarge
 from api.http import wire
+from api.schemas import Acl, ExpiresAt, Version
 from api.services.incoming import Incoming
 from api.settings import Settings
 from index.errors import StorageFailed, StorageFull, StoreError
@@ -38,8 +40,7 @@ def open_spool(data: Path) -> None:
 @dataclass(slots=True)
 class _Form:
     files: list[Incoming] = field(default_factory=list)
-    metadata: dict[str, Any] = field(default_factory=dict)
-    password: str | None = None
+    fields: dict[str, Any] = field(default_factory=dict)
 
 
 @asynccontextmanager
@@ -48,7 +49,7 @@ async def receive_files(request: web.Request, settings: Settings) -> AsyncIterat
 
     Raises:
         MalformedRequest: the body is not well-formed multipart.
-        InvalidRequest: no file, a file without a name, or a part that nobody knows.
+        InvalidRequest: no file, a file without a name, a part that nobody knows, or one that makes no sense.
         PayloadTooLarge: a file or the number of files over its limit.
         StorageFull, StorageFailed: the disk does not take them.
     """
@@ -57,7 +58,7 @@ async def receive_files(request: web.Request, settings: Settings) -> AsyncIterat
         form = await _read_form(request, folder, settings)
         if not form.files:
             raise InvalidRequest("the form has no part named `file`", param="file")
-        yield [replace(file, metadata=form.metadata, password=form.password) for file in form.files]
+        yield [replace(file, **form.fields) for file in form.files]
     finally:
         await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
@@ -83,15 +84,14 @@ async def _read_part(part: BodyPartReader, form: _Form, folder: Path, settings: 
         if len(form.files) == settings.max_documents_per_request:
             raise PayloadTooLarge(f"more than {len(form.files)} files in one request", param="file")
         form.files.append(await _save(part, folder / str(len(form.files)), settings.max_file_bytes))
-    elif part.name == "metadata":
-        form.metadata = _metadata(await _read_field(part))
-    elif part.name == "password":
-        form.password = (await _read_field(part)).decode()
     elif part.name is None:
         raise MalformedRequest("a part of the form has no name", code="malformed_body")
+    elif part.name in _FIELDS:
+        name, read = _FIELDS[part.name]
+        form.fields[name] = read(await _read_field(part))
     else:
         raise InvalidRequest(
-            f"the form has an unknown part {part.name!r}: it takes `file`, `metadata` and `password`",
+            f"the form has an unknown part {part.name!r}: it takes `file`, {', '.join(map(repr, _FIELDS))}",
             param=part.name,
         )
 
@@ -143,9 +143,31 @@ async def _read_field(part: BodyPartReader) -> bytes:
 
 
 def _metadata(body: bytes) -> dict[str, Any]:
-    try:
-        metadata = msgspec.json.decode(body, type=dict[str, Any])
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InvalidRequest(f"`metadata` must be a JSON object: {error}", param="metadata") from error
+    metadata: dict[str, Any] = _json("metadata", body, dict[str, Any])
     wire.check_metadata(metadata, "metadata")
     return metadata
+
+
+def _expires_at(body: bytes) -> str | None:
+    try:
+        moment = msgspec.convert(body.decode(), ExpiresAt)
+    except (msgspec.ValidationError, UnicodeDecodeError) as error:
+        raise InvalidRequest(f"`expires_at` is no moment: {error}", param="expires_at") from error
+    return wire.moment_of(moment, "expires_at")
+
+
+def _json(name: str, body: bytes, kind: Any) -> Any:
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidRequest(f"`{name}` is not the JSON that it must be: {error}", param=name) from error
+
+
+# What each field is in an incoming document, and how it is read.
+_FIELDS: Final[Mapping[str, tuple[str, Callable[[bytes], Any]]]] = {
+    "metadata": ("metadata", _metadata),
+    "password": ("password", bytes.decode),
+    "version": ("if_version", lambda body: _json("version", body, Version)),
+    "expires_at": ("expires_at", _expires_at),
+    "acl": ("acl", lambda body: tuple(_json("acl", body, Acl))),
+}

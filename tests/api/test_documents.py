@@ -120,6 +120,52 @@ async def test_files_arrive_by_multipart_under_their_names(
     assert (await ask("GET", f"{PATH}/notes.md"))["metadata"] == {"team": "sea"}
 
 
+@pytest.mark.parametrize("wait", [True, False])
+async def test_files_expire_carry_tags_and_are_written_for_a_version(
+    client: TestClient[Any, Any], ask: Ask, docs: str, wait: bool
+) -> None:
+    fields = {"expires_at": "2999-01-01T01:00:00+01:00", "acl": '["me", "du"]'}
+
+    async def send(version: int, *names: str) -> tuple[int, Any]:
+        files = [(name, b"Tides at " + name.encode(), "text/plain") for name in names]
+        response = await client.post(
+            WAIT if wait else PATH, data=form(*files, version=str(version), **fields)
+        )
+        answer = await response.json()
+        if response.status == 202:
+            await finished(ask, answer["job"]["id"])
+        return response.status, answer
+
+    done = 200 if wait else 202
+    assert (await send(0, "a.txt", "b.txt"))[0] == done
+    for name in ("a.txt", "b.txt"):
+        document = await ask("GET", f"{PATH}/{name}")
+        assert (document["expires_at"], document["acl"]) == ("2999-01-01T00:00:00.000Z", ["me", "du"])
+    status, answer = await send(0, "c.txt", "a.txt")
+    assert (status, answer["error"]["code"]) == (409, "version_conflict")
+    await ask("GET", f"{PATH}/c.txt", status=404)
+    fields["acl"] = "[]"
+    assert (await send(1, "a.txt"))[0] == done
+    document = await ask("GET", f"{PATH}/a.txt")
+    assert (document["version"], "acl" in document) == (2, False)
+
+
+async def test_a_form_for_another_version_is_another_request(client: TestClient[Any, Any], docs: str) -> None:
+    statuses = []
+    for version in ("0", "0", "1"):
+        data = form(("a.txt", b"x", "text/plain"), version=version)
+        response = await client.post(WAIT, data=data, headers={"Idempotency-Key": "one"})
+        statuses.append(response.status)
+    assert statuses == [200, 200, 422]
+
+
+async def test_the_description_of_the_api_has_every_part_of_a_form(ask: Ask) -> None:
+    described = (await ask("GET", "/openapi.json"))["paths"]["/v1/collections/{name}/documents"]["post"]
+    schema = described["requestBody"]["content"]["multipart/form-data"]["schema"]
+    assert list(schema["properties"]) == ["file", "metadata", "password", "version", "expires_at", "acl"]
+    assert schema["properties"]["version"]["minimum"] == 0
+
+
 async def test_a_file_that_cannot_be_read_fails_alone_with_its_reason(
     client: TestClient[Any, Any], ask: Ask, docs: str
 ) -> None:
@@ -223,6 +269,30 @@ async def test_documents_need_a_collection_with_a_model(ask: Ask) -> None:
         form(("a.txt", b"x", "text/plain"), metadata="["),
         form(("a.txt", b"x", "text/plain"), metadata="[]"),
         form(("a.txt", b"x", "text/plain"), surprise="1"),
+        *(
+            form(("a.txt", b"x", "text/plain"), **{name: value})
+            for name, values in {
+                "version": ["", "-1", "1.5", '"1"', "one", "null"],
+                "expires_at": [
+                    "",
+                    "tomorrow",
+                    "2030-01-01",
+                    "2030-01-01T00:00:00",
+                    "9999-12-31T23:59:59-01:00",
+                ],
+                "acl": [
+                    "",
+                    "me",
+                    '"me"',
+                    "[1]",
+                    '[""]',
+                    "{}",
+                    json.dumps(["x"] * 257),
+                    json.dumps(["x" * 257]),
+                ],
+            }.items()
+            for value in values
+        ),
     ],
 )
 async def test_a_bad_form_is_a_422_and_changes_nothing(
@@ -230,6 +300,14 @@ async def test_a_bad_form_is_a_422_and_changes_nothing(
 ) -> None:
     response = await client.post(WAIT, data=data)
     assert response.status == 422
+    assert (await response.json())["error"]["param"] in {
+        "file",
+        "metadata",
+        "surprise",
+        "version",
+        "expires_at",
+        "acl",
+    }
     assert len((await ask("GET", PATH))["documents"]) == 3
 
 

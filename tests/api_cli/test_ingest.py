@@ -51,10 +51,20 @@ def test_unchanged_documents_are_counted(embedd: Embedd, docs: Path) -> None:
     assert "2 documents (2 unchanged) with 4 passages" in embedd("ingest", docs).stdout
 
 
-def test_metadata_and_password_go_with_every_file(embedd: Embedd, stub: Stub, docs: Path) -> None:
-    embedd("ingest", docs / "a.md", "--metadata", '{"lang": "en"}', "--password", "sesame")
-    assert json.loads(stub.documents["a.md"].metadata or "") == {"lang": "en"}
-    assert stub.documents["a.md"].password == "sesame"
+def test_what_is_said_of_the_documents_goes_with_every_file(embedd: Embedd, stub: Stub, docs: Path) -> None:
+    said = ["--metadata", '{"lang": "en"}', "--password", "sesame", "--expires-at", "2030-01-01T00:00:00Z"]
+    embedd("ingest", docs, *said, "--acl", "me", "--acl", "you")
+    assert len(stub.documents) == 2
+    for file in stub.documents.values():
+        assert json.loads(file.fields["metadata"]) == {"lang": "en"}
+        assert json.loads(file.fields["acl"]) == ["me", "you"]
+        assert file.fields["password"] == "sesame"
+        assert file.fields["expires_at"] == "2030-01-01T00:00:00Z"
+
+
+def test_nothing_is_said_of_documents_unasked(embedd: Embedd, stub: Stub, docs: Path) -> None:
+    embedd("ingest", docs)
+    assert [file.fields for file in stub.documents.values()] == [{}, {}]
 
 
 @pytest.mark.parametrize(

@@ -20,8 +20,7 @@ class Received:
     collection: str
     content: bytes
     media_type: str | None
-    metadata: str | None
-    password: str | None
+    fields: dict[str, str]
 
 
 @dataclass
@@ -114,13 +113,9 @@ class Stub:
             assert isinstance(part, BodyPartReader)
             if part.name == "file":
                 content, media_type = bytes(await part.read()), part.headers.get("Content-Type")
-                files[part.filename or ""] = Received(
-                    request.match_info["name"], content, media_type, None, None
-                )
+                files[part.filename or ""] = Received(request.match_info["name"], content, media_type, values)
             else:
                 values[part.name or ""] = await part.text()
-        for file in files.values():
-            file.metadata, file.password = values.get("metadata"), values.get("password")
         return files
 
     def _write(self, id_: str, file: Received) -> dict[str, Any]:
