@@ -90,10 +90,8 @@ async def _read_part(part: BodyPartReader, form: _Form, folder: Path, settings: 
         name, read = _FIELDS[part.name]
         form.fields[name] = read(await _read_field(part))
     else:
-        raise InvalidRequest(
-            f"the form has an unknown part {part.name!r}: it takes `file`, {', '.join(map(repr, _FIELDS))}",
-            param=part.name,
-        )
+        known = ", ".join(f"`{name}`" for name in ("file", *_FIELDS))
+        raise InvalidRequest(f"the form has an unknown part {part.name!r}: it takes {known}", param=part.name)
 
 
 def _refuse_unreadable(part: BodyPartReader) -> None:

@@ -8,6 +8,7 @@ what was answered is committed. Ids that come twice in one request are one docum
 import asyncio
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -57,15 +58,7 @@ class Ingestor:
         """
         self._embedder(store)
         for document in documents:
-            bare = Document(
-                document.id,
-                document.title or "",
-                document.text,
-                document.metadata,
-                (),
-                expires_at=document.expires_at,
-                acl=document.acl,
-            )
+            bare = _bare(document)
             check_document(bare)
             encode_metadata(bare)
 
@@ -152,20 +145,14 @@ class Ingestor:
             return Outcome(document.id, "failed", error=str(failure))
         except OSError as error:  # its upload is gone
             return Outcome(document.id, "failed", error=f"cannot be read: {error.strerror}")
-        title = document.title or (parsed.title or _stem(document.filename))[:LONGEST_TITLE]
-        bare = Document(
-            id=document.id,
-            title=title,
+        read = replace(
+            _bare(document),
+            title=document.title or (parsed.title or _stem(document.filename))[:LONGEST_TITLE],
             text=parsed.text,
-            metadata=document.metadata,
-            passages=(),
             content_hash=content_hash,
             media_type=parsed.media_type,
-            expires_at=document.expires_at,
-            acl=document.acl,
-            if_version=document.if_version,
         )
-        return await prepare(embedder, bare, parsed)
+        return await prepare(embedder, read, parsed)
 
     async def _parse(self, document: Incoming) -> Parsed:
         source = next(one for one in (document.text, document.upload, document.data) if one is not None)
@@ -175,6 +162,20 @@ class Ingestor:
             filename=document.filename,
             password=document.password,
         )
+
+
+def _bare(document: Incoming) -> Document:
+    """What the document says of itself, before it is read and cut."""
+    return Document(
+        id=document.id,
+        title=document.title or "",
+        text=document.text,
+        metadata=document.metadata,
+        passages=(),
+        expires_at=document.expires_at,
+        acl=document.acl,
+        if_version=document.if_version,
+    )
 
 
 async def _commit(store: Store, ready: Sequence[Document], slots: _Slots) -> list[Outcome]:
