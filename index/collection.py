@@ -85,6 +85,8 @@ class Collection:
         self._writer = Writer(connection, self._follow)
         self._memory = Memory(folder, settings, self._writer, tuning=tuning, upkeep=upkeep)
         self._expiry = Expiry(self._readers, self._writer, self._memory.follow, first_expiry)
+        # What cursors are signed with, once one was.
+        self._secret: bytes | None = None
         self._closed = False
 
     @property
@@ -195,7 +197,7 @@ class Collection:
         *,
         with_vectors: bool = False,
     ) -> tuple[list[StoredPoint], str | None]:
-        secret = await cursors.read_secret(self._readers)
+        secret = self._secret = self._secret or await cursors.read_secret(self._readers)
         behind = 0 if after is None else cursors.verify(after, secret)
         page, last = await points.scroll(self._readers, limit, behind, condition, with_vectors=with_vectors)
         return page, None if last is None else cursors.sign(last, secret)

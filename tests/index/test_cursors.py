@@ -1,9 +1,10 @@
 """Scrolling: every point once, whatever is written meanwhile, by cursors that only their collection takes."""
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import example, given
@@ -15,6 +16,7 @@ from index.collection import Collection
 from index.database import FILE_NAME
 from index.errors import InvalidCursor, StorageFailed
 from index.growth import GraphTuning
+from index.readers import Readers
 from index.rows import CollectionSettings, Document
 
 Make = Callable[..., Document]
@@ -93,6 +95,24 @@ async def test_a_cursor_outlives_a_restart(tmp_path: Path, make_document: Make, 
     async with open_catalog(tmp_path, tuning) as catalog:
         page, after = await catalog.get("notes").scroll(2, after)
     assert ([point.id for point in page], after) == (["d2#0", "d3#0"], None)
+
+
+async def test_what_signs_cursors_is_read_once(
+    collection: Collection, make_document: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await collection.upsert([make_document(f"d{n}", n) for n in range(4)])
+    read, asked = Readers.rows, []
+
+    async def rows(self: Readers, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        asked.append(sql)
+        return await read(self, sql, parameters)
+
+    monkeypatch.setattr(Readers, "rows", rows)
+    after, pages = None, 0
+    while pages == 0 or after is not None:
+        _, after = await collection.scroll(1, after)
+        pages += 1
+    assert (pages, len([sql for sql in asked if "identity" in sql])) == (4, 1)
 
 
 async def test_writes_on_the_way_hide_no_point_and_repeat_none(
