@@ -32,7 +32,7 @@ async def stream(request: web.Request, blocks: AsyncGenerator[bytes, None]) -> w
     its status; what fails later breaks the connection, so that nobody takes a part for the whole.
     """
     async with aclosing(blocks):
-        first = await anext(blocks)
+        first = await anext(blocks, b"")  # behind the last document there is nothing
         response = web.StreamResponse(headers={hdrs.CONTENT_TYPE: JSON_LINES})
         with suppress(ConnectionError):  # the client left: nobody is there to hear of it
             await response.prepare(request)

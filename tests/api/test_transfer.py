@@ -132,6 +132,7 @@ async def test_an_export_goes_on_behind_an_id(client: Client, points: str, ask: 
     body = {"points": [{"id": f"p{n}", "vector": ENCODED} for n in range(5)]}
     await ask("POST", f"/v1/collections/{points}/points", body)
     assert [line["id"] for line in await exported(client, points, after="p2")] == ["p3", "p4"]
+    assert await exported(client, points, after="p4") == []
 
 
 async def test_many_documents_of_many_sizes_are_all_met_once(
