@@ -6,6 +6,7 @@ that its document has other metadata and does not match any more: then the searc
 """
 
 import asyncio
+import math
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Final
@@ -117,6 +118,8 @@ def _checked(query: Query, settings: CollectionSettings) -> _Request:
     for name, share in (("dense weight", query.fusion.dense_weight), ("diversity", query.diversity)):
         if share is not None and not 0 <= share <= 1:
             raise InvalidQuery(f"the {name} is {share}, it must be from 0 to 1")
+    if query.min_score is not None and math.isnan(query.min_score):
+        raise InvalidQuery("the least score is not a number")
     vector = query.vector if query.mode != "lexical" else None
     text = query.text if query.mode != "dense" else None
     if vector is None and text is None:

@@ -2,6 +2,7 @@
 what it found into a better order if that is wanted.
 """
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -75,6 +76,8 @@ class Retriever:
             raise InvalidRequest("send `query` (words) or `vector`", param="query")
         if search.text is not None and not search.text.strip():
             raise InvalidRequest("`query` is empty", param="query")
+        if search.min_score is not None and math.isnan(search.min_score):  # msgpack can bring that
+            raise InvalidRequest("`min_score` is not a number", param="min_score")
         mode = self._mode(store, search)
         if search.rerank is not None:
             _refuse_to_rerank(search)

@@ -21,6 +21,8 @@ CASES = [
     ({"meta.depth": {"$exists": False}}, "d"),
     ({"$or": [{"kind": "airport"}, {"$not": {"tags": {"$exists": True}}}]}, "bd"),
     ({"document_id": {"$nin": ["a", "b", "c"]}}, "d"),
+    ({}, "abcd"),
+    ({"kind": "castle"}, ""),
 ]
 
 
@@ -49,6 +51,35 @@ async def test_search_scroll_count_and_delete_agree(
     deleted = await ask("POST", f"{PATH}/points/delete", {"filter": condition})
     assert deleted == {"deleted": len(expected)}
     assert (await ask("POST", f"{PATH}/search", {"vector": [1, 1], "filter": condition}))["hits"] == []
+
+
+async def test_types_under_one_key_never_meet(ask: Ask, places: None) -> None:
+    values = {"one": 1, "float": 1.0, "two": 2, "text": "1", "true": True, "null": None, "list": [1]}
+    points = [{"id": id_, "vector": [1, 1], "metadata": {"k": value}} for id_, value in values.items()]
+    await ask("POST", f"{PATH}/points", {"points": points})
+    for condition, expected in [
+        (1, {"one", "float"}),
+        ("1", {"text"}),
+        (True, {"true"}),
+        (None, {"null"}),
+        ({"$gt": 0}, {"one", "float", "two"}),
+        ({"$gt": "0"}, {"text"}),
+        ({"$lte": 9.5}, {"one", "float", "two"}),
+        ({"$contains": 1}, {"list"}),
+        ({"$gt": 1, "$lt": "2"}, set()),
+    ]:
+        page = await ask("POST", f"{PATH}/points/scroll", {"filter": {"k": condition}})
+        found = await ask("POST", f"{PATH}/search", {"vector": [1, 1], "k": 99, "filter": {"k": condition}})
+        assert {point["id"] for point in page["points"]} == expected, condition
+        assert {hit["id"] for hit in found["hits"]} == expected, condition
+    counted = (await ask("POST", f"{PATH}/facets", {"key": "k"}))["values"]
+    assert [(each["value"], each["count"]) for each in counted] == [
+        (1, 3),
+        (None, 1),
+        (2, 1),
+        ("1", 1),
+        (True, 1),
+    ]
 
 
 @pytest.mark.parametrize("operator", ["$and", "$not"])

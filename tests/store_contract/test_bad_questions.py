@@ -26,6 +26,8 @@ from index.store import Store
         Query(1),
         Query(1, text="word1", mode="dense"),
         Query(1, vector=vector_of(1), mode="lexical"),
+        Query(1, vector=vector_of(1), min_score=float("nan")),
+        Query(1, text="word1", min_score=float("nan"), group_by="document"),
         Query(1, vector=vector_of(1), diversity=1.1),
         Query(1, vector=vector_of(1), diversity=float("nan")),
         Query(1, vector=vector_of(1), text="word1", fusion=Fusion(dense_weight=-0.1)),

@@ -14,7 +14,8 @@ from real_service import Launcher, Service
 MIB = 2**20
 NOTES = "/v1/collections/notes"
 DOCUMENTS = f"{NOTES}/documents?wait=true"
-POINTS = "/v1/collections/points/points"
+VECTORS = "/v1/collections/points"
+POINTS = f"{VECTORS}/points"
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +43,7 @@ def create_collections(client: httpx.Client) -> None:
     client.post(DOCUMENTS, json={"documents": [document]}).raise_for_status()
     point = {"id": "p", "vector": [1, 2]}
     client.post(POINTS, json={"points": [point]}).raise_for_status()
+    client.put("/v1/collections/wide", json={"dim": 4_096}).raise_for_status()
 
 
 def error_of(response: httpx.Response) -> dict[str, Any]:
@@ -61,6 +63,11 @@ def error_of(response: httpx.Response) -> dict[str, Any]:
 
 def documents_in(client: httpx.Client) -> Any:
     return client.get(f"{NOTES}/documents").json()
+
+
+def everything_in(client: httpx.Client) -> Any:
+    pages = [client.post(f"{path}/scroll", json={}).json() for path in (f"{NOTES}/points", POINTS)]
+    return [documents_in(client), client.get("/v1/collections/points/documents").json(), pages]
 
 
 # --- too large -------------------------------------------------------------------------------------
@@ -167,6 +174,18 @@ def test_broken_msgpack_is_refused(client: httpx.Client, body: bytes) -> None:
 
 # --- JSON that makes no sense ----------------------------------------------------------------------
 
+
+def point(id_: str, **fields: Any) -> dict[str, Any]:
+    return {"id": id_, "vector": [1, 2], **fields}
+
+
+def nested(levels: int, key: str = "k") -> Any:
+    value: Any = {key: 1} if key == "k" else {"k": 1}
+    for _ in range(levels - 1):
+        value = {key: value}
+    return value
+
+
 SENSELESS: dict[str, tuple[str, Any]] = {
     "a list for an object": (f"{NOTES}/search", []),
     "a number for text": (f"{NOTES}/search", {"query": 1}),
@@ -196,6 +215,27 @@ SENSELESS: dict[str, tuple[str, Any]] = {
     "metadata with NUL": (DOCUMENTS, {"documents": [{"text": "sea", "metadata": {"a": "\x00"}}]}),
     "metadata that is a list": (DOCUMENTS, {"documents": [{"text": "sea", "metadata": []}]}),
     "nothing to delete by": (f"{NOTES}/documents/delete", {}),
+    "a vector with infinity": (POINTS, {"points": [{"id": "a", "vector": "AACAfwAAgD8="}]}),
+    "a query with NaN": (f"{VECTORS}/search", {"vector": "AADAfwAAgD8="}),
+    "a query of nothing": (f"{VECTORS}/search", {"vector": [0, 0]}),
+    "one number too many": (POINTS, {"points": [point("a"), point("b", vector=[1, 2, 3])]}),
+    "4,097 numbers": ("/v1/collections/wide/points", {"points": [{"id": "a", "vector": [1] * 4_097}]}),
+    "a query of 4,097 numbers": ("/v1/collections/wide/search", {"vector": [1] * 4_097}),
+    "metadata over 64 KiB": (POINTS, {"points": [point("a", metadata={"a": "x" * 65_536})]}),
+    "metadata 9 deep": (POINTS, {"points": [point("a", metadata=nested(9))]}),
+    "an id with NUL among points": (POINTS, {"points": [point("b"), point("p\x00")]}),
+    "a filter 100 deep": (f"{POINTS}/delete", {"filter": nested(100, "$not")}),
+    "a filter 1,000 wide": (f"{POINTS}/delete", {"filter": {"$or": [{"n": n} for n in range(1_000)]}}),
+    "a filter of 1,000 keys": (f"{POINTS}/count", {"filter": {f"k{n}": n for n in range(1_000)}}),
+    "a filter of 10,001 choices": (f"{POINTS}/scroll", {"filter": {"n": {"$in": list(range(10_001))}}}),
+    "an operator that is none": (f"{POINTS}/delete", {"filter": {"$nor": [{"n": 1}]}}),
+    "an order of booleans": (f"{POINTS}/delete", {"filter": {"n": {"$lt": True}}}),
+    "ids and a filter": (f"{POINTS}/delete", {"ids": ["p"], "filter": {}}),
+    "10,001 ids": (f"{POINTS}/get", {"ids": [f"p{n}" for n in range(10_001)]}),
+    "no facets": (f"{VECTORS}/facets", {"key": "n", "limit": 0}),
+    "one bad search": (f"{VECTORS}/search/batch", {"searches": [{"vector": [1, 2]}, {"vector": [1]}]}),
+    "searches for too much": (f"{VECTORS}/search/batch", {"searches": [{"vector": [1, 2], "k": 10_000}] * 2}),
+    "nothing to recommend by": (f"{VECTORS}/recommend", {"positive": []}),
 }  # fmt: skip
 
 
@@ -203,11 +243,44 @@ SENSELESS: dict[str, tuple[str, Any]] = {
 def test_what_makes_no_sense_is_refused_and_changes_nothing(
     client: httpx.Client, path: str, body: Any
 ) -> None:
-    before = documents_in(client)
+    before = everything_in(client)
     response = client.post(path, json=body)
     error_of(response)
     assert response.status_code == 422
-    assert documents_in(client) == before
+    assert everything_in(client) == before
+
+
+def test_what_nobody_has_is_a_404_or_nothing(client: httpx.Client) -> None:
+    before = everything_in(client)
+    for body in ({"positive": ["p", "nobody"]}, {"positive": ["p"], "negative": ["p\x00"]}):
+        response = client.post(f"{VECTORS}/recommend", json=body)
+        assert (response.status_code, error_of(response)["code"]) == (404, "not_found")
+    ids = ["p\x00", "x" * 600, "p", *(f"nobody{n}" for n in range(9_997))]
+    found = client.post(f"{POINTS}/get", json={"ids": ids}).json()["points"]
+    assert [point["id"] for point in found] == ["p"]
+    for nobody in ({"ids": ["p\x00", "x" * 600]}, {"filter": {"nothing": {"$exists": True}}}):
+        assert client.post(f"{POINTS}/delete", json=nobody).json() == {"deleted": 0}
+    for key in ("a.b.c", ".", "\x00", "x" * 100_000, ".".join("a" * 10_000)):
+        assert client.post(f"{VECTORS}/facets", json={"key": key}).json() == {"values": [], "total": 0}
+    assert everything_in(client) == before
+
+
+def test_a_cursor_of_another_collection_is_a_400(client: httpx.Client) -> None:
+    with_two = [{"id": id_, "vector": [1] * 4_096} for id_ in ("a", "b")]
+    client.post("/v1/collections/wide/points", json={"points": with_two}).raise_for_status()
+    foreign = client.post("/v1/collections/wide/points/scroll", json={"limit": 1}).json()["next"]
+    for cursor in (foreign, "", foreign[:-1], "x" * 100_000):
+        response = client.post(f"{POINTS}/scroll", json={"after": cursor})
+        assert (response.status_code, error_of(response)["code"]) == (400, "invalid_cursor")
+
+
+@pytest.mark.parametrize("field", [b"\xa9min_score", b"\xa3mmr\x81\xa9diversity"])
+def test_what_only_msgpack_can_bring_is_no_number_either(client: httpx.Client, field: bytes) -> None:
+    nan = b"\xcb\x7f\xf8\x00\x00\x00\x00\x00\x00"
+    body = b"\x82\xa6vector\x92\x01\x02" + field + nan
+    response = client.post(f"{VECTORS}/search", content=body, headers={"content-type": "application/msgpack"})
+    error_of(response)
+    assert response.status_code == 422
 
 
 @pytest.mark.parametrize(
