@@ -27,6 +27,7 @@ from typing import Any, Final, TypeAlias, TypeVar
 import numpy as np
 from pyroaring import BitMap64
 
+from index.codec import MAX_METADATA_BYTES
 from index.database import BUSY_TIMEOUT_S, FILE_NAME, translate
 from index.errors import CollectionNotFound
 from index.filter_match import MISSING, matches, value_at
@@ -45,6 +46,8 @@ MAX_RECENT: Final = 512
 # to read the truth again, if ever, is no more work.
 MAX_WAITING: Final = 32_000_000
 _CHARACTERS_PER_DOCUMENT: Final = 100
+# The last ones that were asked for are kept: more than one filter can ask for.
+MAX_COLUMNS: Final = 512
 # A column that keeps more than twice the values that documents have is read again.
 MAX_WORN: Final = 2 * RUN_DOCUMENTS
 _ATTEMPTS: Final = 3
@@ -194,7 +197,9 @@ class Columns:
         self.changes: deque[tuple[Iterable[int], WrittenDocuments | None]] = deque()
         self._ended = ended
         self._path = path
+        # The last ones that were asked for come last.
         self._columns: dict[str, Column] = {}
+        self._nothing = Column(())
         # The documents that the columns tell of, and those that they do not tell of yet.
         self._settled: BitMap64 | None = None
         self._recent: dict[int, Described] = {}
@@ -224,7 +229,7 @@ class Columns:
         """
         settled = self._settled_matching(tree, (key,))
         recent = {each: value_at(key, *held) for each, held in self._recent_matching(tree).items()}
-        return Values(_keys(settled), self._columns[key].runs, recent)
+        return Values(_keys(settled), self._column(key).runs, recent)
 
     def _settled_matching(self, tree: Filter, others: Iterable[str]) -> BitMap64:
         """Those that the columns tell of, once these tell of ``others`` as well; may be changed."""
@@ -247,7 +252,10 @@ class Columns:
             case Not(part):
                 return settled - self._evaluate(part, settled)
             case _:
-                return self._columns[tree.key].matching(tree)
+                return self._column(tree.key).matching(tree)
+
+    def _column(self, key: str) -> Column:
+        return self._columns.get(key, self._nothing)
 
     def _take_on_changes(self) -> None:
         while self.changes:
@@ -275,21 +283,30 @@ class Columns:
         self._recent = {}
 
     def _read(self, names: Iterable[str]) -> None:
-        """Columns for those of the keys that have none, in one pass over the truth."""
-        missing = [name for name in names if name not in self._columns]
-        if not missing and self._settled is not None:
-            return
+        """Columns for those of the keys that have none, in one pass over the truth; not for keys that are
+        longer than any metadata.
+        """
+        asked = [name for name in names if len(name) <= MAX_METADATA_BYTES]
+        missing = [name for name in asked if name not in self._columns]
+        if missing or self._settled is None:
+            self._columns.update(self._columns_of(missing))
+        self._columns.update({name: self._columns.pop(name) for name in asked})
+        for name in list(self._columns)[: max(0, len(self._columns) - max(MAX_COLUMNS, len(asked)))]:
+            del self._columns[name]
+
+    def _columns_of(self, names: Sequence[str]) -> dict[str, Column]:
+        """New columns, and all documents settled if none was."""
         self.readings += 1
-        runs: dict[str, list[Run]] = {name: [] for name in missing}
+        runs: dict[str, list[Run]] = {name: [] for name in names}
         keys = BitMap64()
         for page in self._pages():
             keys |= BitMap64([key for key, _, _ in page])
             documents = ((key, id_, json.loads(metadata)) for key, id_, metadata in page)
-            for name, entries in _entries(missing, documents).items():
+            for name, entries in _entries(names, documents).items():
                 runs[name].append(make_run(entries))
-        self._columns.update({name: Column(found) for name, found in runs.items()})
         if self._settled is None:
             self._settled = keys - BitMap64(self._recent)
+        return {name: Column(found) for name, found in runs.items()}
 
     def _pages(self) -> Iterator[list[tuple[int, str, str]]]:
         """Keys, ids and metadata of all documents in one committed state, in order of their keys."""

@@ -29,6 +29,8 @@ Wanted: TypeAlias = Mapping[Kind, frozenset[Any]]
 RUN_DOCUMENTS: Final = 4096
 # A column keeps so many answers; each is good until the column changes.
 MAX_ANSWERS: Final = 64
+# The answer to a question that compares with more scalars is not kept: the question takes the memory.
+MAX_KEPT_CHOICES: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +144,8 @@ class Column:
         question = (type(condition), operator, frozenset(wanted.items()))
         if (answer := self._answers.get(question)) is None:
             answer = _bitmap(joined([run.matching(condition, wanted) for run in self._runs]))
+            if sum(map(len, wanted.values())) > MAX_KEPT_CHOICES:
+                return answer
             if len(self._answers) >= MAX_ANSWERS:
                 del self._answers[next(iter(self._answers))]
             self._answers[question] = answer

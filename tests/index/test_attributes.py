@@ -308,3 +308,34 @@ async def test_large_and_small_sets_of_matches_are_found_by_words(
     monkeypatch.setattr("index.full_text._LISTED", 0)
     assert [(await collection.search(query)).hits for query in queries] == listed
     assert (await collection.search(queries[0])).plan == "filtered-lexical"
+
+
+def test_columns_that_nobody_asked_for_lately_are_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attributes, "MAX_COLUMNS", 4)
+    with truth_with([("a", {"k0": 1, "k1": 1}), ("b", {"k1": 2})]) as (path, _):
+        columns = Columns(path, threading.Event())
+        for n in range(9):
+            assert columns.matching(parse_filter({f"k{n}": 1, "k0": 1})).tolist() == ([0] if n < 2 else [])
+        assert set(columns._columns) == {"k6", "k7", "k8", "k0"}
+        many = parse_filter({"$or": [{f"k{n}": 1} for n in range(9)]})
+        assert columns.matching(many).tolist() == [0]
+        assert columns.values(many, "k1").documents.tolist() == [0]
+        assert columns.values(parse_filter({}), "k1").documents.tolist() == [0, 1]
+
+
+def test_a_key_that_no_metadata_has_room_for_is_not_kept() -> None:
+    with truth_with([("a", {"k": 1})]) as (path, _):
+        columns = Columns(path, threading.Event())
+        long = "k" * 70_000
+        assert columns.matching(parse_filter({"$or": [{"k": 1}, {long: 1}]})).tolist() == [0]
+        assert columns.matching(parse_filter({long: {"$exists": False}})).tolist() == [0]
+        assert columns.values(parse_filter({}), long).runs == ()
+        assert list(columns._columns) == ["k"]
+
+
+def test_long_questions_are_not_kept() -> None:
+    column = Column([make_run([(1, 5), (2, 50_000)])])
+    for start in range(3):
+        choices = tuple(range(start, start + postings.MAX_KEPT_CHOICES + 1))
+        assert list(column.matching(OneOf("a", choices))) == [1]
+    assert not column._answers
