@@ -75,12 +75,19 @@ def check_document(document: Document) -> None:
     check_id(document.id)
     if document.is_point and len(document.passages) != 1:
         raise InvalidDocument(document.id, f"a point has one passage, not {len(document.passages)}")
-    if document.expires_at is not None and not _TIMESTAMP.fullmatch(document.expires_at):
+    if document.expires_at is not None and not _is_moment(document.expires_at):
         raise InvalidDocument(document.id, "expires_at is not in UTC to the millisecond")
     texts = [document.title, document.text, document.media_type, *document.acl]
     texts += [text for p in document.passages for text in (p.text, p.heading)]
     if not all(is_unicode(text or "") for text in texts):
         raise InvalidDocument(document.id, "its text is not valid Unicode")
+
+
+def _is_moment(text: str) -> bool:
+    try:
+        return bool(_TIMESTAMP.fullmatch(text) and datetime.fromisoformat(text))
+    except ValueError:  # the form is right, and there is no such day
+        return False
 
 
 def encode_ids(ids: Iterable[str]) -> str:

@@ -87,6 +87,8 @@ BAD_DOCUMENTS: dict[str, tuple[Document, type[StoreError]]] = {
     "a point of two passages": (document_of("a", 1, 2, is_point=True), InvalidDocument),
     "a moment that is none": (document_of("a", 1, expires_at="tomorrow"), InvalidDocument),
     "a moment in another form": (document_of("a", 1, expires_at="2999-01-01T00:00:00Z"), InvalidDocument),
+    "a day that no month has": (document_of("a", 1, expires_at="2999-02-30T00:00:00.000Z"), InvalidDocument),
+    "an hour that no day has": (document_of("a", 1, expires_at="2999-01-01T25:00:00.000Z"), InvalidDocument),
     "a passage's id that is taken": (point_of("kept#0", 1), InvalidId),
 }
 
