@@ -100,7 +100,6 @@ class Collection:
     async def describe(self, description: str) -> None:
         truth.check_description(description)
         await self._write(lambda connection: truth.write_description(connection, description))
-        self._settings = replace(self._settings, description=description)
 
     async def upsert(
         self,
@@ -270,6 +269,8 @@ class Collection:
         return await self._writer.submit(write, rows)
 
     def _follow(self, change: Change[Any]) -> None:
+        if change.description is not None:
+            self._settings = replace(self._settings, description=change.description)
         self._expiry.follow(change)
         self._memory.follow(change)
 
@@ -296,7 +297,8 @@ def _read(folder: Path) -> tuple[sqlite3.Connection, CollectionSettings, str | N
 
 def _size_bytes(folder: Path) -> int:
     size = 0
-    for path in folder.rglob("*"):
-        with suppress(FileNotFoundError):  # the write-ahead log and uploads come and go
-            size += path.stat().st_size if path.is_file() else 0
+    with suppress(FileNotFoundError):  # the collection is being dropped
+        for path in folder.rglob("*"):
+            with suppress(FileNotFoundError):  # the write-ahead log and uploads come and go
+                size += path.stat().st_size if path.is_file() else 0
     return size

@@ -163,4 +163,4 @@ def check_description(description: str) -> None:
 def write_description(connection: sqlite3.Connection, description: str) -> Change[None]:
     """Change the one setting that may change."""
     connection.execute("UPDATE settings SET description = ?", (description,))
-    return Change(None)
+    return Change(None, description=description)

@@ -58,7 +58,7 @@ class WrittenDocuments:
 class Change(Generic[T]):
     """What a write gives its caller, and what memory has to follow: of rows and of documents (``gone`` are
     keys of theirs), first those that left, then those that came. ``expires_at`` is when the first of the
-    written ones expires.
+    written ones expires, ``description`` the collection's new one.
     """
 
     result: T
@@ -68,6 +68,7 @@ class Change(Generic[T]):
     written: WrittenDocuments | None = None
     loaded: VectorTable | None = None
     expires_at: str | None = None
+    description: str | None = None
 
 
 Write = Callable[[sqlite3.Connection], Change[T]]

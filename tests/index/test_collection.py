@@ -1,6 +1,10 @@
 """Documents, points and jobs of a collection."""
 
 import asyncio
+import os
+import shutil
+import sqlite3
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -8,12 +12,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from index import collection as collection_module
 from index.catalog import Catalog, open_catalog
 from index.collection import Collection
 from index.errors import InvalidDocument, InvalidId, InvalidVector, StoreError
 from index.filters import parse_filter
 from index.rows import CollectionSettings, Document, JobItem, Passage, Query, Receipt, Revision
 from index.store import Store
+from index.writer import Change
 
 Make = Callable[..., Document]
 
@@ -24,8 +30,6 @@ async def words_are_consistent(collection: Collection) -> None:
 
 
 def check_words(connection) -> object:  # noqa: ANN001
-    from index.writer import Change  # noqa: PLC0415
-
     connection.execute("INSERT INTO words (words, rank) VALUES ('integrity-check', 1)")
     return Change(None)
 
@@ -289,3 +293,39 @@ async def test_searching_while_writing_finds_whole_documents(
         readers = [group.create_task(read(seed)) for seed in range(3)]
         group.create_task(write())
     assert all(reader.result() for reader in readers)
+
+
+async def test_a_description_whose_writer_left_is_there_all_the_same(collection: Collection) -> None:
+    entered, go_on = threading.Event(), threading.Event()
+
+    def hold(_: sqlite3.Connection) -> Change[None]:
+        entered.set()
+        assert go_on.wait(30)
+        return Change(None)
+
+    holding = asyncio.create_task(collection._writer.submit(hold))
+    describing = asyncio.create_task(collection.describe("mine"))
+    assert await asyncio.to_thread(entered.wait, 30)  # both are in one group
+    describing.cancel()
+    await asyncio.wait([describing])
+    go_on.set()
+    await holding
+    assert await collection._readers.rows("SELECT description FROM settings") == [("mine",)]
+    assert collection.settings.description == "mine"
+
+
+async def test_a_collection_that_is_dropped_while_its_files_are_counted_has_no_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "notes"
+    (folder / "uploads").mkdir(parents=True)
+    (folder / "truth.db").write_bytes(b"x")
+    stat = Path.stat
+
+    def dropping(path: Path, **options: bool) -> os.stat_result:
+        if path.name == "truth.db":
+            shutil.rmtree(folder)
+        return stat(path, **options)
+
+    monkeypatch.setattr(Path, "stat", dropping)
+    assert collection_module._size_bytes(folder) == 0
