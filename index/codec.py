@@ -30,6 +30,11 @@ _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _TIMESTAMP: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", re.ASCII)
 # json.dumps writes U+0000 as \u0000; an even number of backslashes before it is text about backslashes.
 _ESCAPED_NUL: Final = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
+# Nearly all values are one of these; whether something is a Mapping takes ten times as long to tell.
+_SCALARS: Final = frozenset({str, int, float, bool, type(None)})
+_NESTED: Final = (Mapping, list, tuple)
+# Made once; json.dumps makes one for each value.
+_ENCODER: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
 def check_id(value: str) -> None:
@@ -136,7 +141,7 @@ def encode_metadata(document: Document) -> str:
 
 
 def _is_deeper(value: Any, levels: int) -> bool:
-    if not isinstance(value, Mapping | list | tuple):
+    if type(value) in _SCALARS or not isinstance(value, _NESTED):
         return False
     inner = value.values() if isinstance(value, Mapping) else value
     return levels == 0 or any(_is_deeper(item, levels - 1) for item in inner)
@@ -144,6 +149,8 @@ def _is_deeper(value: Any, levels: int) -> bool:
 
 def _has_other_keys(value: Any) -> bool:
     """Than strings; json.dumps would make strings of some of them, perhaps one that is there already."""
+    if type(value) in _SCALARS:
+        return False
     if isinstance(value, Mapping):
         keys_are_text = all(isinstance(key, str) for key in value)
         return not keys_are_text or any(map(_has_other_keys, value.values()))
@@ -156,12 +163,7 @@ def encode_json(value: Any) -> str:
     Raises:
         TypeError, ValueError, RecursionError: the value is not JSON.
     """
-    return json.dumps(
-        dict(value) if isinstance(value, Mapping) else value,
-        ensure_ascii=False,
-        allow_nan=False,
-        separators=(",", ":"),
-    )
+    return _ENCODER.encode(dict(value) if isinstance(value, Mapping) else value)
 
 
 def decode_json(text: str) -> Any:
@@ -175,12 +177,16 @@ def stack_vectors(documents: Sequence[Document], dim: int, metric: Metric) -> Ve
         InvalidVector: names the document and the passage.
     """
     vectors = [passage.vector for document in documents for passage in document.passages]
-    if all(np.shape(vector) == (dim,) and np.asarray(vector).dtype == np.float32 for vector in vectors):
-        matrix = np.array(vectors, dtype=np.float32).reshape(-1, dim)
+    if vectors and all(_is_row(vector, dim) for vector in vectors):
+        matrix = np.concatenate(vectors).reshape(-1, dim)
         if faulty_rows(matrix, metric).size == 0:
             return matrix
     # Slower, and names the one that is wrong.
     return _stack_one_by_one(documents, dim, metric)
+
+
+def _is_row(vector: object, dim: int) -> bool:
+    return type(vector) is np.ndarray and vector.dtype == np.float32 and vector.shape == (dim,)
 
 
 def _stack_one_by_one(documents: Sequence[Document], dim: int, metric: Metric) -> Vector:
@@ -226,7 +232,10 @@ def searchable(matrix: Vector, metric: Metric) -> Vector:
     """The rows (n, dim) as they are searched: of length 1 under cosine, else unchanged."""
     if metric != "cosine":
         return matrix
-    return (matrix / _lengths(matrix)[:, None]).astype(np.float32)
+    scaled = np.empty_like(matrix)
+    # Divided in float64, a stretch at a time, without a matrix of that.
+    np.divide(matrix, _lengths(matrix)[:, None], out=scaled, casting="same_kind")
+    return scaled
 
 
 def searchable_row(row: Vector, metric: Metric) -> Vector:
@@ -261,5 +270,7 @@ def timestamp(moment: datetime | None = None) -> str:
     Raises:
         OverflowError: in UTC it is before the year 1 or after the year 9999.
     """
-    moment = datetime.now(UTC) if moment is None else moment.astimezone(UTC)
+    moment = datetime.now(UTC) if moment is None else moment
+    if moment.tzinfo is not UTC:
+        moment = moment.astimezone(UTC)
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -111,12 +111,8 @@ class Collection:
         encode = partial(document_writes.encode_documents, new, self._settings.dim, self._settings.metric)
         encoded = encode() if document_writes.is_small(new) else await asyncio.to_thread(encode)
 
-        ids = {document.id for document in new}
-        own = {id_: each for id_, each in (stamps or {}).items() if id_ in ids}
-
         def write(connection: sqlite3.Connection) -> Change[None]:
-            change = document_writes.upsert(connection, encoded)
-            transfer.stamp(connection, own)
+            change = document_writes.upsert(connection, encoded, stamps)
             jobs.settle(connection, receipts)
             return change
 

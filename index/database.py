@@ -18,6 +18,10 @@ _PRAGMAS: Final = (
     # What is deleted is overwritten.
     "PRAGMA secure_delete = ON",
     "PRAGMA journal_size_limit = 67108864",
+    # A bulk write's pages stay in memory until it commits, and wait in the log until there are 16 MB of them:
+    # less is written twice. In bench/NOTES.md, "Import and export".
+    "PRAGMA cache_size = -8192",
+    "PRAGMA wal_autocheckpoint = 4000",
 )
 
 

@@ -9,7 +9,7 @@ must follow.
 import json
 import sqlite3
 from collections import Counter
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -29,13 +29,12 @@ from index.codec import (
 )
 from index.errors import InvalidId, VersionConflict
 from index.filter_sql import Condition
+from index.insertion import insert_rows
 from index.living import LIVING, NOW
-from index.rows import Document, Metric, Vector
+from index.rows import Document, Metric, Stamps, Vector
 from index.vectors import Keys
 from index.writer import AddedRows, Change, WrittenDocuments
 
-_INSERT_DOCUMENT: Final = "INSERT INTO documents VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-_INSERT_PASSAGE: Final = "INSERT INTO passages VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _INLINE_PASSAGES: Final = 16
 _INLINE_CHARACTERS: Final = 100_000
 _AMONG: Final = "IN (SELECT value FROM json_each(?))"
@@ -85,8 +84,10 @@ def encode_documents(documents: Sequence[Document], dim: int, metric: Metric) ->
     return EncodedDocuments(distinct, metadata, vectors, searchable(vectors, metric))
 
 
-def upsert(connection: sqlite3.Connection, encoded: EncodedDocuments) -> Change[None]:
-    """Replace the documents that have these ids.
+def upsert(
+    connection: sqlite3.Connection, encoded: EncodedDocuments, stamps: Mapping[str, Stamps] | None = None
+) -> Change[None]:
+    """Replace the documents that have these ids; those with ``stamps`` keep them.
 
     Raises:
         VersionConflict: one of these is not at the version it must have.
@@ -102,15 +103,18 @@ def upsert(connection: sqlite3.Connection, encoded: EncodedDocuments) -> Change[
     now = timestamp()
     first_key = _next_key(connection, "documents")
     keys = range(first_key, first_key + len(ids))
-    rows = zip(keys, encoded.documents, encoded.metadata, strict=True)
-    connection.executemany(
-        _INSERT_DOCUMENT,
-        (_document_row(key, d, metadata, previous.get(d.id), now) for key, d, metadata in rows),
+    stamped = {id_: _next_stamps(*found, now) for id_, found in previous.items()} | dict(stamps or {})
+    new = Stamps(1, now, now)
+    insert_rows(
+        connection,
+        "documents",
+        [
+            _document_row(key, document, metadata, stamped.get(document.id, new))
+            for key, document, metadata in zip(keys, encoded.documents, encoded.metadata, strict=True)
+        ],
     )
-    connection.executemany(
-        "INSERT INTO texts VALUES (?, ?)",
-        ((key, d.text) for key, d in zip(keys, encoded.documents, strict=True) if d.text is not None),
-    )
+    texts = ((key, document.text) for key, document in zip(keys, encoded.documents, strict=True))
+    insert_rows(connection, "texts", [(key, text) for key, text in texts if text is not None])
     added = _insert_passages(connection, keys, encoded)
     written = WrittenDocuments(keys, ids, encoded.metadata)
     expires_at = min((d.expires_at for d in encoded.documents if d.expires_at is not None), default=None)
@@ -131,10 +135,10 @@ def _insert_passages(
     first_seq = _next_key(connection, "passages")
     rows = list(_passage_rows(first_seq, keys, encoded))
     try:
-        connection.executemany(_INSERT_PASSAGE, rows)
+        insert_rows(connection, "passages", rows)
     except sqlite3.IntegrityError as error:
         raise _taken_id(connection, [row[2] for row in rows], first_seq) from error
-    connection.executemany("INSERT INTO token_vectors VALUES (?, ?)", _token_rows(first_seq, encoded))
+    insert_rows(connection, "token_vectors", list(_token_rows(first_seq, encoded)))
     connection.execute(
         "INSERT INTO words (rowid, title, text) SELECT seq, title, text FROM passage_words WHERE seq >= ?",
         (first_seq,),
@@ -202,16 +206,17 @@ def _next_key(connection: sqlite3.Connection, table: str) -> int:
     return 1 + (row[0] if row else 0)
 
 
-def _document_row(
-    key: int, document: Document, metadata: str, previous: tuple[int, str] | None, now: str
-) -> tuple[Any, ...]:
-    version, created_at = previous or (0, now)
+def _next_stamps(version: int, created_at: str, now: str) -> Stamps:
+    return Stamps(version + 1, created_at, now)
+
+
+def _document_row(key: int, document: Document, metadata: str, stamps: Stamps) -> tuple[Any, ...]:
     return (
         key,
         document.id,
         document.title,
         metadata,
-        version + 1,
+        stamps.version,
         document.content_hash,
         len(document.passages),
         sum(passage.tokens for passage in document.passages),
@@ -220,8 +225,8 @@ def _document_row(
         document.is_point,
         document.expires_at,
         encode_json(document.acl),
-        created_at,
-        now,
+        stamps.created_at,
+        stamps.updated_at,
     )
 
 

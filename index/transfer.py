@@ -5,9 +5,10 @@ Keys and seqs are not among it: a document that is written in is a new row with 
 
 # ruff: noqa: S608 - statements are put together from constants of this package; values are bound.
 
-import sqlite3
-from collections.abc import Mapping, Sequence
+import asyncio
+from collections.abc import Sequence
 from itertools import groupby
+from operator import itemgetter
 from typing import Any, Final
 
 from index.codec import decode_json, decode_vector, encode_ids, encode_place, timestamp
@@ -42,24 +43,22 @@ _DOCUMENT_COLUMNS: Final = 12
 async def read_page(readers: Readers, after: str | None) -> list[DocumentCopy]:
     """The next documents by id (code points) behind the id ``after``; none at the end."""
     rows = await readers.rows(_PAGE, (encode_place(after), timestamp(), PAGE_PASSAGES, PAGE_PASSAGES))
-    return [_copy(list(group)) for _, group in groupby(rows, key=lambda row: row[0])]
+    return await asyncio.to_thread(_copies, rows)
 
 
 async def stamps_of(readers: Readers, ids: Sequence[str]) -> dict[str, Stamps]:
     """The stamps of those of these documents that are there."""
+    # One row for all: between two of them the reader would wait for whoever computes.
     sql = (
-        "SELECT d.id, d.version, d.created_at, d.updated_at FROM documents AS d"
+        "SELECT json_group_array(json_array(d.id, d.version, d.created_at, d.updated_at)) FROM documents AS d"
         f" WHERE d.id IN (SELECT value FROM json_each(?)) AND {LIVING}"
     )
-    return {row[0]: Stamps(*row[1:]) for row in await readers.rows(sql, (encode_ids(ids),))}
+    ((found,),) = await readers.rows(sql, (encode_ids(ids),))
+    return {id_: Stamps(*stamps) for id_, *stamps in decode_json(found)}
 
 
-def stamp(connection: sqlite3.Connection, stamps: Mapping[str, Stamps]) -> None:
-    """Give documents that were just written these versions and times."""
-    connection.executemany(
-        "UPDATE documents SET version = ?, created_at = ?, updated_at = ? WHERE id = ?",
-        ((each.version, each.created_at, each.updated_at, id_) for id_, each in stamps.items()),
-    )
+def _copies(rows: Sequence[Sequence[Any]]) -> list[DocumentCopy]:
+    return [_copy(list(group)) for _, group in groupby(rows, key=itemgetter(0))]
 
 
 def _copy(rows: Sequence[Sequence[Any]]) -> DocumentCopy:
