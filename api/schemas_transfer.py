@@ -4,9 +4,13 @@ from typing import Annotated, Any
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
-from api.schemas import Acl, Answer, ExpiresAt, Id, Metadata, Request, Title, Vector
+from api.schemas import Acl, Answer, ExpiresAt, Id, Metadata, Request, Title
 
 Offset = Annotated[int, Meta(ge=0)]
+# Typed, because msgspec decodes base64 in a third of the time that the standard library takes.
+Vector = Annotated[
+    bytes | list[float], Meta(description="Base64 of little-endian float32, as exports have it, or numbers.")
+]
 Hash = Annotated[bytes, Meta(max_length=64, description="What ingestion compares; base64.")]
 
 

@@ -101,7 +101,8 @@ def wants_msgpack(accept: str) -> bool:
 
 
 def vector_of(value: object, param: str) -> npt.NDArray[np.float32]:
-    """A client's vector as float32 (dim,); its length and values are checked by the index.
+    """A client's vector as float32 (dim,), not to be written to; its length and values are checked by the
+    index.
 
     Raises:
         InvalidRequest: not numbers, not base64, or bytes that are no whole number of float32.
@@ -111,7 +112,7 @@ def vector_of(value: object, param: str) -> npt.NDArray[np.float32]:
     if isinstance(value, bytes):
         if len(value) % 4:
             raise InvalidRequest(f"{param} has {len(value)} bytes, not a multiple of 4", param=param)
-        return np.frombuffer(value, dtype="<f4").astype(np.float32)
+        return np.frombuffer(value, dtype="<f4").astype(np.float32, copy=False)
     if not isinstance(value, list) or not all(type(number) in (int, float) for number in value):
         raise InvalidRequest(f"{param} must be numbers, base64 or raw float32", param=param)
     try:

@@ -176,7 +176,7 @@ WRONG = [
     ({**GOOD, "colour": 1}, 422, "line 3: Object contains unknown field `colour`"),
     ({"id": "a"}, 422, "line 3: send either `vector` (a point) or `passages` (a document)"),
     ({**GOOD, "passages": []}, 422, "line 3: send either"),
-    ({**GOOD, "vector": "???"}, 422, "line 3: vector is not valid base64"),
+    ({**GOOD, "vector": "???"}, 422, "line 3: Invalid base64 encoded string - at `vector`"),
     ({**GOOD, "vector": [1]}, 422, "has the shape (1,)"),
     ({**GOOD, "vector": [0, 0, 0, 0]}, 422, "is zero"),
     ({**GOOD, "id": ""}, 422, "line 3"),

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Sequence
-from typing import TypeVar, cast
+from typing import cast
 
 from aiohttp import web
 
@@ -12,8 +12,6 @@ from api.schemas import NoQuery
 from api.schemas_transfer import ExportQuery, Imported
 from index.rows import DocumentCopy
 from index.store import Store
-
-T = TypeVar("T")
 
 
 async def export(call: Call[None, ExportQuery]) -> web.StreamResponse:
@@ -26,37 +24,49 @@ async def import_lines(call: Call[None, NoQuery]) -> Imported:
     """Write documents and points as they were exported, line by line."""
     store = call.services.catalog.get(call.path["name"])
     answer, number = Imported(imported=0, unchanged=0), 1
+    blocks = aiter(jsonl.blocks_of(call.request, call.services.settings.max_json_bytes))
+    block: bytes = await anext(blocks, b"")
     copies: list[DocumentCopy] = []
-    async for block in jsonl.blocks_of(call.request, call.services.settings.max_json_bytes):
+    while block or copies:
+        # The next block is received and the one that has come is read while the one before is written.
         reading = asyncio.to_thread(jsonl.decode_lines, block, number, store.settings)
-        copies = await _beside(_write(store, copies, answer), reading)
         number += block.count(b"\n")
-    await _write(store, copies, answer)
+        copies, block = await _beside(_write(store, copies, answer), reading, anext(blocks, b""))
     return answer
 
 
-async def _beside(writing: Awaitable[None], reading: Awaitable[T]) -> T:
-    """What is read while the lines before it are written; both are at their end."""
-    written, read = await asyncio.gather(writing, reading, return_exceptions=True)
-    for outcome in (written, read):
+async def _beside(
+    writing: Awaitable[None], reading: Awaitable[list[DocumentCopy]], receiving: Awaitable[bytes]
+) -> tuple[list[DocumentCopy], bytes]:
+    """What was read and what was received; all three are at their end. What is wrong with the lines before
+    is said first.
+    """
+    outcomes = await asyncio.gather(writing, reading, receiving, return_exceptions=True)
+    for outcome in outcomes:
         if isinstance(outcome, BaseException):
             raise outcome
-    return cast("T", read)
+    return cast("tuple[list[DocumentCopy], bytes]", outcomes[1:])
 
 
 async def _exported(store: Store, after: str | None) -> AsyncGenerator[bytes, None]:
     if after is None:
         yield jsonl.encode_head(store.settings)
-    while page := await store.copies(after):
-        yield await asyncio.to_thread(jsonl.encode_lines, page)
-        after = page[-1].document.id
+    page = await store.copies(after)
+    while page:
+        # The next page is read while the one before is written.
+        writing = asyncio.to_thread(jsonl.encode_lines, page)
+        lines, page = await asyncio.gather(writing, store.copies(page[-1].document.id))
+        yield lines
 
 
 async def _write(store: Store, copies: Sequence[DocumentCopy], answer: Imported) -> None:
     """Count in ``answer`` what is written, and what is there with the same stamps, which is left as it is: so
     an import that broke off can be sent again.
     """
-    there = await store.stamps([copy.document.id for copy in copies if copy.stamps])
+    if not copies:
+        return
+    stamped = [copy.document.id for copy in copies if copy.stamps]
+    there = await store.stamps(stamped) if stamped else {}
     fresh = [copy for copy in copies if copy.stamps is None or there.get(copy.document.id) != copy.stamps]
     if fresh:
         stamps = {copy.document.id: copy.stamps for copy in fresh if copy.stamps}
