@@ -8,33 +8,42 @@ import click
 import msgspec
 
 from api.cli.client import Client
-from api.cli.options import collection_option, url_option
+from api.cli.formats import is_parquet, load_parquet
+from api.cli.options import collection_option, format_option, url_option
 from api.schemas import CollectionAnswer
 
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @collection_option
+@format_option
 @url_option
-def export(*, file: Path, collection: str, url: str) -> None:
-    """Write all documents and points of a collection to FILE (or "-"), one JSON object a line.
+def export(*, file: Path, collection: str, format_: str | None, url: str) -> None:
+    """Write all documents and points of a collection to FILE, as Parquet, or one JSON object a line (also to
+    "-").
 
     They come with their vectors and versions, and 'embedd import' makes the same of them again. FILE.part has
-    what there is until all is there; a try that broke off is taken up where it was.
+    what there is until all is there, as lines; a try that broke off is taken up where it was.
     """
+    parquet = load_parquet("write") if is_parquet(str(file), format_) else None
     with Client(url) as client:
         if str(file) == "-":
             for block in client.export(collection, None):
                 click.echo(block, nl=False)
             return
-        _export(client, collection, file)
+        if file.exists():
+            raise click.ClickException(f"{file} is there already, and not replaced")
+        part = file.with_name(f"{file.name}.part")
+        _export(client, collection, part)
+    if parquet is None:
+        part.rename(file)
+    else:
+        parquet.write_parquet(part, file)
+        part.unlink()
     click.echo(f"Exported {collection} to {file}")
 
 
-def _export(client: Client, collection: str, file: Path) -> None:
-    if file.exists():
-        raise click.ClickException(f"{file} is there already, and not replaced")
-    part = file.with_name(f"{file.name}.part")
+def _export(client: Client, collection: str, part: Path) -> None:
     part.touch()
     after = _last_id(part, client.collection_of(client.collection(collection)))
     with part.open("ab") as lines:
@@ -42,7 +51,6 @@ def _export(client: Client, collection: str, file: Path) -> None:
             lines.write(block)
         lines.flush()
         os.fsync(lines.fileno())
-    part.rename(file)
 
 
 def _last_id(part: Path, collection: CollectionAnswer) -> str | None:

@@ -57,6 +57,16 @@ def url_option(command: Callable[..., Any]) -> Callable[..., Any]:
     )(command)
 
 
+def format_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """``format_``; None stands for what ``is_parquet`` finds in the file's name."""
+    return click.option(
+        "--format",
+        "format_",
+        type=click.Choice(["jsonl", "parquet"]),
+        help="What FILE is; unless given, its name tells: Parquet ends in .parquet.",
+    )(command)
+
+
 def collection_option(command: Callable[..., Any]) -> Callable[..., Any]:
     return click.option(
         "--collection", "-c", default=DEFAULT_COLLECTION, show_default=True, help="Name of the collection."

@@ -1,80 +1,21 @@
 """Any documents whatever come through an export and an import as they were."""
 
 import base64
-import json
-from datetime import UTC, datetime
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+from document_copies import DIM, SETTINGS, comparable, documents, stamps
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from api.cli.parquet_read import open_parquet
+from api.cli.parquet_write import write_parquet
 from api.http import jsonl
 from index import transfer
 from index.catalog import open_catalog
-from index.codec import timestamp
-from index.rows import CollectionSettings, Document, DocumentCopy, Passage, Stamps
-
-DIM = 3
-SETTINGS = CollectionSettings("notes", DIM, "l2", token_vectors="2bit")
-
-texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
-ids = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=20)
-numbers = st.floats(width=32, allow_nan=False, allow_infinity=False, min_value=-1e10, max_value=1e10)
-vectors = st.lists(numbers, min_size=DIM, max_size=DIM).map(lambda row: np.array(row, dtype=np.float32))
-clean = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=9)
-scalars = (
-    st.none()
-    | st.booleans()
-    | st.integers(-(2**63), 2**63 - 1)
-    | st.floats(allow_nan=False, allow_infinity=False)
-    | clean
-)
-metadata = st.dictionaries(
-    clean, scalars | st.lists(scalars, max_size=3) | st.dictionaries(clean, scalars, max_size=2), max_size=4
-)
-moments = st.datetimes(datetime(1, 1, 2), datetime(9999, 12, 30), timezones=st.just(UTC)).map(timestamp)  # noqa: DTZ001
-stamps = st.builds(Stamps, st.integers(1, 2**40), moments, moments)
-
-
-@st.composite
-def documents(draw: st.DrawFn) -> Document:
-    text = draw(st.none() | texts)
-    common: dict[str, Any] = {"id": draw(ids), "title": draw(texts), "text": text, "metadata": draw(metadata)}
-    common |= {
-        "expires_at": draw(st.none() | st.just("9000-01-01T00:00:00.000Z")),
-        "acl": tuple(draw(st.lists(clean.filter(bool), max_size=2))),
-    }
-    if draw(st.booleans()):
-        return Document(passages=(Passage(text, 0, len(text or ""), draw(vectors)),), is_point=True, **common)
-    passages = draw(
-        st.lists(
-            st.builds(_passage, st.just(text), vectors, texts, st.none() | st.integers(1, 9)), max_size=3
-        )
-    )
-    return Document(
-        passages=tuple(passages), content_hash=draw(st.binary(max_size=32)), media_type="text/html", **common
-    )
-
-
-def _passage(text: str | None, vector: Any, heading: str, page: int | None) -> Passage:
-    end = len(text or "")
-    return Passage(text, 0, end, vector, page, heading, end, bytes([end % 256]))
-
-
-def comparable(copy: DocumentCopy) -> Any:
-    """Everything, with vectors as bytes and metadata as text, in which 1, 1.0 and true differ."""
-    document = copy.document
-    parts = [
-        (p.text, p.start, p.end, p.vector.tobytes(), p.page, p.heading, p.tokens, p.token_vectors)
-        for p in document.passages
-    ]
-    fields = {
-        name: getattr(document, name) for name in document.__slots__ if name not in ("passages", "metadata")
-    }
-    return fields, parts, json.dumps(document.metadata, sort_keys=True), copy.stamps
+from index.rows import Document, DocumentCopy, Passage
 
 
 @given(st.lists(st.builds(DocumentCopy, documents(), st.none() | stamps), max_size=5))
@@ -115,3 +56,41 @@ async def test_large_documents_come_in_pages_of_their_own(tmp_path: Path) -> Non
         await notes.upsert([Document(f"d{n}", "", "x" * 10, {}, passages) for n in range(3)])
         assert [copy.document.id for copy in await notes.copies()] == ["d0"]
         assert [copy.document.id for copy in await notes.copies("d0")] == ["d1"]
+
+
+def by_parquet(body: bytes, folder: Path) -> bytes:
+    """The lines of an export as they are once they have been a file."""
+    (folder / "lines").write_bytes(body)
+    write_parquet(folder / "lines", folder / "file.parquet")
+    with open_parquet(folder / "file.parquet") as source:
+        return source.head + b"".join(source.lines(DIM))
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(copies=st.lists(st.builds(DocumentCopy, documents(), st.none() | stamps), max_size=5))
+def test_a_parquet_file_says_all_that_lines_say(copies: list[DocumentCopy], tmp_path: Path) -> None:
+    body = jsonl.encode_head(SETTINGS) + jsonl.encode_lines(copies)
+    again = jsonl.decode_lines(by_parquet(body, tmp_path), 1, SETTINGS)
+    assert [comparable(copy) for copy in again] == [comparable(copy) for copy in copies]
+
+
+@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(
+    copies=st.lists(
+        st.builds(DocumentCopy, documents(), stamps), max_size=8, unique_by=lambda copy: copy.document.id
+    )
+)
+async def test_a_collection_becomes_the_same_one_by_parquet(
+    copies: list[DocumentCopy], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder: Path = tmp_path_factory.mktemp("data")
+    async with open_catalog(folder / "data") as catalog:
+        bodies, read = [], copies
+        for name in ("first", "second"):
+            store, _ = await catalog.create(replace(SETTINGS, name=name))
+            given_stamps = {copy.document.id: copy.stamps for copy in read if copy.stamps}
+            await store.upsert([copy.document for copy in read], stamps=given_stamps)
+            bodies.append(jsonl.encode_head(SETTINGS) + jsonl.encode_lines(await store.copies()))
+            read = jsonl.decode_lines(by_parquet(bodies[-1], folder), 1, SETTINGS)
+    assert len(read) == len(copies)
+    assert bodies[0] == bodies[1]

@@ -43,6 +43,7 @@ class Stub:
     imported: list[bytes] = field(default_factory=list)
     endless: bool = False
     not_ready: list[str] = field(default_factory=list)
+    dim: int = 384
 
     def application(self) -> web.Application:
         app = web.Application(middlewares=[self._record])
@@ -77,7 +78,7 @@ class Stub:
         name = request.match_info["name"]
         if name not in self.collections:
             return refusal(404, f"no collection {name!r}")
-        return web.json_response(collection(name))
+        return web.json_response(collection(name) | {"dim": self.dim})
 
     async def _list_collections(self, _: web.Request) -> web.Response:
         return web.json_response({"collections": [collection(name) for name in sorted(self.collections)]})

@@ -49,8 +49,10 @@ def test_data_is_copied_moved_checked_and_restored_as_the_page_says(
         client.post("/v1/collections/documents/documents?wait=true", json=body).raise_for_status()
         for words in commands("backup", "export", "import"):
             run(words, tmp_path, service.url)
-        copy = client.get("/v1/collections/copy/export").text.splitlines()
-        assert copy[1:] == client.get("/v1/collections/documents/export").text.splitlines()[1:]
+        whole = client.get("/v1/collections/documents/export").text.splitlines()
+        for name in ("copy", "copy-2"):
+            copy = client.get(f"/v1/collections/{name}/export").text.splitlines()
+            assert copy[1:] == whole[1:], name
         client.delete("/v1/collections/documents/documents/moon").raise_for_status()
     assert service.stop() == 0
     for words in commands("check", "restore"):
