@@ -30,9 +30,11 @@ _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _TIMESTAMP: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", re.ASCII)
 # json.dumps writes U+0000 as \u0000; an even number of backslashes before it is text about backslashes.
 _ESCAPED_NUL: Final = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
-# Nearly all values are one of these; whether something is a Mapping takes ten times as long to tell.
+# Nearly all values are one of these, and all mappings dicts; to ask whether something is a Mapping takes ten
+# times as long.
 _SCALARS: Final = frozenset({str, int, float, bool, type(None)})
-_NESTED: Final = (Mapping, list, tuple)
+_MAPPINGS: Final = (dict, Mapping)
+_NESTED: Final = (dict, list, tuple, Mapping)
 # Made once; json.dumps makes one for each value.
 _ENCODER: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
@@ -135,26 +137,28 @@ def encode_metadata(document: Document) -> str:
         raise InvalidDocument(
             document.id, f"its metadata has {size} bytes of JSON, the limit is {MAX_METADATA_BYTES}"
         )
-    if _ESCAPED_NUL.search(encoded):
+    if "\\u0000" in encoded and _ESCAPED_NUL.search(encoded):
         raise InvalidDocument(document.id, "its metadata has a NUL character")
     return encoded
 
 
 def _is_deeper(value: Any, levels: int) -> bool:
-    if type(value) in _SCALARS or not isinstance(value, _NESTED):
+    if not isinstance(value, _NESTED):
         return False
-    inner = value.values() if isinstance(value, Mapping) else value
-    return levels == 0 or any(_is_deeper(item, levels - 1) for item in inner)
+    return levels == 0 or any(_is_deeper(item, levels - 1) for item in _nested(value))
 
 
 def _has_other_keys(value: Any) -> bool:
     """Than strings; json.dumps would make strings of some of them, perhaps one that is there already."""
-    if type(value) in _SCALARS:
-        return False
-    if isinstance(value, Mapping):
-        keys_are_text = all(isinstance(key, str) for key in value)
-        return not keys_are_text or any(map(_has_other_keys, value.values()))
-    return isinstance(value, list | tuple) and any(map(_has_other_keys, value))
+    if isinstance(value, _MAPPINGS) and not all([isinstance(key, str) for key in value]):  # noqa: C419
+        return True
+    return isinstance(value, _NESTED) and any(map(_has_other_keys, _nested(value)))
+
+
+def _nested(value: Any) -> list[Any]:
+    """What is in it, but for what certainly holds nothing itself."""
+    inner = value.values() if isinstance(value, _MAPPINGS) else value
+    return [item for item in inner if type(item) not in _SCALARS]
 
 
 def encode_json(value: Any) -> str:
@@ -163,10 +167,12 @@ def encode_json(value: Any) -> str:
     Raises:
         TypeError, ValueError, RecursionError: the value is not JSON.
     """
-    return _ENCODER.encode(dict(value) if isinstance(value, Mapping) else value)
+    is_other_mapping = type(value) is not dict and isinstance(value, Mapping)
+    return _ENCODER.encode(dict(value) if is_other_mapping else value)
 
 
 def decode_json(text: str) -> Any:
+    """What ``encode_json`` made the text of; msgspec takes a seventh of the time that json takes."""
     return msgspec.json.decode(text)
 
 

@@ -77,7 +77,7 @@ def _copy(rows: Sequence[Sequence[Any]]) -> DocumentCopy:
         media_type=media_type,
         is_point=bool(is_point),
         expires_at=expires_at,
-        acl=tuple(decode_json(acl)),
+        acl=() if acl == "[]" else tuple(decode_json(acl)),
     )
     return DocumentCopy(document, Stamps(version, created_at, updated_at))
 
