@@ -18,7 +18,7 @@ from index.errors import CollectionExists, InvalidId, InvalidSettings
 from index.rows import CollectionSettings, Document, Passage, Query
 
 Make = Callable[..., Document]
-SETTINGS = CollectionSettings("notes", 8, token_vectors="2bit")
+SETTINGS = CollectionSettings("notes", 8, token_vectors="2bit", quantization="none")
 
 
 def with_tokens(document: Document, *packed: bytes | None) -> Document:
@@ -107,7 +107,7 @@ async def test_a_folder_from_before_them_keeps_none_until_it_is_asked_to(
         )
     async with open_catalog(tmp_path) as catalog:
         old = catalog.get("old")
-        assert old.settings == CollectionSettings("old", 8, description="old")
+        assert old.settings == CollectionSettings("old", 8, description="old", quantization="none")
         await old.upsert([with_tokens(make_document("b", 1), b"new")])
         assert await kept(old) == {"a": None, "b#0": b"new"}
 

@@ -14,7 +14,7 @@ FUTURE = "2999-01-01T00:00:00.000Z"
 
 
 def settings_of(name: str = "notes", **fields: Any) -> CollectionSettings:
-    return CollectionSettings(**{"name": name, "dim": DIM, **fields})
+    return CollectionSettings(**{"name": name, "dim": DIM, "quantization": "none", **fields})
 
 
 def vector_of(seed: int, dim: int = DIM) -> Vector:
