@@ -16,7 +16,8 @@ is loaded only with a checksum (snapshot.py).
 """
 
 import asyncio
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -37,6 +38,8 @@ _FORGOTTEN_AT_ONCE: Final = 16_384
 _CODE_STEP: Final = 32
 _SCALE_BYTES: Final = 8
 NO_LIMIT: Final = 2**63 - 1
+# Searches answered together at most, so that the first of them does not wait for long.
+_MOST_AT_ONCE: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +60,18 @@ class GraphShape:
         return -(-self.dim // _CODE_STEP) * _CODE_STEP + _SCALE_BYTES
 
 
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """A search, and who waits for it."""
+
+    query: Vector
+    count: int
+    ef: int
+    among: Keys | None
+    most: int
+    answer: asyncio.Future[Keys | None]
+
+
 class Graph:
     """Made empty; ``executor`` has exactly one thread, which every graph of a collection shares."""
 
@@ -64,6 +79,7 @@ class Graph:
         self.shape = shape
         self.last_seq = 0
         self._executor = executor
+        self._questions: deque[_Question] = deque()
         self._hnsw = Hnsw(shape.dim, shape.metric == "l2", shape.quantised, shape.m, shape.ef_construction)
 
     @property
@@ -106,14 +122,31 @@ class Graph:
 
         Fewer if it reaches no more. None if it would have to compare more than ``most`` rows, or is closed.
         """
+        loop = asyncio.get_running_loop()
+        question = _Question(query, count, max(ef, count), among, most, loop.create_future())
+        self._questions.append(question)
         try:
-            return await self._run(lambda: self._search(query, count, ef, among, most))
-        except RuntimeError:  # the executor's, if it is shut down
+            self._executor.submit(self._answer_waiting, loop)
+        except RuntimeError:  # it is shut down
             return None
+        return await question.answer
 
-    def _search(self, query: Vector, count: int, ef: int, among: Keys | None, most: int) -> Keys | None:
-        labels, found = np.empty(count, dtype=np.int64), np.zeros(1, dtype=np.int64)
-        self._hnsw.search(np.ascontiguousarray(query), max(ef, count), among, most, labels, found)
+    def _answer_waiting(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Answer what waits in one go: the busier it is, the fewer wake-ups a search costs."""
+        answers: list[tuple[asyncio.Future[Keys | None], Keys | Exception | None]] = []
+        while self._questions and len(answers) < _MOST_AT_ONCE:
+            question = self._questions.popleft()
+            answers.append((question.answer, self._search(question)))
+        if answers:
+            loop.call_soon_threadsafe(_settle, answers)
+
+    def _search(self, question: _Question) -> Keys | Exception | None:
+        labels, found = np.empty(question.count, dtype=np.int64), np.zeros(1, dtype=np.int64)
+        query = np.ascontiguousarray(question.query)
+        try:
+            self._hnsw.search(query, question.ef, question.among, question.most, labels, found)
+        except Exception as error:  # noqa: BLE001 - whoever asked gets it, whatever it is
+            return error
         return None if found[0] < 0 else labels[: found[0]]
 
     async def save(self, path: Path) -> None:
@@ -144,3 +177,13 @@ class Graph:
 
     async def _run(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._executor, work)
+
+
+def _settle(answers: Sequence[tuple[asyncio.Future[Keys | None], Keys | Exception | None]]) -> None:
+    for future, answer in answers:
+        if future.done():
+            continue  # whoever asked has left
+        if isinstance(answer, Exception):
+            future.set_exception(answer)
+        else:
+            future.set_result(answer)

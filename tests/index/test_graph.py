@@ -121,6 +121,29 @@ async def test_rows_that_several_threads_add_are_all_found(graph: Graph) -> None
         assert await found(graph, rows[number], 1, 100) == [number + 1]
 
 
+async def test_many_searches_at_once_are_each_answered(graph: Graph) -> None:
+    rows = unit_rows(500)
+    await add(graph, 1, rows)
+    searches = [asyncio.create_task(found(graph, row, 1, 50)) for row in rows[:100]]
+    await asyncio.sleep(0)
+    for search in searches[::3]:  # those who leave hold up nobody
+        search.cancel()
+    answers = await asyncio.gather(*searches, return_exceptions=True)
+    kept = [number for number in range(100) if number % 3]
+    assert [answers[number] for number in kept] == [[number + 1] for number in kept]
+
+
+async def test_a_search_that_fails_tells_who_asked(graph: Graph) -> None:
+    await add(graph, 1, unit_rows(5))
+    outcomes = await asyncio.gather(
+        graph.search(unit_rows(1, DIM + 1)[0], 2, 50),
+        graph.search(unit_rows(1)[0], 2, 50),
+        return_exceptions=True,
+    )
+    assert isinstance(outcomes[0], ValueError)
+    assert len(outcomes[1]) == 2  # type: ignore[arg-type]
+
+
 async def test_only_rows_among_those_named_are_found(graph: Graph) -> None:
     rows = unit_rows(2000)
     await add(graph, 1, rows)
