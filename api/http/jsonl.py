@@ -23,7 +23,7 @@ from index.rows import CollectionSettings, Document, DocumentCopy, Passage, Stam
 log = structlog.get_logger()
 
 JSON_LINES: Final = "application/x-ndjson"
-_BLOCK_BYTES: Final = 4 * 2**20
+_BLOCK_BYTES: Final = 2 * 2**20
 _HEAD: Final = b'{"collection":'
 
 
