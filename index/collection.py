@@ -198,11 +198,14 @@ class Collection:
         return page, None if last is None else cursors.sign(last, secret)
 
     async def count(self, condition: Filter | None = None) -> int:
+        self._refuse_closed()
         if condition is None:
-            return await points.count(self._readers)
-        async with self._memory.in_use() as memory:
             await self._expiry.hide()
-            return await facets.count_points(memory, condition)
+            memory = self._memory.resident
+            return len(memory.table.view()) if memory else await points.count(self._readers)
+        async with self._memory.in_use() as loaded:
+            await self._expiry.hide()
+            return await facets.count_points(loaded, condition)
 
     async def facets(self, key: str, limit: int, condition: Filter | None = None) -> Facets:
         async with self._memory.in_use() as memory:
@@ -210,12 +213,12 @@ class Collection:
             return await facets.count_values(memory, key, limit, condition)
 
     async def statistics(self) -> CollectionStatistics:
-        await self._expiry.hide()
+        count = await self.count()
         memory = self._memory.resident
         graph = memory.graph if memory else None
         return CollectionStatistics(
             documents=await documents.count(self._readers),
-            points=len(memory.table.view()) if memory else await points.count(self._readers),
+            points=count,
             graph_points=graph.live if graph else 0,
             graph_deleted=graph.deleted if graph else 0,
             size_bytes=await asyncio.to_thread(_size_bytes, self._folder),
@@ -260,9 +263,12 @@ class Collection:
         await self._memory.close(store_graph=store_graph)
 
     async def _write(self, write: Write[T], rows: int = 1) -> T:
+        self._refuse_closed()
+        return await self._writer.submit(write, rows)
+
+    def _refuse_closed(self) -> None:
         if self._closed:
             raise CollectionNotFound(self._settings.name)
-        return await self._writer.submit(write, rows)
 
     def _follow(self, change: Change[Any]) -> None:
         if change.description is not None:
