@@ -51,6 +51,7 @@ MAX_COLUMNS: Final = 512
 # A column that keeps more than twice the values that documents have is read again.
 MAX_WORN: Final = 2 * RUN_DOCUMENTS
 _ATTEMPTS: Final = 3
+_DECODED_AT_ONCE: Final = 64
 # Three numbers, and a text that no other document has.
 _BYTES_PER_VALUE: Final = 100
 
@@ -301,8 +302,7 @@ class Columns:
         keys = BitMap64()
         for page in self._pages():
             keys |= BitMap64([key for key, _, _ in page])
-            documents = ((key, id_, json.loads(metadata)) for key, id_, metadata in page)
-            for name, entries in _entries(names, documents).items():
+            for name, entries in _entries(names, _decoded(page)).items():
                 runs[name].append(make_run(entries))
         if self._settled is None:
             self._settled = keys - BitMap64(self._recent)
@@ -328,6 +328,13 @@ def _size(written: WrittenDocuments | None) -> int:
     if written is None:
         return 0
     return sum(map(len, written.metadata)) + _CHARACTERS_PER_DOCUMENT * len(written.metadata)
+
+
+def _decoded(page: Sequence[tuple[int, str, str]]) -> Iterator[tuple[int, str, Mapping[str, Any]]]:
+    """A few at a time: one by one, reading a column takes a third longer, and all together may be large."""
+    for start in range(0, len(page), _DECODED_AT_ONCE):
+        keys, ids, metadata = zip(*page[start : start + _DECODED_AT_ONCE], strict=True)
+        yield from zip(keys, ids, json.loads(f"[{','.join(metadata)}]"), strict=True)
 
 
 def _entries(
