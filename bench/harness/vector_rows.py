@@ -10,7 +10,7 @@ K: Final = 10
 # Alike for everyone: links of a row, width of the search that finds them, width of a question's search.
 M: Final = 16
 EF_CONSTRUCTION: Final = 200
-EF: Final = 100
+EF: Final = 128
 ROWS_PER_WRITE: Final = 500
 
 KINDS: Final[Mapping[str, tuple[str, int] | None]] = {

@@ -39,6 +39,8 @@ from harness.vector_load import (
 from harness.vector_peers import OURS, Data, Turns, compare, embedd, nearest
 from harness.vector_peers import summary as rates_of
 from harness.vector_writers import summary as stalls_of
+from index.growth import GraphTuning
+from index.planner import MIN_EF
 
 VECTORS = np.eye(4, dtype=np.float32)
 
@@ -51,6 +53,12 @@ def test_a_filter_matches_the_rows_whose_metadata_it_names() -> None:
         assert vector_rows.matching(kind, 250) == agreeing
     assert len(vector_rows.matching("filter 10 %", 250)) == 25
     assert vector_rows.matching("filter 1 %", 250) == [0, 100, 200]
+
+
+def test_peers_get_the_graph_that_the_service_builds_and_search_it_as_widely() -> None:
+    tuning = GraphTuning()
+    assert (tuning.m, tuning.ef_construction) == (vector_rows.M, vector_rows.EF_CONSTRUCTION)
+    assert vector_rows.EF == MIN_EF
 
 
 def test_a_plain_search_matches_all_rows() -> None:
