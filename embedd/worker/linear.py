@@ -86,12 +86,22 @@ def count_weights(stack: torch.nn.Module) -> int:
 
 def speed_up(stack: torch.nn.Module, dtype: torch.dtype, *, laid_out: bool) -> None:
     """Replaces the linear layers of ``stack``'s layers, in place; ``laid_out`` for a CPU, by oneDNN."""
+    laid_out = laid_out and _can_be_laid_out(dtype)
     if dtype == torch.float32 and not laid_out:
         return
     for path, module in list(stack.named_modules()):
         for name, child in list(module.named_children()):
             if type(child) is torch.nn.Linear and _in_a_list(f"{path}.{name}"):
                 setattr(module, name, PackedLinear(child, dtype) if laid_out else NarrowLinear(child, dtype))
+
+
+def _can_be_laid_out(dtype: torch.dtype) -> bool:
+    """Whether oneDNN multiplies this type on this processor; torch's own product takes any type on any."""
+    if dtype == torch.bfloat16:
+        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())  # noqa: SLF001
+    if dtype == torch.float16:
+        return bool(torch.ops.mkldnn._is_mkldnn_fp16_supported())  # noqa: SLF001
+    return True
 
 
 def _in_a_list(path: str) -> bool:
