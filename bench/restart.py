@@ -30,7 +30,7 @@ REPLAYED = 100  # one row of so many is written just before the kill
 NAME = "large"
 PARTS: tuple[Quantization, ...] = ("int8", "none")
 # After so long, pages that were scanned before there was a graph have been given back.
-PAGES_LEFT_S = 12.0
+PAGES_LEFT_S = 16.0
 
 
 async def build(

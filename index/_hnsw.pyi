@@ -21,6 +21,7 @@ class Graph:
         ef: int,
         among: npt.NDArray[np.int64] | None,
         most: int,
+        least: float,
         labels: npt.NDArray[np.int64],
         found: npt.NDArray[np.int64],
         /,

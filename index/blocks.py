@@ -24,12 +24,13 @@ _FLAGS_PER_VALUE: Final = 16
 MAX_GONE: Final = 0.25
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class MappedFile:
-    """A file that vectors are mapped from."""
+    """A file that vectors are mapped from, and whether all of them were gone over of late."""
 
     path: Path
     mapping: mmap.mmap
+    was_scanned: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,10 +50,6 @@ class Block:
     def count(self) -> int:
         """How many rows count."""
         return int(np.count_nonzero(self.live))
-
-    @property
-    def first_seq(self) -> int:
-        return int(self.seqs[0])
 
     @property
     def last_seq(self) -> int:

@@ -4,7 +4,7 @@ import asyncio
 from typing import Final
 
 from index import planner
-from index.graph import NO_LIMIT, Graph
+from index.graph import Graph
 from index.rows import Vector
 from index.vectors import Ranking, TableView, best
 
@@ -13,6 +13,7 @@ from index.vectors import Ranking, TableView, best
 INLINE_NUMBERS: Final = 3_000_000
 # From so many numbers on, about 2 ms, a scan is shared by two threads.
 SHARED_NUMBERS: Final = 10 * INLINE_NUMBERS
+_SCANNING_THREADS: Final = 2
 
 
 async def nearest(
@@ -43,17 +44,21 @@ async def _through_graph(
     candidates = planner.candidates_to_fetch(k, quantised=graph.shape.quantised)
     ef = planner.ef_of(candidates)
     scan = planner.scan_cost(matches, view.rows)
-    most = planner.most_compared(ef, matches, graph.live, scan)
-    if not most:
+    limits = planner.limits_of(ef, matches, graph.live, scan)
+    if limits is None:
         return None, False
-    among = view.seqs() if filtered else None
-    seqs = await graph.search(query, candidates, ef, among, most if filtered else NO_LIMIT)
+    if filtered:
+        seqs = await graph.search(query, candidates, ef, view.seqs(), limits)
+    else:
+        seqs = await graph.search(query, candidates, ef)
     if seqs is None:
         return None, True
     # The graph may have grown into the tail meanwhile.
     known = view.scores_of(seqs[seqs <= last_seq], query)
     if len(known) < min(k, matches):
         return None, True
+    if not len(tail):
+        return known.first(k), True
     return best([known, tail.top(query, k)], k), True
 
 
@@ -63,5 +68,4 @@ async def _scan(view: TableView, query: Vector, k: int) -> Ranking:
         return view.top(query, k)
     if numbers <= SHARED_NUMBERS:
         return await asyncio.to_thread(view.top, query, k)
-    halves = await asyncio.gather(*(asyncio.to_thread(half.top, query, k) for half in view.halves()))
-    return best(halves, k)
+    return await asyncio.to_thread(view.top, query, k, _SCANNING_THREADS)

@@ -22,24 +22,26 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final, TypeAlias, TypeVar
 
 import numpy as np
 
 from index._hnsw import Graph as Hnsw
+from index.planner import Limits
 from index.rows import Metric, Vector
 from index.vectors import Keys
 
 T = TypeVar("T")
+Answer: TypeAlias = Keys | Exception | None
 MAX_WORN: Final = 0.2
 # About a millisecond, in which no search comes in.
 _FORGOTTEN_AT_ONCE: Final = 16_384
 # Of eight-bit vectors: filled up to a multiple of so many numbers, with what they stand for behind them.
 _CODE_STEP: Final = 32
 _SCALE_BYTES: Final = 8
-NO_LIMIT: Final = 2**63 - 1
 # Searches answered together at most, so that the first of them does not wait for long.
 _MOST_AT_ONCE: Final = 8
+NO_LIMITS: Final = Limits()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +70,13 @@ class _Question:
     count: int
     ef: int
     among: Keys | None
-    most: int
+    limits: Limits
     answer: asyncio.Future[Keys | None]
+
+    def is_like(self, other: "_Question") -> bool:
+        """Whether one call answers both."""
+        alike = (self.count, self.ef, len(self.query)) == (other.count, other.ef, len(other.query))
+        return alike and self.among is None and other.among is None
 
 
 class Graph:
@@ -116,14 +123,14 @@ class Graph:
             await self._run(partial(self._hnsw.forget, seqs[start : start + _FORGOTTEN_AT_ONCE]))
 
     async def search(
-        self, query: Vector, count: int, ef: int, among: Keys | None = None, most: int = NO_LIMIT
+        self, query: Vector, count: int, ef: int, among: Keys | None = None, limits: Limits = NO_LIMITS
     ) -> Keys | None:
         """About the ``count`` nearest seqs to ``query`` (dim,), of those in ``among`` (ascending) if given.
 
-        Fewer if it reaches no more. None if it would have to compare more than ``most`` rows, or is closed.
+        Fewer if it reaches no more. None if it was given up at one of the limits, or is closed.
         """
         loop = asyncio.get_running_loop()
-        question = _Question(query, count, max(ef, count), among, most, loop.create_future())
+        question = _Question(query, count, max(ef, count), among, limits, loop.create_future())
         self._questions.append(question)
         try:
             self._executor.submit(self._answer_waiting, loop)
@@ -133,21 +140,28 @@ class Graph:
 
     def _answer_waiting(self, loop: asyncio.AbstractEventLoop) -> None:
         """Answer what waits in one go: the busier it is, the fewer wake-ups a search costs."""
-        answers: list[tuple[asyncio.Future[Keys | None], Keys | Exception | None]] = []
-        while self._questions and len(answers) < _MOST_AT_ONCE:
-            question = self._questions.popleft()
-            answers.append((question.answer, self._search(question)))
-        if answers:
-            loop.call_soon_threadsafe(_settle, answers)
+        if questions := self._next_questions():
+            try:
+                answers: Sequence[Answer] = self._search(questions)
+            except Exception as error:  # noqa: BLE001 - whoever asked gets it, whatever it is
+                answers = [error] * len(questions)
+            loop.call_soon_threadsafe(_settle, questions, answers)
 
-    def _search(self, question: _Question) -> Keys | Exception | None:
-        labels, found = np.empty(question.count, dtype=np.int64), np.zeros(1, dtype=np.int64)
-        query = np.ascontiguousarray(question.query)
-        try:
-            self._hnsw.search(query, question.ef, question.among, question.most, labels, found)
-        except Exception as error:  # noqa: BLE001 - whoever asked gets it, whatever it is
-            return error
-        return None if found[0] < 0 else labels[: found[0]]
+    def _next_questions(self) -> list[_Question]:
+        """The first that waits, and others of its kind."""
+        questions = [self._questions.popleft()] if self._questions else []
+        while self._questions and len(questions) < _MOST_AT_ONCE and self._questions[0].is_like(questions[0]):
+            questions.append(self._questions.popleft())
+        return questions
+
+    def _search(self, questions: Sequence[_Question]) -> list[Answer]:
+        one = questions[0]
+        queries = np.stack([question.query for question in questions])
+        labels = np.empty((len(questions), one.count), dtype=np.int64)
+        found = np.empty(len(questions), dtype=np.int64)
+        limits = one.limits
+        self._hnsw.search(queries, one.ef, one.among, limits.most, limits.least, labels, found)
+        return [None if count < 0 else row[:count] for row, count in zip(labels, found.tolist(), strict=True)]
 
     async def save(self, path: Path) -> None:
         """Write the graph to a file, in place. Nothing may be added meanwhile.
@@ -179,11 +193,11 @@ class Graph:
         return await asyncio.get_running_loop().run_in_executor(self._executor, work)
 
 
-def _settle(answers: Sequence[tuple[asyncio.Future[Keys | None], Keys | Exception | None]]) -> None:
-    for future, answer in answers:
-        if future.done():
+def _settle(questions: Sequence[_Question], answers: Sequence[Answer]) -> None:
+    for question, answer in zip(questions, answers, strict=True):
+        if question.answer.done():
             continue  # whoever asked has left
         if isinstance(answer, Exception):
-            future.set_exception(answer)
+            question.answer.set_exception(answer)
         else:
-            future.set_result(answer)
+            question.answer.set_result(answer)

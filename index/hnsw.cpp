@@ -7,21 +7,16 @@
 // It locks nothing. Searches may run beside each other and beside `save`; whatever changes the graph must run
 // alone. index/graph.py sees to it.
 
-#define PY_SSIZE_T_CLEAN
-#include <Python.h>
+#include "arrays.h"
 
 #include <algorithm>
 #include <atomic>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
-#include <exception>
 #include <limits>
-#include <mutex>
-#include <new>
 #include <stdexcept>
 #include <string>
-#include <thread>
 #include <vector>
 
 #if !__has_include("hnswlib/hnswlib.h")
@@ -29,127 +24,10 @@
 #endif
 #include "hnswlib/hnswlib.h"
 
-#if defined(__x86_64__)
-#include <immintrin.h>
-#define X86 1
-#define AVX2 __attribute__((target("avx2,fma")))
-#define AVX512 __attribute__((target("avx2,fma,avx512f,avx512bw")))
-#endif
+#include "distances.h"
+#include "threads.h"
 
 namespace {
-
-// ---- distances between float32 vectors
-
-// Registers of so many bytes, which the compiler maps to what the function around is compiled for.
-template <int BYTES>
-struct Lanes {
-    typedef float type __attribute__((vector_size(BYTES)));
-};
-
-template <int BYTES, bool SQUARED>
-inline __attribute__((always_inline)) float accumulate(const float* a, const float* b, size_t dim) {
-    using Register = typename Lanes<BYTES>::type;
-    constexpr size_t LANES = BYTES / sizeof(float), WAYS = 4;
-    Register sums[WAYS] = {};
-    size_t i = 0;
-    for (; i + WAYS * LANES <= dim; i += WAYS * LANES)
-#pragma GCC unroll 4
-        for (size_t way = 0; way < WAYS; ++way) {
-            Register left, right;
-            std::memcpy(&left, a + i + way * LANES, BYTES);
-            std::memcpy(&right, b + i + way * LANES, BYTES);
-            if (SQUARED) {
-                const Register difference = left - right;
-                sums[way] += difference * difference;
-            } else {
-                sums[way] += left * right;
-            }
-        }
-    const Register all = (sums[0] + sums[1]) + (sums[2] + sums[3]);
-    float sum = 0;
-    for (size_t lane = 0; lane < LANES; ++lane) sum += all[lane];
-    for (; i < dim; ++i) sum += SQUARED ? (a[i] - b[i]) * (a[i] - b[i]) : a[i] * b[i];
-    return sum;
-}
-
-template <bool SQUARED>
-float compare_plain(const float* a, const float* b, size_t dim) {
-    return accumulate<16, SQUARED>(a, b, dim);
-}
-
-#if X86
-template <bool SQUARED>
-AVX2 float compare_avx2(const float* a, const float* b, size_t dim) {
-    return accumulate<32, SQUARED>(a, b, dim);
-}
-
-template <bool SQUARED>
-AVX512 float compare_avx512(const float* a, const float* b, size_t dim) {
-    return accumulate<64, SQUARED>(a, b, dim);
-}
-#endif
-
-// ---- products of eight-bit vectors, whose length is a multiple of CODE_STEP
-
-constexpr size_t CODE_STEP = 32;
-
-int32_t multiply_plain(const int8_t* a, const int8_t* b, size_t size) {
-    int32_t sum = 0;
-    for (size_t i = 0; i < size; ++i) sum += a[i] * b[i];
-    return sum;
-}
-
-#if X86
-AVX2 int32_t multiply_avx2(const int8_t* a, const int8_t* b, size_t size) {
-    __m256i sums[2] = {_mm256_setzero_si256(), _mm256_setzero_si256()};
-    for (size_t i = 0; i < size; i += CODE_STEP)
-#pragma GCC unroll 2
-        for (size_t way = 0; way < 2; ++way) {
-            const auto* left = reinterpret_cast<const __m128i*>(a + i + 16 * way);
-            const auto* right = reinterpret_cast<const __m128i*>(b + i + 16 * way);
-            const __m256i pairs = _mm256_madd_epi16(_mm256_cvtepi8_epi16(_mm_loadu_si128(left)),
-                                                    _mm256_cvtepi8_epi16(_mm_loadu_si128(right)));
-            sums[way] = _mm256_add_epi32(sums[way], pairs);
-        }
-    const __m256i both = _mm256_add_epi32(sums[0], sums[1]);
-    __m128i half = _mm_add_epi32(_mm256_castsi256_si128(both), _mm256_extracti128_si256(both, 1));
-    half = _mm_add_epi32(half, _mm_shuffle_epi32(half, 0b01001110));
-    half = _mm_add_epi32(half, _mm_shuffle_epi32(half, 0b10110001));
-    return _mm_cvtsi128_si32(half);
-}
-
-AVX512 int32_t multiply_avx512(const int8_t* a, const int8_t* b, size_t size) {
-    __m512i sum = _mm512_setzero_si512();
-    for (size_t i = 0; i < size; i += CODE_STEP) {
-        const auto* left = reinterpret_cast<const __m256i*>(a + i);
-        const auto* right = reinterpret_cast<const __m256i*>(b + i);
-        sum = _mm512_add_epi32(sum, _mm512_madd_epi16(_mm512_cvtepi8_epi16(_mm256_loadu_si256(left)),
-                                                      _mm512_cvtepi8_epi16(_mm256_loadu_si256(right))));
-    }
-    return _mm512_reduce_add_epi32(sum);
-}
-#endif
-
-// ---- what this processor has
-
-struct Kernels {
-    float (*dot)(const float*, const float*, size_t) = compare_plain<false>;
-    float (*square)(const float*, const float*, size_t) = compare_plain<true>;
-    int32_t (*multiply)(const int8_t*, const int8_t*, size_t) = multiply_plain;
-};
-
-Kernels choose_kernels() {
-#if X86
-    __builtin_cpu_init();
-    if (__builtin_cpu_supports("avx512bw"))
-        return {compare_avx512<false>, compare_avx512<true>, multiply_avx512};
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
-        return {compare_avx2<false>, compare_avx2<true>, multiply_avx2};
-#endif
-    return {};
-}
-
-const Kernels KERNELS = choose_kernels();
 
 // ---- what a vector is in the graph, and how far two are apart
 
@@ -224,12 +102,16 @@ struct Among : hnswlib::BaseFilterFunctor {
     }
 };
 
-// hnswlib's own rule, and no more than so many elements compared.
+// hnswlib's own rule; and a search is given up that has compared more than `most` elements, or has kept fewer than the
+// part `least` of those that it has compared, before it has kept `ef`.
 class Bounded : public hnswlib::BaseSearchStopCondition<float> {
   public:
-    Bounded(size_t ef, size_t most) : ef_(ef), most_(most) {}
+    Bounded(size_t ef, size_t most, double least) : ef_(ef), most_(most), least_(least) {}
 
-    bool gave_up() const { return compared_ > most_; }
+    bool gave_up() const {
+        const bool is_hopeless = compared_ >= LOOKED_AT && found_ < ef_ && found_ < least_ * compared_;
+        return is_hopeless || compared_ > most_;
+    }
 
     void add_point_to_result(hnswlib::labeltype, const void*, float) override { ++found_; }
     void remove_point_from_result(hnswlib::labeltype, const void*, float) override { --found_; }
@@ -244,7 +126,11 @@ class Bounded : public hnswlib::BaseSearchStopCondition<float> {
     void filter_results(std::vector<std::pair<float, hnswlib::labeltype>>&) override {}
 
   private:
-    size_t ef_, most_, found_ = 0, compared_ = 0;
+    static constexpr size_t LOOKED_AT = 256;  // before it is judged
+
+    size_t ef_, most_;
+    double least_;
+    size_t found_ = 0, compared_ = 0;
 };
 
 class Graph {
@@ -256,28 +142,16 @@ class Graph {
     size_t count() const { return graph_.cur_element_count; }
     size_t deleted() const { return graph_.num_deleted_; }
 
-    // In so many threads, this one included; what went in before one of them fails stays.
+    // What went in before one of the threads fails stays.
     void add(const float* vectors, const int64_t* labels, size_t rows, size_t threads) {
         const size_t needed = count() + rows;
         if (needed > graph_.max_elements_) graph_.resizeIndex(std::max(needed, graph_.max_elements_ * 3 / 2));
         std::atomic<size_t> next{0};
-        std::exception_ptr failure;
-        std::mutex failing;
-        const auto work = [&] {
-            try {
-                std::vector<char> room;
-                for (size_t row = next++; row < rows; row = next++)
-                    graph_.addPoint(space_.encode(vectors + row * space_.dim(), room), labels[row]);
-            } catch (...) {
-                const std::lock_guard<std::mutex> one(failing);
-                failure = std::current_exception();
-            }
-        };
-        std::vector<std::thread> others(std::min(threads, rows) - (rows > 0));
-        for (auto& other : others) other = std::thread(work);
-        work();
-        for (auto& other : others) other.join();
-        if (failure) std::rethrow_exception(failure);
+        share(std::min(threads, rows), [&] {
+            std::vector<char> room;
+            for (size_t row = next++; row < rows; row = next++)
+                graph_.addPoint(space_.encode(vectors + row * space_.dim(), room), labels[row]);
+        });
     }
 
     // Marks these labels as deleted; those that are not here, or are already, do not matter. How many it marked.
@@ -291,10 +165,9 @@ class Graph {
         return deleted() - before;
     }
 
-    // The nearest labels, best first, and how many; -1 for having compared more than `most` elements.
-    int64_t search(const float* query, size_t k, size_t ef, Among* among, size_t most, int64_t* labels) const {
+    // The nearest labels, best first, and how many; -1 for a search that was given up.
+    int64_t search(const float* query, size_t k, Bounded bounded, Among* among, int64_t* labels) const {
         std::vector<char> room;
-        Bounded bounded(std::max(ef, k), most);
         const auto found = graph_.searchStopConditionClosest(space_.encode(query, room), bounded, among);
         if (bounded.gave_up()) return -1;
         const size_t rows = std::min(k, found.size());
@@ -339,45 +212,6 @@ struct PyGraph {
 };
 
 Graph& graph_of(PyObject* self) { return *reinterpret_cast<PyGraph*>(self)->graph; }
-
-// A contiguous array of a caller's, given back at the end.
-template <typename T>
-class Array {
-  public:
-    Array() = default;
-    ~Array() {
-        if (given()) PyBuffer_Release(&view_);
-    }
-    Array(const Array&) = delete;
-    Array& operator=(const Array&) = delete;
-
-    Py_buffer* view() { return &view_; }
-    bool given() const { return view_.obj != nullptr; }  // and not None
-    T* data() const { return static_cast<T*>(view_.buf); }
-    size_t size() const { return static_cast<size_t>(view_.len) / sizeof(T); }
-
-  private:
-    Py_buffer view_{};
-};
-
-// Runs `work` without Python's lock; false, with Python's error set, if it fails.
-template <typename Work>
-bool run(Work work) {
-    std::string failure;
-    bool no_memory = false;
-    Py_BEGIN_ALLOW_THREADS;
-    try {
-        work();
-    } catch (const std::bad_alloc&) {
-        no_memory = true;
-    } catch (const std::exception& error) {
-        failure = error.what();
-    }
-    Py_END_ALLOW_THREADS;
-    if (no_memory) PyErr_NoMemory();
-    else if (!failure.empty()) PyErr_SetString(PyExc_RuntimeError, failure.c_str());
-    return !no_memory && failure.empty();
-}
 
 PyObject* make(PyTypeObject* type, PyObject* args, PyObject*) {
     Py_ssize_t dim, m, ef_construction;
@@ -433,7 +267,8 @@ PyObject* search(PyObject* self, PyObject* args) {
     Array<int64_t> labels, found;
     Py_ssize_t ef;
     unsigned long long most;
-    if (!PyArg_ParseTuple(args, "y*nz*Kw*w*", queries.view(), &ef, among.view(), &most, labels.view(),
+    double least;
+    if (!PyArg_ParseTuple(args, "y*nz*Kdw*w*", queries.view(), &ef, among.view(), &most, &least, labels.view(),
                           found.view()))
         return nullptr;
     const Graph& graph = graph_of(self);
@@ -446,8 +281,9 @@ PyObject* search(PyObject* self, PyObject* args) {
     const bool done = run([&] {
         Among those(among.data(), among.size());
         for (size_t row = 0; row < rows; ++row)
-            found.data()[row] = graph.search(queries.data() + row * dim, k, ef, among.given() ? &those : nullptr,
-                                             most, labels.data() + row * k);
+            found.data()[row] =
+                graph.search(queries.data() + row * dim, k, Bounded(std::max<size_t>(ef, k), most, least),
+                             among.given() ? &those : nullptr, labels.data() + row * k);
     });
     if (!done) return nullptr;
     Py_RETURN_NONE;

@@ -141,10 +141,14 @@ def erase_gone(block: Block) -> None:
 
 
 def let_go(blocks: Sequence[Block]) -> None:
-    """Give the memory of mapped pages back to the system, which finds them again when they are read."""
+    """Give the memory of mapped pages back to the system, which finds them again when they are read. Those
+    that were scanned since the last time stay until the next.
+    """
     for block in blocks:
-        if block.file is not None:
+        if block.file is not None and not block.file.was_scanned:
             block.file.mapping.madvise(mmap.MADV_DONTNEED)
+        elif block.file is not None:
+            block.file.was_scanned = False
 
 
 def _believable(path: Path, dim: int, metric: Metric) -> Header | None:

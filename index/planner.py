@@ -5,6 +5,7 @@ in what a row near the end of the list is. The unit of cost is one row scored in
 """
 
 import math
+from dataclasses import dataclass
 from typing import Final
 
 # At 100 the graph of 100,000 real embeddings misses the whole neighbourhood of one question in seventy
@@ -19,8 +20,10 @@ GATHERED_ROW: Final = 2
 # Under a filter the graph goes on until it has kept ``ef`` rows that match. Where these are as common near
 # the query as elsewhere, it compares about as many as expected; where they are rarer, it is given up when it
 # has compared so many times that number, or cost so large a part of a scan.
-PATIENCE: Final = 3
-PART_OF_A_SCAN: Final = 0.25
+PATIENCE: Final = 2
+PART_OF_A_SCAN: Final = 0.75
+# Where fewer than this part of what should match does, nothing near the query does: that shows soon.
+HOPELESS: Final = 0.1
 # The graph's eight-bit vectors misplace rows that are almost equally near: so many more are scored. Over
 # 100,000 real embeddings five more are as good as any number of them.
 OVERSAMPLING: Final = 1.5
@@ -37,15 +40,27 @@ def ef_of(candidates: int) -> int:
     return max(candidates, MIN_EF)
 
 
-def most_compared(ef: int, matches: int, rows: int, scan: int) -> int:
-    """How many rows the graph may compare before scanning is the better way; 0 if it is from the start.
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """When the graph gives a search up: it has compared more than ``most`` rows, or kept fewer than the part
+    ``least`` of those.
+    """
+
+    most: int = 2**63 - 1
+    least: float = 0.0
+
+
+def limits_of(ef: int, matches: int, rows: int, scan: int) -> Limits | None:
+    """Until when the graph may look for ``ef`` rows before scanning is the better way; None if it is from the
+    start.
 
     ``matches`` of the graph's ``rows`` count; a scan of them costs ``scan``.
     """
     expected = COMPARED_PER_KEPT * ef * rows / max(matches, 1)
-    if matches < ef or ROWS_PER_COMPARED * expected > scan:
-        return 0
-    return math.ceil(max(PATIENCE * expected, PART_OF_A_SCAN * scan / ROWS_PER_COMPARED))
+    if matches < ef or ROWS_PER_COMPARED * expected > PART_OF_A_SCAN * scan:
+        return None
+    most = min(PATIENCE * expected, PART_OF_A_SCAN * scan / ROWS_PER_COMPARED)
+    return Limits(math.ceil(most), HOPELESS * matches / rows)
 
 
 def scan_cost(matches: int, rows: int) -> int:

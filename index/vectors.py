@@ -7,14 +7,15 @@ until its block is written anew; views taken before keep the old block.
 Knows no ids and no SQLite. One task changes a table (the event loop's); any thread may read a view.
 """
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from index import _scan
 from index.blocks import Block, Keys, Mask, empty_block, members
 from index.rows import Metric, Vector
 
@@ -23,10 +24,6 @@ Scores: TypeAlias = npt.NDArray[np.float32]
 __all__ = ["BLOCK_ROWS", "Keys", "Mask", "Ranking", "TableView", "VectorTable", "best"]
 
 BLOCK_ROWS: Final = 4096
-# Below this part of a block it is faster to gather the matching rows than to score all of them.
-GATHER_BELOW: Final = 0.25
-# So many are scored at once: a mapped block is far larger than a processor's caches.
-_SCORED_ROWS: Final = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +36,27 @@ class Ranking:
     def __len__(self) -> int:
         return len(self.seqs)
 
+    def first(self, k: int) -> "Ranking":
+        """The ``k`` best."""
+        return Ranking(self.seqs[:k], self.scores[:k])
+
 
 class TableView:
     """The rows of a table at one moment. Removals that come later may show; rows that come later do not."""
 
-    def __init__(self, blocks: Sequence[Block], metric: Metric) -> None:
+    def __init__(
+        self,
+        blocks: Sequence[Block],
+        metric: Metric,
+        *,
+        count: int | None = None,
+        seqs: Keys | None = None,
+    ) -> None:
+        """With how many rows count, and their seqs, where that is known."""
         self._blocks = blocks
         self._metric = metric
+        self._count = count
+        self._seqs = seqs
 
     @property
     def blocks(self) -> Sequence[Block]:
@@ -53,7 +64,7 @@ class TableView:
         return self._blocks
 
     def __len__(self) -> int:
-        return sum(block.count for block in self._blocks)
+        return sum(block.count for block in self._blocks) if self._count is None else self._count
 
     @property
     def rows(self) -> int:
@@ -62,6 +73,8 @@ class TableView:
 
     def seqs(self) -> Keys:
         """The seqs of all rows that count, ascending."""
+        if self._seqs is not None:
+            return self._seqs
         return np.concatenate([_NO_KEYS, *(block.seqs[block.live] for block in self._blocks)])
 
     def after(self, seq: int) -> "TableView":
@@ -85,16 +98,6 @@ class TableView:
             count -= len(places)
         return TableView(chosen[::-1], self._metric)
 
-    def halves(self) -> "tuple[TableView, TableView]":
-        """Two views with about as many rows each, which together have all of them."""
-        middle, left, right = self.rows // 2, list[Block](), list[Block]()
-        for block in self._blocks:
-            here = min(max(middle, 0), len(block.seqs))
-            left.extend([block.part(slice(0, here))] if here else [])
-            right.extend([block.part(slice(here, None))] if here < len(block.seqs) else [])
-            middle -= len(block.seqs)
-        return TableView(left, self._metric), TableView(right, self._metric)
-
     @property
     def first_seq(self) -> int:
         """The seq of the first row, whether it counts or not; 0 if there is none."""
@@ -102,10 +105,14 @@ class TableView:
 
     def of_documents(self, documents: Keys) -> "TableView":
         """Only the rows whose document key is among ``documents`` (ascending) count."""
-        return TableView(
-            [replace(b, live=b.live & members(b.documents, documents)) for b in self._blocks],
-            self._metric,
-        )
+        live, seqs = np.empty(self.rows, dtype=np.bool_), np.empty(self.rows, dtype=np.int64)
+        arrays = [(block.seqs, block.documents, block.live) for block in self._blocks]
+        count = _scan.match(arrays, documents, live, seqs)
+        blocks, end = [], 0
+        for block in self._blocks:
+            start, end = end, end + len(block.seqs)
+            blocks.append(Block(block.vectors, block.seqs, block.documents, live[start:end], block.file))
+        return TableView(blocks, self._metric, count=count, seqs=seqs[:count])
 
     def first(self, count: int) -> tuple[Keys, Vector]:
         """The first ``count`` rows that count: seqs (n,) and a copy of the vectors (n, dim)."""
@@ -119,42 +126,23 @@ class TableView:
                 break
         return (np.concatenate(seqs), np.concatenate(vectors)) if seqs else (_NO_KEYS, np.empty((0, 0), "f4"))
 
-    def top(self, query: Vector, k: int) -> Ranking:
+    def top(self, query: Vector, k: int, threads: int = 1) -> Ranking:
         """The ``min(k, len(self))`` best rows for ``query`` (dim,), scaled as the table is; exact."""
-        return best([self._scored(block, query) for block in self._blocks], k)
+        for block in self._blocks:
+            if block.file:
+                block.file.was_scanned = True
+        seqs, scores = _room(min(k, self.rows))
+        found = _scan.top(self._arrays(), _METRICS[self._metric], query, threads, seqs, scores)
+        return Ranking(seqs[:found], scores[:found])
 
     def scores_of(self, seqs: Keys, query: Vector) -> Ranking:
         """Those of ``seqs`` (in any order) that are here and count, scored and ordered."""
-        wanted = np.sort(seqs)
-        known, vectors = [_NO_KEYS], []
-        for block in self._blocks_of(wanted):
-            places = block.positions(wanted)
-            known.append(block.seqs[places])
-            vectors.append(block.vectors[places])
-        if not vectors:
-            return Ranking(_NO_KEYS, _NO_SCORES)
-        scores = _score(np.concatenate(vectors), query, self._metric)
-        return best([Ranking(np.concatenate(known), scores)], len(seqs))
+        known, scores = _room(len(seqs))
+        found = _scan.score(self._arrays(), _METRICS[self._metric], query, seqs, known, scores)
+        return Ranking(known[:found], scores[:found])
 
-    def _blocks_of(self, wanted: Keys) -> list[Block]:
-        """The blocks between whose first and last seq one of ``wanted`` (ascending) lies."""
-        # Few rows are wanted, and there may be hundreds of blocks: lists are faster to look into than arrays.
-        sought = wanted.tolist()
-        return [
-            block
-            for block in self._blocks
-            if bisect_right(sought, block.last_seq) > bisect_left(sought, block.first_seq)
-        ]
-
-    def _scored(self, block: Block, query: Vector) -> Ranking:
-        live = block.live.copy()
-        if np.count_nonzero(live) < GATHER_BELOW * len(live):
-            return Ranking(block.seqs[live], _score(block.vectors[live], query, self._metric))
-        scores = np.empty(len(live), dtype=np.float32)
-        for start in range(0, len(live), _SCORED_ROWS):
-            rows = slice(start, start + _SCORED_ROWS)
-            scores[rows] = _score(block.vectors[rows], query, self._metric)
-        return Ranking(block.seqs[live], scores[live])
+    def _arrays(self) -> list[tuple[Keys, Vector, Mask]]:
+        return [(block.seqs, block.vectors, block.live) for block in self._blocks]
 
 
 class VectorTable:
@@ -166,12 +154,13 @@ class VectorTable:
         self._full: list[Block] = []
         self._tail = empty_block(BLOCK_ROWS, dim)
         self._used = 0
+        self._count = 0
         self.last_seq = 0
 
     def view(self) -> TableView:
         """All rows, without a copy."""
         tail = [self._tail.part(slice(0, self._used))] if self._used else []
-        return TableView([*self._full, *tail], self.metric)
+        return TableView([*self._full, *tail], self.metric, count=self._count)
 
     @property
     def full_blocks(self) -> Sequence[Block]:
@@ -194,6 +183,7 @@ class VectorTable:
             start += count
             if self._used == BLOCK_ROWS:
                 self._end_tail()
+        self._count += len(seqs)
         if len(seqs):
             self.last_seq = int(seqs[-1])
 
@@ -202,6 +192,7 @@ class VectorTable:
         if self._used:
             self._end_tail()
         self._full.append(block)
+        self._count += block.count
         self.last_seq = block.last_seq
 
     def _end_tail(self) -> None:
@@ -210,9 +201,11 @@ class VectorTable:
 
     def remove(self, seqs: Keys) -> None:
         """Rows of these seqs (in any order) are gone; unknown ones are ignored."""
-        wanted = np.sort(seqs)
+        wanted = np.unique(seqs)
         for block in self.view().blocks:
-            block.live[block.positions(wanted)] = False
+            places = block.positions(wanted)
+            block.live[places] = False
+            self._count -= len(places)
 
     def replace(self, old: Sequence[Block], new: Block) -> None:
         """Put ``new`` in the place of the neighbours ``old``, whose rows that count it has all (if none: just
@@ -252,21 +245,10 @@ def best(found: Sequence[Ranking], k: int) -> Ranking:
     return Ranking(seqs[order], scores[order])
 
 
-def _score(vectors: Vector, query: Vector, metric: Metric) -> Scores:
-    """Higher is better (n,): cosine (of vectors of length 1), dot product, or negative Euclidean distance.
-
-    ``vecdot`` and not ``@``: BLAS spreads a matrix-vector product over all cores and waits for each, which
-    beside a busy model worker turns 0.02 ms into 8. One core is fast enough, and a row's score does not
-    depend on its place.
-    """
-    if metric == "l2":
-        # |a|² - 2ab + |b|² would be faster and loses near neighbours of long vectors to rounding.
-        difference = vectors - query
-        distances: Scores = np.sqrt(np.vecdot(difference, difference))
-        return -distances
-    scores: Scores = np.vecdot(vectors, query)
-    return np.clip(scores, -1.0, 1.0) if metric == "cosine" else scores
+def _room(rows: int) -> tuple[Keys, Scores]:
+    return np.empty(rows, dtype=np.int64), np.empty(rows, dtype=np.float32)
 
 
+_METRICS: Final = {"cosine": _scan.COSINE, "dot": _scan.DOT, "l2": _scan.L2}
 _NO_KEYS: Final = np.empty(0, dtype=np.int64)
 _NO_SCORES: Final = np.empty(0, dtype=np.float32)

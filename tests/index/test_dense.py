@@ -5,7 +5,8 @@ import pytest
 
 from index import dense, planner
 from index.dense import nearest
-from index.graph import NO_LIMIT, GraphShape
+from index.graph import GraphShape
+from index.planner import Limits
 from index.vectors import Keys, TableView, VectorTable
 
 ROWS = 1_000
@@ -20,15 +21,21 @@ class CountedGraph:
     def __init__(self, count: int, *, quantised: bool = False) -> None:
         self.live = self.last_seq = count
         self.shape = GraphShape(2, "dot", quantised=quantised)
-        self.asked: list[tuple[int, int]] = []
+        self.asked: list[tuple[int, Limits | None]] = []
 
     async def search(
-        self, _query: np.ndarray, count: int, ef: int, among: Keys | None, most: int
+        self,
+        _query: np.ndarray,
+        count: int,
+        ef: int,
+        among: Keys | None = None,
+        limits: Limits | None = None,
     ) -> Keys | None:
         assert ef >= count
-        self.asked.append((count, most))
+        assert (among is None) == (limits is None)
+        self.asked.append((count, limits))
         known = np.arange(1, self.live + 1) if among is None else among[among <= self.live]
-        return None if known[:count].max(initial=0) > most else known[:count]
+        return None if limits and known[:count].max(initial=0) > limits.most else known[:count]
 
 
 @pytest.fixture
@@ -52,28 +59,28 @@ async def found(
 async def test_without_a_filter_the_graph_is_asked_for_k_without_a_limit(table: VectorTable) -> None:
     graph = CountedGraph(ROWS)
     assert await found(table.view(), graph, filtered=False) == ([1, 2, 3, 4, 5], "graph")
-    assert graph.asked == [(5, NO_LIMIT)]
+    assert graph.asked == [(5, None)]
 
 
 async def test_of_vectors_in_eight_bits_more_are_asked_for_and_scored(table: VectorTable) -> None:
     graph = CountedGraph(ROWS, quantised=True)
     assert await found(table.view(), graph, filtered=False) == ([1, 2, 3, 4, 5], "graph")
-    assert graph.asked == [(15, NO_LIMIT)]
+    assert graph.asked == [(15, None)]
 
 
 async def test_under_a_filter_the_graph_finds_what_matches(table: VectorTable) -> None:
     graph = CountedGraph(ROWS)
     view = table.view().of_documents(np.array([7, *range(30, ROWS)]))
     assert await found(view, graph) == ([7, 30, 31, 32, 33], "graph")
-    ((count, most),) = graph.asked
+    ((count, limits),) = graph.asked
     assert count == 5
-    assert most < NO_LIMIT
+    assert limits is not None
 
 
 async def test_where_nothing_near_matches_the_matches_are_scored(
     table: VectorTable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(planner, "PART_OF_A_SCAN", 0.0001)
+    monkeypatch.setattr(planner, "PATIENCE", 1e-4)
     graph = CountedGraph(ROWS)
     view = table.view().of_documents(np.arange(700, ROWS + 1))
     assert await found(view, graph) == ([700, 701, 702, 703, 704], "graph-exact")

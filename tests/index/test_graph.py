@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from index.graph import Graph, GraphShape
+from index.planner import Limits
 from index.rows import Metric
 
 DIM = 8
@@ -158,8 +159,18 @@ async def test_a_search_that_compares_too_many_rows_is_given_up(graph: Graph) ->
     rows = unit_rows(2000)
     await add(graph, 1, rows)
     far = np.sort(np.argsort(rows @ rows[0])[:20] + 1)
-    assert await graph.search(rows[0], 10, 50, far, 200) is None
-    assert len(await found(graph, rows[0], 10, 50, far, 2000)) == 10
+    assert await graph.search(rows[0], 10, 50, far, Limits(most=200)) is None
+    assert len(await found(graph, rows[0], 10, 50, far, Limits(most=2000))) == 10
+
+
+async def test_a_search_that_finds_next_to_nothing_is_given_up_soon(graph: Graph) -> None:
+    rows = unit_rows(3000)
+    await add(graph, 1, rows)
+    by_nearness = np.argsort(-(rows @ rows[0])) + 1
+    near, far = np.sort(by_nearness[:1000]), np.sort(by_nearness[2000:])
+    limits = Limits(least=0.03)
+    assert len(await found(graph, rows[0], 10, 50, near, limits)) == 10
+    assert await graph.search(rows[0], 10, 50, far, limits) is None
 
 
 async def test_a_loaded_graph_searches_as_well_as_the_saved_one(graph: Graph, tmp_path: Path) -> None:
@@ -239,7 +250,7 @@ async def test_arrays_that_do_not_fit_are_refused(graph: Graph) -> None:
     await add(graph, 1, unit_rows(5))
     labels, counts = np.empty(10, np.int64), np.empty(1, np.int64)
     with pytest.raises(ValueError, match="fit"):
-        graph._hnsw.search(np.zeros(DIM - 1, np.float32), 10, None, 100, labels, counts)
+        graph._hnsw.search(np.zeros(DIM - 1, np.float32), 10, None, 100, 0.0, labels, counts)
     with pytest.raises(ValueError, match="as many"):
         graph._hnsw.add(np.zeros(DIM, np.float32), np.arange(2), 1)
     with pytest.raises(ValueError, match="room"):

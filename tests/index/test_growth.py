@@ -126,7 +126,6 @@ async def test_a_filter_that_holds_only_far_away_still_fills_k(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(planner, "PATIENCE", 0.01)
-    monkeypatch.setattr(planner, "PART_OF_A_SCAN", 1e-4)
     query = make_vector(-1 % 2**32)
     async with open_catalog(tmp_path, tuning) as catalog:
         collection, _ = await catalog.create(CollectionSettings("notes", DIM))

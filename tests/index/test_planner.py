@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from index.planner import MIN_EF, candidates_to_fetch, ef_of, most_compared, scan_cost
+from index.planner import MIN_EF, ROWS_PER_COMPARED, candidates_to_fetch, ef_of, limits_of, scan_cost
 
 sizes = st.integers(1, 10**6)
 ks = st.integers(1, 10_000)
@@ -29,19 +29,21 @@ def test_a_graph_that_has_fewer_matches_than_it_should_keep_is_not_asked(
     matches: int, rows: int, ef: int
 ) -> None:
     matches = min(matches, rows)
-    if most_compared(ef, matches, rows, scan_cost(matches, rows)):
+    if limits_of(ef, matches, rows, scan_cost(matches, rows)):
         assert matches >= ef
 
 
 def test_few_matches_are_scanned_and_many_are_not() -> None:
     for share, expected in ((0.5, True), (0.2, True), (0.001, False)):
         matches = int(share * 100_000)
-        most = most_compared(ef_of(10), matches, 100_000, scan_cost(matches, 100_000))
-        assert bool(most) == expected
+        limits = limits_of(ef_of(10), matches, 100_000, scan_cost(matches, 100_000))
+        assert bool(limits) == expected
 
 
 @given(matches=sizes, rows=sizes, k=ks)
-def test_giving_up_costs_no_more_than_a_few_scans(matches: int, rows: int, k: int) -> None:
+def test_giving_up_costs_less_than_a_scan(matches: int, rows: int, k: int) -> None:
     matches = min(matches, rows)
     scan = scan_cost(matches, rows)
-    assert most_compared(ef_of(k), matches, rows, scan) <= scan + 1
+    if limits := limits_of(ef_of(k), matches, rows, scan):
+        assert (limits.most - 1) * ROWS_PER_COMPARED < scan
+        assert 0 < limits.least < 1
