@@ -14,7 +14,7 @@ from index.readers import Readers
 from index.rows import StoredPoint, Vector
 
 _COLUMNS: Final = (
-    "p.seq, p.id, d.id, p.text, d.title, d.metadata, d.version, p.start, p.stop, p.page, p.heading,"
+    "p.seq, p.id, d.id, {text}, d.title, {metadata}, d.version, p.start, p.stop, p.page, p.heading,"
     " d.expires_at, d.acl"
 )
 # So many points are looked up in about a millisecond.
@@ -43,13 +43,22 @@ class Joined(NamedTuple):
 
 
 async def by_seq(
-    readers: Readers, seqs: Sequence[int], *, with_vectors: bool = False, with_token_vectors: bool = False
+    readers: Readers,
+    seqs: Sequence[int],
+    *,
+    with_content: bool = True,
+    with_vectors: bool = False,
+    with_token_vectors: bool = False,
 ) -> dict[int, Joined]:
-    """The points of these seqs that are still there; one statement, so one committed state."""
+    """The points of these seqs that are still there; one statement, so one committed state.
+
+    Without ``with_content`` there is no text, and the metadata is empty.
+    """
     packed = "(SELECT packed FROM token_vectors WHERE passage = p.seq)" if with_token_vectors else "NULL"
     sql = (
-        f"SELECT {_columns(with_vectors)}, {packed} FROM json_each(?) AS wanted CROSS JOIN passages AS p"
-        f" ON p.seq = wanted.value JOIN documents AS d ON d.key = p.document WHERE {LIVING}"
+        f"SELECT {_columns(with_vectors, with_content=with_content)}, {packed}"
+        " FROM json_each(?) AS wanted CROSS JOIN passages AS p ON p.seq = wanted.value"
+        f" JOIN documents AS d ON d.key = p.document WHERE {LIVING}"
     )
     read = readers.few_rows if len(seqs) <= FEW else readers.rows
     rows = await read(sql, (json.dumps(seqs),))
@@ -101,8 +110,9 @@ async def count(readers: Readers) -> int:
     return number
 
 
-def _columns(with_vectors: bool) -> str:
-    return f"{_COLUMNS}, {'p.vector' if with_vectors else 'NULL'}"
+def _columns(with_vectors: bool, *, with_content: bool = True) -> str:
+    text, metadata = ("p.text", "d.metadata") if with_content else ("NULL", "'{}'")
+    return f"{_COLUMNS.format(text=text, metadata=metadata)}, {'p.vector' if with_vectors else 'NULL'}"
 
 
 def _point(row: Sequence[Any]) -> StoredPoint:

@@ -188,7 +188,8 @@ class Query:
     ``hybrid`` uses what is there: without a text it is dense, without a vector lexical. ``exact`` keeps the
     graph out. ``min_score`` is held against the dense score of a hit, or against BM25 if the query has no
     vector. ``group_by`` leaves of each document its best passage. With ``diversity``, from 0 to 1, hits are
-    chosen and ordered to be unlike each other, the more the higher it is.
+    chosen and ordered to be unlike each other, the more the higher it is. Without ``with_content`` hits need
+    not have their text and their metadata.
     """
 
     k: int
@@ -198,6 +199,7 @@ class Query:
     filter: Filter | None = None
     exact: bool = False
     min_score: float | None = None
+    with_content: bool = True
     with_vectors: bool = False
     with_token_vectors: bool = False
     fusion: Fusion = DEFAULT_FUSION

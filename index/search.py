@@ -100,6 +100,7 @@ async def search(query: Query, settings: CollectionSettings, sources: Sources) -
         joined = await points.by_seq(
             sources.readers,
             list(found.scores),
+            with_content=query.with_content or query.filter is not None,
             with_vectors=query.with_vectors,
             with_token_vectors=query.with_token_vectors,
         )

@@ -34,6 +34,7 @@ class Search:
     filter: Filter | None = None
     min_score: float | None = None
     exact: bool = False
+    with_content: bool = True
     with_vectors: bool = False
     rerank: str | None = None
     fusion: Fusion = DEFAULT_FUSION
@@ -167,6 +168,7 @@ def _query(search: Search, mode: Mode, vector: npt.NDArray[np.float32] | None) -
         filter=search.filter,
         exact=search.exact,
         min_score=search.min_score if search.rerank is None else None,
+        with_content=search.with_content or search.rerank is not None,
         with_vectors=search.with_vectors,
         fusion=search.fusion,
         group_by=search.group_by,

@@ -1,6 +1,7 @@
 """Search: the best min(k, matches) by vector, by words and by both, against numpy and plain Python."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -255,3 +256,14 @@ async def test_rare_words_have_a_higher_idf_than_common_ones(many: Store) -> Non
     assert set(found) == {"word4", "third1", "unheard"}
     assert found["unheard"] >= found["word4"] > found["third1"] > 0
     assert len(await many.idf([f"w{n}" for n in range(50)])) == 32
+
+
+async def test_hits_without_content_are_the_same_hits(store: Store) -> None:
+    await store.upsert([document_of("a", 1, 2, metadata={"n": 1}), document_of("b", 3, metadata={"n": 2})])
+    query = Query(3, vector=vector_of(1))
+    whole, bare = await store.search(query), await store.search(replace(query, with_content=False))
+    assert [(hit.id, hit.score, hit.title) for hit in bare.hits] == [
+        (hit.id, hit.score, hit.title) for hit in whole.hits
+    ]
+    narrow = replace(query, with_content=False, filter=parse_filter({"n": 2}))
+    assert [hit.id for hit in (await store.search(narrow)).hits] == ["b#0"]

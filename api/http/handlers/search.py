@@ -80,6 +80,7 @@ def _read(request: SearchRequest) -> Search:
         filter=None if request.filter is None else parse_filter(request.filter),
         min_score=request.min_score,
         exact=request.exact,
+        with_content=not {"text", "metadata"}.isdisjoint(request.include),
         with_vectors="vector" in request.include,
         rerank=request.rerank,
         fusion=_fusion(request.fusion or FusionRequest()),
