@@ -29,6 +29,10 @@ _MAX_SLICE_ROWS: Final = 256
 # being built, and takes what there is.
 _FAR_BEHIND: Final = 10_000
 _MOST_THREADS: Final = 4
+# About as many rows as a graph takes in a second; and how many may wait, whose scan takes some 20 ms.
+_FLOOD_ROWS_PER_S: Final = 2_500
+_TOO_FAR_BEHIND: Final = 200_000
+_FLOOD_S: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +49,26 @@ class GraphTuning:
     snapshot_rows: int = 10_000
 
 
+class Flood:
+    """Whether rows come faster than a graph could take them: then the cores are for those who write, and
+    scans answer meanwhile. Knows when it was last asked, and how far the rows had come.
+    """
+
+    def __init__(self) -> None:
+        self._asked = 0.0
+        self._seq = 0
+        self._is_on = False
+
+    def is_on(self, last_seq: int, behind: int) -> bool:
+        """Of a table whose last row that is, and of whose rows so many are in no graph."""
+        now = time.monotonic()
+        if (elapsed := now - self._asked) >= _FLOOD_S:
+            rows_per_s = (last_seq - self._seq) / elapsed
+            self._is_on = rows_per_s > _FLOOD_ROWS_PER_S and _FAR_BEHIND < behind < _TOO_FAR_BEHIND
+            self._asked, self._seq = now, last_seq
+        return self._is_on
+
+
 class GraphGrowth:
     """Made by a collection, with the folder for snapshots; ``close`` stores the graph."""
 
@@ -58,6 +82,7 @@ class GraphGrowth:
         self._removed: list[Keys] = []
         self._unsaved = 0
         self._slice_rows = 8
+        self._flood = Flood()
         # Loading, storing and removing the stored graph, and erasing what is gone from it: one at a time.
         self._storing = asyncio.Lock()
         self._wake = asyncio.Event()
@@ -157,7 +182,10 @@ class GraphGrowth:
             await self._forget_removed(graph, *others)
             if graph.last_seq >= self._table.last_seq:
                 return
-            await self._add_slice(graph)
+            if self._flood.is_on(self._table.last_seq, self._table.last_seq - graph.last_seq):
+                await asyncio.sleep(_FLOOD_S)
+            else:
+                await self._add_slice(graph)
 
     async def _forget_removed(self, *graphs: Graph) -> None:
         if self._removed:

@@ -104,6 +104,19 @@ async def test_a_graph_far_behind_is_built_by_several_threads(
         assert await agreement(collection, make_vector) > 0.95
 
 
+def test_a_flood_is_noticed_while_it_lasts(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    flood = growth.Flood()
+    assert not flood.is_on(last_seq=1_000, behind=1_000)
+    answers = []
+    for last_seq, behind in ((50_000, 40_000), (90_000, 80_000), (300_000, 290_000), (300_100, 50_000)):
+        now += 1.0
+        answers.append(flood.is_on(last_seq, behind))
+        assert flood.is_on(last_seq, behind) == answers[-1]  # until it is time to look again
+    assert answers == [True, True, False, False]  # too far behind; then hardly any rows came
+
+
 async def test_a_wide_filter_goes_through_the_graph_and_a_narrow_one_does_not(
     tmp_path: Path, tuning: GraphTuning, make_document: Make, make_vector: Callable
 ) -> None:
