@@ -61,8 +61,8 @@ clean:  ## remove .venv and what was built, never the data
 
 # The stamp comes last: an install that was interrupted is taken up again by the next make.
 # PYTHONWARNINGS: setuptools warns of every editable install, in a box of asterisks.
-$(INSTALLED): pyproject.toml constraints.txt deploy/install_torch.py deploy/hnswlib_headers.py embedd/worker/kernels.cpp index/hnsw.cpp
-	@command -v c++ >/dev/null || { echo "make setup needs a C++ compiler (c++): embedd/worker/kernels.cpp and index/hnsw.cpp are built from source." >&2; exit 1; }
+$(INSTALLED): pyproject.toml constraints.txt deploy/install_torch.py deploy/hnswlib_headers.py embedd/worker/kernels.cpp $(wildcard index/*.cpp index/*.h)
+	@command -v c++ >/dev/null || { echo "make setup needs a C++ compiler (c++): embedd/worker/kernels.cpp and index/*.cpp are built from source." >&2; exit 1; }
 	@for python in $(PYTHONS); do \
 		if $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then found=$$python; break; fi; \
 	done; \

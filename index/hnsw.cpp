@@ -25,6 +25,7 @@
 #include "hnswlib/hnswlib.h"
 
 #include "distances.h"
+#include "ranking.h"
 #include "threads.h"
 
 namespace {
@@ -60,12 +61,19 @@ class Space : public hnswlib::SpaceInterface<float> {
         const float step = std::max(largest / 127, std::numeric_limits<float>::min());
         auto* codes = reinterpret_cast<int8_t*>(room.data());
         for (size_t i = 0; i < dim_; ++i) codes[i] = static_cast<int8_t>(std::lrintf(vector[i] / step));
-        const Scale scale{step, step * step * static_cast<float>(KERNELS.multiply(codes, codes, codes_))};
+        const float square = step * step * static_cast<float>(KERNELS.multiply(codes, codes, codes_));
+        const Scale scale{step, square};
         std::memcpy(room.data() + codes_, &scale, sizeof scale);
         return room.data();
     }
 
   private:
+    Scale scale_of(const int8_t* codes) const {
+        Scale scale;
+        std::memcpy(&scale, codes + codes_, sizeof scale);
+        return scale;
+    }
+
     template <bool IS_L2>
     static float distance(const void* a, const void* b, const void* space) {
         const auto dim = static_cast<const Space*>(space)->dim_;
@@ -75,13 +83,11 @@ class Space : public hnswlib::SpaceInterface<float> {
 
     template <bool IS_L2>
     static float quantised_distance(const void* a, const void* b, const void* space) {
-        const auto size = static_cast<const Space*>(space)->codes_;
+        const auto& self = *static_cast<const Space*>(space);
         const auto *left = static_cast<const int8_t*>(a), *right = static_cast<const int8_t*>(b);
-        Scale scales[2];
-        std::memcpy(&scales[0], left + size, sizeof(Scale));
-        std::memcpy(&scales[1], right + size, sizeof(Scale));
-        const float dot = scales[0].step * scales[1].step * static_cast<float>(KERNELS.multiply(left, right, size));
-        return IS_L2 ? scales[0].square + scales[1].square - 2 * dot : 1 - dot;
+        const Scale one = self.scale_of(left), other = self.scale_of(right);
+        const float dot = one.step * other.step * static_cast<float>(KERNELS.multiply(left, right, self.codes_));
+        return IS_L2 ? one.square + other.square - 2 * dot : 1 - dot;
     }
 
     size_t dim_, codes_;
@@ -90,16 +96,13 @@ class Space : public hnswlib::SpaceInterface<float> {
 
 // ---- searching
 
-// The labels that may be found, ascending.
-struct Among : hnswlib::BaseFilterFunctor {
-    const int64_t* labels;
-    size_t count;
+// Only these labels may be found.
+struct Filter : hnswlib::BaseFilterFunctor {
+    const Among& among;
 
-    Among(const int64_t* labels, size_t count) : labels(labels), count(count) {}
+    explicit Filter(const Among& among) : among(among) {}
 
-    bool operator()(hnswlib::labeltype label) override {
-        return std::binary_search(labels, labels + count, static_cast<int64_t>(label));
-    }
+    bool operator()(hnswlib::labeltype label) override { return among.has(static_cast<int64_t>(label)); }
 };
 
 // hnswlib's own rule; and a search is given up that has compared more than `most` elements, or has kept fewer than the
@@ -166,9 +169,9 @@ class Graph {
     }
 
     // The nearest labels, best first, and how many; -1 for a search that was given up.
-    int64_t search(const float* query, size_t k, Bounded bounded, Among* among, int64_t* labels) const {
+    int64_t search(const float* query, size_t k, Bounded bounded, Filter* filter, int64_t* labels) const {
         std::vector<char> room;
-        const auto found = graph_.searchStopConditionClosest(space_.encode(query, room), bounded, among);
+        const auto found = graph_.searchStopConditionClosest(space_.encode(query, room), bounded, filter);
         if (bounded.gave_up()) return -1;
         const size_t rows = std::min(k, found.size());
         // What hnswlib 0.8.0 calls labels here are places in the graph.
@@ -279,11 +282,12 @@ PyObject* search(PyObject* self, PyObject* args) {
     }
     const size_t k = labels.size() / rows;
     const bool done = run([&] {
-        Among those(among.data(), among.size());
+        const Among those(among.data(), among.size());
+        Filter filter(those);
         for (size_t row = 0; row < rows; ++row)
             found.data()[row] =
                 graph.search(queries.data() + row * dim, k, Bounded(std::max<size_t>(ef, k), most, least),
-                             among.given() ? &those : nullptr, labels.data() + row * k);
+                             among.given() ? &filter : nullptr, labels.data() + row * k);
     });
     if (!done) return nullptr;
     Py_RETURN_NONE;
