@@ -23,7 +23,7 @@ from index import snapshot
 from index.graph import Graph, GraphShape
 from index.vectors import Keys, VectorTable
 
-_SLICE_S: Final = 0.004
+_SLICE_S: Final = 0.002
 _MAX_SLICE_ROWS: Final = 256
 # Rows as they come leave the other cores to whoever makes and asks for them. A graph that lacks so many is
 # being built, and takes what there is.
@@ -182,7 +182,9 @@ class GraphGrowth:
             await self._forget_removed(graph, *others)
             if graph.last_seq >= self._table.last_seq:
                 return
-            if self._flood.is_on(self._table.last_seq, self._table.last_seq - graph.last_seq):
+            if graph is self.graph and self._flood.is_on(
+                self._table.last_seq, self._table.last_seq - graph.last_seq
+            ):
                 await asyncio.sleep(_FLOOD_S)
             else:
                 await self._add_slice(graph)
@@ -197,7 +199,9 @@ class GraphGrowth:
     async def _add_slice(self, graph: Graph) -> None:
         newest = self._table.last_seq
         seqs, vectors = self._table.view().after(graph.last_seq).first(self._slice_rows)
-        started, threads = time.perf_counter(), _threads(newest - graph.last_seq)
+        # One that is built to take the place of another is in no hurry.
+        threads = _threads(newest - graph.last_seq) if graph is self.graph else 1
+        started = time.perf_counter()
         last_seq = int(seqs[-1]) if len(seqs) == self._slice_rows else newest
         await graph.add(seqs, vectors, last_seq, threads)
         self._unsaved += len(seqs)
