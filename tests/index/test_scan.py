@@ -91,14 +91,14 @@ def test_rows_of_some_documents_count_and_no_others(
 def test_arrays_that_do_not_fit_are_refused() -> None:
     (block,) = blocks_of(0, [5], gaps=False)
     query, seqs, scores = np.zeros(DIM, np.float32), np.empty(3, np.int64), np.empty(3, np.float32)
+    short = (block.seqs, block.vectors[:4], block.live)
+    empty = (block.seqs[:0], block.vectors[:0], block.live[:0])
+    keyed = (block.seqs, block.documents, block.live)
     with pytest.raises(ValueError, match="fit"):
-        _scan.top([(block.seqs, block.vectors[:4], block.live)], _scan.DOT, query, 1, seqs, scores)
+        _scan.top([short], _scan.DOT, query, 1, seqs, scores)
     with pytest.raises(ValueError, match="fit"):
-        _scan.score(
-            [(block.seqs[:0], block.vectors[:0], block.live[:0])], _scan.DOT, query, seqs, seqs, scores
-        )
+        _scan.score([empty], _scan.DOT, query, seqs, seqs, scores)
     with pytest.raises(ValueError, match="room"):
-        rows = [(block.seqs, block.documents, block.live)]
-        _scan.match(rows, block.documents, np.empty(4, np.bool_), np.empty(5, np.int64))
+        _scan.match([keyed], block.documents, np.empty(4, np.bool_), np.empty(5, np.int64))
     with pytest.raises(TypeError):
-        _scan.top([(block.seqs, block.vectors)], _scan.DOT, query, 1, seqs, scores)  # type: ignore[list-item]
+        _scan.top([short[:2]], _scan.DOT, query, 1, seqs, scores)  # type: ignore[list-item]
