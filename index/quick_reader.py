@@ -68,14 +68,14 @@ class QuickReader:
         is_open = True
         while is_open:
             questions, is_open = self._waiting()
-            answers: list[tuple[_Question, Rows | sqlite3.Error]] = []
+            answers: list[tuple[_Question, Rows | Exception]] = []
             for question in questions:
                 try:
                     connection = connection or self._connect()
                     answers.append(
                         (question, connection.execute(question.sql, question.parameters).fetchall())
                     )
-                except sqlite3.Error as error:
+                except Exception as error:  # noqa: BLE001 - whoever asked gets it, and the thread goes on
                     answers.append((question, error))
             loop.call_soon_threadsafe(_settle, answers)
         if connection is not None:
@@ -101,11 +101,11 @@ class QuickReader:
         return questions, False
 
 
-def _settle(answers: Sequence[tuple[_Question, Rows | sqlite3.Error]]) -> None:
+def _settle(answers: Sequence[tuple[_Question, Rows | Exception]]) -> None:
     for question, answer in answers:
         if question.answer.done():
             continue  # whoever asked has left
-        if isinstance(answer, sqlite3.Error):
+        if isinstance(answer, Exception):
             question.answer.set_exception(answer)
         else:
             question.answer.set_result(answer)

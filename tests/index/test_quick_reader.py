@@ -56,6 +56,14 @@ async def test_what_sqlite_refuses_fails_for_the_one_who_asked_it(reader: QuickR
     assert isinstance(bad, sqlite3.OperationalError)
 
 
+async def test_what_python_refuses_fails_for_the_one_who_asked_it(reader: QuickReader) -> None:
+    bad, after = await asyncio.gather(
+        reader.rows(DOUBLE, (2**70,)), reader.rows(DOUBLE, (2,)), return_exceptions=True
+    )
+    assert isinstance(bad, OverflowError)
+    assert after == [(2, 4)]
+
+
 async def test_one_who_leaves_does_not_take_the_others_along(reader: QuickReader) -> None:
     leaving = asyncio.ensure_future(reader.rows(DOUBLE, (1,)))
     staying = asyncio.ensure_future(reader.rows(DOUBLE, (2,)))
