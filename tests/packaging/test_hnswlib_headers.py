@@ -1,30 +1,17 @@
 """Which headers are compiled in, without asking pip."""
 
 import hashlib
-import importlib.util
 import io
-import sys
 import tarfile
 from pathlib import Path
-from types import ModuleType
 
 import pytest
+from deploy_scripts import load_script
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def load_script() -> ModuleType:
-    """deploy/ is no package: make runs its files before anything can be imported."""
-    spec = importlib.util.spec_from_file_location("hnswlib_headers", ROOT / "deploy" / "hnswlib_headers.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-script = load_script()
+script = load_script("hnswlib_headers")
 
 
 def archive(folder: Path, names: list[str]) -> Path:

@@ -1,30 +1,18 @@
 """Which build of torch is chosen, without asking pip or a GPU."""
 
-import importlib.util
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
+from deploy_scripts import load_script
 
 ROOT = Path(__file__).resolve().parents[2]
 INDEX = "https://vendor.example/cpu"
 
 
-def load_script() -> ModuleType:
-    """deploy/ is no package: make runs its files before anything can be imported."""
-    spec = importlib.util.spec_from_file_location("install_torch", ROOT / "deploy" / "install_torch.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-install_torch = load_script()
+install_torch = load_script("install_torch")
 
 
 def choose(
