@@ -9,7 +9,6 @@ import asyncio
 import os
 import sqlite3
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,6 +23,7 @@ from index.errors import StorageFailed
 from index.graph import Graph
 from index.living import EXPIRED_SEQS
 from index.migrations import MIGRATIONS
+from index.one_thread import OneThread
 from index.restore import RESTORED, settle
 from index.rows import Metric
 from index.vectors import BLOCK_ROWS, Keys
@@ -234,8 +234,7 @@ async def _graph_fault(folder: Path, connection: sqlite3.Connection) -> str | No
     # A graph may have been built when what has expired was hidden and not deleted yet.
     rows = connection.execute(f"SELECT seq FROM passages WHERE seq NOT IN {EXPIRED_SEQS}")  # noqa: S608
     live = np.array([row[0] for row in rows], dtype=np.int64)
-    with ThreadPoolExecutor(max_workers=1) as executor:
-        return await _compare(Graph(shape, executor), folder, live)
+    return await _compare(Graph(shape, OneThread("index-check")), folder, live)
 
 
 async def _compare(graph: Graph, folder: Path, live: Keys) -> str | None:

@@ -37,6 +37,7 @@ from index.growth import GraphTuning
 from index.idempotency import carried_out_once
 from index.lexical import inverse_frequency, plain_words
 from index.memory import Memory
+from index.one_thread import OneThread
 from index.readers import Readers
 from index.rows import (
     CollectionSettings,
@@ -81,9 +82,10 @@ class Collection:
     ) -> None:
         self._folder = folder
         self._settings = settings
-        self._readers = Readers(folder, settings.name)
+        self._thread = OneThread("index-search")
+        self._readers = Readers(folder, settings.name, self._thread)
         self._writer = Writer(connection, self._follow)
-        self._memory = Memory(folder, settings, self._writer, tuning=tuning, upkeep=upkeep)
+        self._memory = Memory(folder, settings, self._writer, self._thread, tuning=tuning, upkeep=upkeep)
         self._expiry = Expiry(self._readers, self._writer, self._memory.follow, first_expiry)
         # What cursors are signed with, once one was.
         self._secret: bytes | None = None
@@ -261,6 +263,7 @@ class Collection:
         await self._expiry.close()
         await self._readers.close()
         await self._memory.close(store_graph=store_graph)
+        await self._thread.close()
 
     async def _write(self, write: Write[T], rows: int = 1) -> T:
         self._refuse_closed()

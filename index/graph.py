@@ -18,21 +18,21 @@ is loaded only with a checksum (snapshot.py).
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Final, TypeAlias, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 import numpy as np
 
 from index._hnsw import Graph as Hnsw
+from index.one_thread import OneThread, Outcome, outcome_of
 from index.planner import Limits
 from index.rows import Metric, Vector
 from index.vectors import Keys
 
 T = TypeVar("T")
-Answer: TypeAlias = Keys | Exception | None
+Found: TypeAlias = Keys | None
 MAX_WORN: Final = 0.2
 # About a millisecond, in which no search comes in.
 _FORGOTTEN_AT_ONCE: Final = 16_384
@@ -64,14 +64,15 @@ class GraphShape:
 
 @dataclass(frozen=True, slots=True)
 class _Question:
-    """A search, and who waits for it."""
+    """A search, what becomes of what it finds, and who waits for that."""
 
     query: Vector
     count: int
     ef: int
     among: Keys | None
     limits: Limits
-    answer: asyncio.Future[Keys | None]
+    then: Callable[[Found], Any]
+    answer: asyncio.Future[Any]
 
     def is_like(self, other: "_Question") -> bool:
         """Whether one call answers both."""
@@ -80,12 +81,12 @@ class _Question:
 
 
 class Graph:
-    """Made empty; ``executor`` has exactly one thread, which every graph of a collection shares."""
+    """Made empty; every graph of a collection has the same ``thread``."""
 
-    def __init__(self, shape: GraphShape, executor: ThreadPoolExecutor) -> None:
+    def __init__(self, shape: GraphShape, thread: OneThread) -> None:
         self.shape = shape
         self.last_seq = 0
-        self._executor = executor
+        self._thread = thread
         self._questions: deque[_Question] = deque()
         self._hnsw = Hnsw(shape.dim, shape.metric == "l2", shape.quantised, shape.m, shape.ef_construction)
 
@@ -123,29 +124,41 @@ class Graph:
             await self._run(partial(self._hnsw.forget, seqs[start : start + _FORGOTTEN_AT_ONCE]))
 
     async def search(
-        self, query: Vector, count: int, ef: int, among: Keys | None = None, limits: Limits = NO_LIMITS
-    ) -> Keys | None:
-        """About the ``count`` nearest seqs to ``query`` (dim,), of those in ``among`` (ascending) if given.
+        self,
+        query: Vector,
+        count: int,
+        ef: int,
+        among: Keys | None = None,
+        limits: Limits = NO_LIMITS,
+        *,
+        then: Callable[[Found], T],
+    ) -> T:
+        """What ``then`` makes of about the ``count`` nearest seqs to ``query`` (dim,), of those in ``among``
+        (ascending) if given. It is called on the graph's thread.
 
-        Fewer if it reaches no more. None if it was given up at one of the limits, or is closed.
+        It gets fewer if the search reaches no more, and None if that was given up at one of the limits, or if
+        the graph is closed.
         """
-        loop = asyncio.get_running_loop()
-        question = _Question(query, count, max(ef, count), among, limits, loop.create_future())
-        self._questions.append(question)
+        answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._questions.append(_Question(query, count, max(ef, count), among, limits, then, answer))
         try:
-            self._executor.submit(self._answer_waiting, loop)
-        except RuntimeError:  # it is shut down
-            return None
-        return await question.answer
+            self._thread.post(self._answer_waiting)
+        except RuntimeError:  # it is closed
+            return then(None)
+        return await answer
 
-    def _answer_waiting(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Answer what waits in one go: the busier it is, the fewer wake-ups a search costs."""
-        if questions := self._next_questions():
-            try:
-                answers: Sequence[Answer] = self._search(questions)
-            except Exception as error:  # noqa: BLE001 - whoever asked gets it, whatever it is
-                answers = [error] * len(questions)
-            loop.call_soon_threadsafe(_settle, questions, answers)
+    def _answer_waiting(self) -> Sequence[Outcome]:
+        """Answer what waits in one go."""
+        questions = self._next_questions()
+        if not questions:
+            return ()
+        found = outcome_of(lambda: self._search(questions))
+        if isinstance(found, Exception):
+            return [(question.answer, found) for question in questions]
+        return [
+            (question.answer, outcome_of(partial(question.then, seqs)))
+            for question, seqs in zip(questions, found, strict=True)
+        ]
 
     def _next_questions(self) -> list[_Question]:
         """The first that waits, and others of its kind."""
@@ -154,7 +167,7 @@ class Graph:
             questions.append(self._questions.popleft())
         return questions
 
-    def _search(self, questions: Sequence[_Question]) -> list[Answer]:
+    def _search(self, questions: Sequence[_Question]) -> list[Found]:
         one = questions[0]
         queries = np.stack([question.query for question in questions])
         labels = np.empty((len(questions), one.count), dtype=np.int64)
@@ -190,14 +203,4 @@ class Graph:
         return np.sort(labels)
 
     async def _run(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._executor, work)
-
-
-def _settle(questions: Sequence[_Question], answers: Sequence[Answer]) -> None:
-    for question, answer in zip(questions, answers, strict=True):
-        if question.answer.done():
-            continue  # whoever asked has left
-        if isinstance(answer, Exception):
-            question.answer.set_exception(answer)
-        else:
-            question.answer.set_result(answer)
+        return await self._thread.run(work)

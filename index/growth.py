@@ -10,7 +10,6 @@ import asyncio
 import os
 import time
 from collections.abc import Coroutine
-from concurrent.futures import ThreadPoolExecutor
 from contextvars import Context
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ import structlog
 
 from index import snapshot
 from index.graph import Graph, GraphShape
+from index.one_thread import OneThread
 from index.vectors import Keys, VectorTable
 
 _SLICE_S: Final = 0.002
@@ -70,15 +70,19 @@ class Flood:
 
 
 class GraphGrowth:
-    """Made by a collection, with the folder for snapshots; ``close`` stores the graph."""
+    """Made by a collection, with the folder for snapshots and the ``thread`` for graphs; ``close`` stores the
+    graph.
+    """
 
-    def __init__(self, folder: Path, table: VectorTable, shape: GraphShape, tuning: GraphTuning) -> None:
+    def __init__(
+        self, folder: Path, table: VectorTable, shape: GraphShape, tuning: GraphTuning, thread: OneThread
+    ) -> None:
         self.graph: Graph | None = None
         self._folder = folder
         self._table = table
         self._shape = shape
         self._tuning = tuning
-        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="index-graph")
+        self._thread = thread
         self._removed: list[Keys] = []
         self._unsaved = 0
         self._slice_rows = 8
@@ -116,7 +120,6 @@ class GraphGrowth:
         await self._task
         if store and self.graph is not None and self._unsaved:
             await self._save(self.graph)
-        self._executor.shutdown(wait=False)
 
     async def _run(self) -> None:
         async with self._storing:
@@ -138,7 +141,7 @@ class GraphGrowth:
 
     async def _restore(self) -> None:
         """Take the stored graph if it agrees with the table."""
-        graph = Graph(self._shape, self._executor)
+        graph = Graph(self._shape, self._thread)
         if not await snapshot.load(graph, self._folder):
             return
         live = self._table.view().seqs()
@@ -156,7 +159,7 @@ class GraphGrowth:
             return
         if self.graph is None:
             self._removed.clear()
-            self.graph = Graph(self._shape, self._executor)
+            self.graph = Graph(self._shape, self._thread)
         await self._catch_up(self.graph)
         if self.graph.is_worn and not self._closing:
             await self._renew(self.graph)
@@ -172,7 +175,7 @@ class GraphGrowth:
 
     async def _renew(self, worn: Graph) -> None:
         """Build a graph without the deleted rows while the worn one goes on answering."""
-        fresh = Graph(self._shape, self._executor)
+        fresh = Graph(self._shape, self._thread)
         await self._catch_up(fresh, worn)
         if not self._closing:
             self.graph, self._unsaved = fresh, fresh.count

@@ -19,6 +19,7 @@ from index.attributes import Attributes
 from index.errors import CollectionNotFound
 from index.graph import Graph, GraphShape
 from index.growth import GraphGrowth, GraphTuning
+from index.one_thread import OneThread
 from index.rows import CollectionSettings
 from index.upkeep import Upkeep, UpkeepTuning
 from index.vectors import VectorTable
@@ -65,13 +66,14 @@ class Resident:
 
 
 class Memory:
-    """One collection's; empty when it is made."""
+    """One collection's; empty when it is made. On ``thread`` its graph is changed and searched."""
 
     def __init__(
         self,
         folder: Path,
         settings: CollectionSettings,
         writer: Writer,
+        thread: OneThread,
         *,
         tuning: GraphTuning,
         upkeep: UpkeepTuning,
@@ -81,6 +83,7 @@ class Memory:
         self._folder = folder
         self._settings = settings
         self._writer = writer
+        self._thread = thread
         self._tuning = tuning
         self._upkeep = upkeep
         self._users = 0
@@ -137,7 +140,7 @@ class Memory:
         tuning = self._tuning
         quantised = self._settings.quantization == "int8"
         shape = GraphShape(table.dim, table.metric, tuning.m, tuning.ef_construction, quantised)
-        growth = GraphGrowth(self._folder, table, shape, tuning)
+        growth = GraphGrowth(self._folder, table, shape, tuning, self._thread)
         upkeep = Upkeep(self._folder, table, growth, self._writer, self._upkeep)
         attributes = Attributes(self._folder, self._settings.name, self._writer.followed)
         return Resident(table, growth, upkeep, attributes)

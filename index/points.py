@@ -3,7 +3,8 @@
 # ruff: noqa: S608 - statements are put together from constants of this package; values are bound.
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 from index.codec import decode_json, decode_vector, encode_ids
@@ -42,26 +43,37 @@ class Joined(NamedTuple):
     token_vectors: bytes | None = None
 
 
-async def by_seq(
-    readers: Readers,
-    seqs: Sequence[int],
-    *,
-    with_content: bool = True,
-    with_vectors: bool = False,
-    with_token_vectors: bool = False,
-) -> dict[int, Joined]:
-    """The points of these seqs that are still there; one statement, so one committed state.
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What of a point is read. Without ``content`` there is no text, and the metadata is empty."""
 
-    Without ``with_content`` there is no text, and the metadata is empty.
-    """
-    packed = "(SELECT packed FROM token_vectors WHERE passage = p.seq)" if with_token_vectors else "NULL"
+    content: bool = True
+    vectors: bool = False
+    token_vectors: bool = False
+
+
+async def by_seq(readers: Readers, seqs: Sequence[int], parts: Parts) -> dict[int, Joined]:
+    """The points of these seqs that are still there; one statement, so one committed state."""
+    read = readers.few_rows if len(seqs) <= FEW else readers.rows
+    return _joined(await read(*_by_seq(seqs, parts)))
+
+
+def by_seq_now(readers: Readers, seqs: Sequence[int], parts: Parts) -> dict[int, Joined]:
+    """As ``by_seq`` for ``FEW`` of them, on the readers' thread."""
+    return _joined(readers.few_rows_now(*_by_seq(seqs, parts)))
+
+
+def _by_seq(seqs: Sequence[int], parts: Parts) -> tuple[str, tuple[str]]:
+    packed = "(SELECT packed FROM token_vectors WHERE passage = p.seq)" if parts.token_vectors else "NULL"
     sql = (
-        f"SELECT {_columns(with_vectors, with_content=with_content)}, {packed}"
+        f"SELECT {_columns(parts.vectors, with_content=parts.content)}, {packed}"
         " FROM json_each(?) AS wanted CROSS JOIN passages AS p ON p.seq = wanted.value"
         f" JOIN documents AS d ON d.key = p.document WHERE {LIVING}"
     )
-    read = readers.few_rows if len(seqs) <= FEW else readers.rows
-    rows = await read(sql, (json.dumps(seqs),))
+    return sql, (json.dumps(seqs),)
+
+
+def _joined(rows: Iterable[tuple[Any, ...]]) -> dict[int, Joined]:
     return {row[0]: Joined._make(row) for row in rows}
 
 

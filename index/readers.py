@@ -15,7 +15,8 @@ import aiosqlite
 
 from index.database import BUSY_TIMEOUT_S, FILE_NAME, translate
 from index.errors import CollectionNotFound
-from index.quick_reader import QuickReader
+from index.one_thread import OneThread
+from index.quick_reader import QuickReader, Rows
 
 CONNECTIONS: Final = 4
 
@@ -23,16 +24,17 @@ CONNECTIONS: Final = 4
 class Readers:
     """A pool of at most ``CONNECTIONS`` read-only connections; the last one used is the next one taken.
 
-    ``name`` is the collection's, for those who still read when it is closed.
+    ``name`` is the collection's, for those who still read when it is closed; ``thread`` is where what is
+    short is read.
     """
 
-    def __init__(self, folder: Path, name: str) -> None:
+    def __init__(self, folder: Path, name: str, thread: OneThread) -> None:
         self._name = name
         self._closed = False
         self._uri = f"{(folder / FILE_NAME).absolute().as_uri()}?mode=ro"
         self._free = asyncio.Semaphore(CONNECTIONS)
         self._idle: list[aiosqlite.Connection] = []
-        self._quick = QuickReader(self._uri)
+        self._quick = QuickReader(self._uri, thread)
 
     async def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """All the rows of one statement, which sees one committed state.
@@ -57,6 +59,17 @@ class Readers:
             raise CollectionNotFound(self._name)
         try:
             return await self._quick.rows(sql, parameters)
+        except sqlite3.Error as error:
+            raise translate(error) from error
+
+    def few_rows_now(self, sql: str, parameters: Sequence[Any] = ()) -> Rows:
+        """As ``few_rows``, for those who are on the ``thread``.
+
+        Raises:
+            StorageFailed: SQLite refused.
+        """
+        try:
+            return self._quick.rows_now(sql, parameters)
         except sqlite3.Error as error:
             raise translate(error) from error
 

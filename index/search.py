@@ -8,6 +8,7 @@ that its document has other metadata and does not match any more: then the searc
 import asyncio
 import math
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 from typing import Final
 
@@ -25,7 +26,7 @@ from index.full_text import Among
 from index.fusion import fuse
 from index.graph import Graph
 from index.lexical import Terms, read_terms
-from index.points import Joined
+from index.points import Joined, Parts
 from index.readers import Readers
 from index.rows import CollectionSettings, Hit, Query, SearchResult, Vector
 from index.vectors import Ranking, TableView, VectorTable
@@ -55,6 +56,19 @@ class _Request:
         return self.vector is not None and self.by_words
 
     @property
+    def is_ranked_alone(self) -> bool:
+        """Whether the nearest rows are the answer, and nothing else has a say."""
+        query = self.query
+        return not self.by_words and query.group_by is None and query.diversity is None
+
+    @property
+    def parts(self) -> Parts:
+        """What has to be read of a hit."""
+        query = self.query
+        content = query.with_content or query.filter is not None
+        return Parts(content, query.with_vectors, query.with_token_vectors)
+
+    @property
     def wanted(self) -> int:
         """How many rows are ranked; twice as many as answered where there has to be a choice."""
         k = self.query.k
@@ -63,12 +77,15 @@ class _Request:
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """Seqs in their order, each with its score and the parts of it."""
+    """Seqs in their order, each with its score and the parts of it; and their rows, if those were read on the
+    way.
+    """
 
     scores: dict[int, float]
     dense: dict[int, float]
     lexical: dict[int, float]
     plan: str
+    joined: dict[int, Joined] | None = None
 
     @property
     def held(self) -> dict[int, float]:
@@ -97,13 +114,9 @@ async def search(query: Query, settings: CollectionSettings, sources: Sources) -
     for attempt in range(ATTEMPTS):
         await sources.expiry.hide(again=attempt > 0)
         found = await _chosen(request, sources)
-        joined = await points.by_seq(
-            sources.readers,
-            list(found.scores),
-            with_content=query.with_content or query.filter is not None,
-            with_vectors=query.with_vectors,
-            with_token_vectors=query.with_token_vectors,
-        )
+        joined = found.joined
+        if joined is None:
+            joined = await points.by_seq(sources.readers, list(found.scores), request.parts)
         candidates = [_hit(joined[seq], found) for seq in found.scores if seq in joined]
         hits = tuple(hit for hit in candidates if _still_matches(hit, query))
         if len(hits) == len(found.scores) or attempt == ATTEMPTS - 1:
@@ -189,16 +202,26 @@ async def _find(
         return found, _is_all(lexical, depth, query.min_score)
     view = sources.table.view() if among is None else among
     graph = None if query.exact else sources.graph
-    ranking, plan = await nearest(view, graph, request.vector, depth, filtered=among is not None)
-    plan = f"{filtered}{plan}"
-    dense = _as_dict(ranking)
+    join = partial(_join, request, sources.readers)
+    near = await nearest(view, graph, request.vector, depth, filtered=among is not None, join=join)
+    plan = f"{filtered}{near.plan}"
+    dense = _as_dict(near.ranking)
     is_all = _is_all(dense, depth, query.min_score)
     if not request.by_words:
-        return _Found(dense, dense, {}, plan), is_all
+        return _Found(dense, dense, {}, plan, near.joined), is_all
     lacking = np.array([seq for seq in lexical if seq not in dense], dtype=np.int64)
     parts = dense | _as_dict(view.scores_of(lacking, request.vector))
     known = {seq: score for seq, score in lexical.items() if seq in parts}
     return _Found(fuse(parts, known, dense, query.fusion), parts, known, f"{plan}+lexical"), is_all
+
+
+def _join(request: _Request, readers: Readers, ranking: Ranking) -> dict[int, Joined] | None:
+    """The rows of what was found, on the readers' thread; None if not all of them are needed, or they are
+    too many for it.
+    """
+    if not request.is_ranked_alone or len(ranking) > points.FEW:
+        return None
+    return points.by_seq_now(readers, ranking.seqs.tolist(), request.parts)
 
 
 async def _by_words(

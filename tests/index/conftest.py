@@ -1,7 +1,6 @@
 """Small collections on real SQLite: a graph from 60 rows on, and vectors of 8 numbers."""
 
-from collections.abc import AsyncIterator, Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +12,7 @@ from index.catalog import Catalog, open_catalog
 from index.collection import Collection
 from index.graph import Graph, GraphShape
 from index.growth import GraphTuning
+from index.one_thread import OneThread
 from index.rows import CollectionSettings, Document, Passage
 
 DIM = 8
@@ -64,11 +64,11 @@ def tuning() -> GraphTuning:
 
 
 @pytest.fixture
-def executor_graph() -> Iterator[Callable[[], Graph]]:
+async def empty_graph() -> AsyncIterator[Callable[[], Graph]]:
     """Makes empty graphs of the shape that small collections have."""
-    executor = ThreadPoolExecutor(max_workers=1)
-    yield lambda: Graph(GraphShape(DIM, "cosine", TUNING.m, TUNING.ef_construction), executor)
-    executor.shutdown()
+    thread = OneThread("graphs")
+    yield lambda: Graph(GraphShape(DIM, "cosine", TUNING.m, TUNING.ef_construction), thread)
+    await thread.close()
 
 
 @pytest.fixture

@@ -1,5 +1,8 @@
 """The way to the nearest rows, with a graph that is asked and counted."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -30,12 +33,14 @@ class CountedGraph:
         ef: int,
         among: Keys | None = None,
         limits: Limits | None = None,
-    ) -> Keys | None:
+        *,
+        then: Callable[[Keys | None], Any],
+    ) -> Any:
         assert ef >= count
         assert (among is None) == (limits is None)
         self.asked.append((count, limits))
         known = np.arange(1, self.live + 1) if among is None else among[among <= self.live]
-        return None if limits and known[:count].max(initial=0) > limits.most else known[:count]
+        return then(None if limits and known[:count].max(initial=0) > limits.most else known[:count])
 
 
 @pytest.fixture
@@ -52,8 +57,9 @@ def table(monkeypatch: pytest.MonkeyPatch) -> VectorTable:
 async def found(
     view: TableView, graph: CountedGraph, k: int = 5, *, filtered: bool = True
 ) -> tuple[list[int], str]:
-    ranking, plan = await nearest(view, graph, QUERY, k, filtered=filtered)  # type: ignore[arg-type]
-    return ranking.seqs.tolist(), plan
+    near = await nearest(view, graph, QUERY, k, filtered=filtered, join=len)  # type: ignore[arg-type]
+    assert near.joined == (len(near.ranking) if near.plan == "graph" else None)
+    return near.ranking.seqs.tolist(), near.plan
 
 
 async def test_without_a_filter_the_graph_is_asked_for_k_without_a_limit(table: VectorTable) -> None:
@@ -118,5 +124,5 @@ async def test_large_scans_in_threads_find_the_same(
     monkeypatch.setattr(dense, "INLINE_NUMBERS", limits[0])
     monkeypatch.setattr(dense, "SHARED_NUMBERS", limits[1])
     for view in (table.view(), table.view().of_documents(np.array([1, 2, 3, 4, 5, 999]))):
-        ranking, plan = await nearest(view, None, QUERY, 5)
-        assert (ranking.seqs.tolist(), plan) == ([1, 2, 3, 4, 5], "exact")
+        near = await nearest(view, None, QUERY, 5, join=len)
+        assert (near.ranking.seqs.tolist(), near.plan) == ([1, 2, 3, 4, 5], "exact")

@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 
 from index.graph import Graph, GraphShape
+from index.one_thread import OneThread
 from index.planner import Limits
 from index.rows import Metric
+from index.vectors import Keys
 
 DIM = 8
 SHAPE = GraphShape(DIM, "cosine", m=8, ef_construction=60)
@@ -24,14 +26,15 @@ def unit_rows(count: int, dim: int = DIM) -> np.ndarray:
 
 
 @pytest.fixture
-def executor() -> Any:
-    with ThreadPoolExecutor(max_workers=1) as threads:
-        yield threads
+async def thread() -> AsyncIterator[OneThread]:
+    made = OneThread("graphs")
+    yield made
+    await made.close()
 
 
 @pytest.fixture
-async def graph(executor: ThreadPoolExecutor) -> Graph:
-    return Graph(SHAPE, executor)
+async def graph(thread: OneThread) -> Graph:
+    return Graph(SHAPE, thread)
 
 
 async def add(graph: Graph, first: int, rows: np.ndarray) -> None:
@@ -39,8 +42,12 @@ async def add(graph: Graph, first: int, rows: np.ndarray) -> None:
     await graph.add(seqs, rows, int(seqs[-1]))
 
 
+def itself(found: Keys | None) -> Keys | None:
+    return found
+
+
 async def found(graph: Graph, *question: Any, **more: Any) -> list[int]:
-    seqs = await graph.search(*question, **more)
+    seqs = await graph.search(*question, **more, then=itself)
     assert seqs is not None
     return seqs.tolist()
 
@@ -54,9 +61,9 @@ async def test_asking_for_more_than_there_is_gives_what_there_is(graph: Graph) -
 
 @pytest.mark.parametrize("dim", [1, 3, 31, 32, 33, 64, 100, 384, 1000])
 @pytest.mark.parametrize("metric", ["dot", "l2"])
-async def test_the_nearest_come_first(dim: int, metric: Metric, executor: ThreadPoolExecutor) -> None:
+async def test_the_nearest_come_first(dim: int, metric: Metric, thread: OneThread) -> None:
     rows = np.random.default_rng(dim).normal(size=(200, dim)).astype(np.float32)
-    graph = Graph(GraphShape(dim, metric), executor)
+    graph = Graph(GraphShape(dim, metric), thread)
     await add(graph, 0, rows[1:])
     scores = rows[1:] @ rows[0] if metric == "dot" else -np.linalg.norm(rows[1:] - rows[0], axis=1)
     # In so few rows every one is kept, so nothing but the distances decides.
@@ -65,28 +72,26 @@ async def test_the_nearest_come_first(dim: int, metric: Metric, executor: Thread
 
 @pytest.mark.parametrize("dim", [31, 96, 384])
 @pytest.mark.parametrize("metric", ["cosine", "dot", "l2"])
-async def test_eight_bits_nearly_keep_the_order(
-    dim: int, metric: Metric, executor: ThreadPoolExecutor
-) -> None:
+async def test_eight_bits_nearly_keep_the_order(dim: int, metric: Metric, thread: OneThread) -> None:
     rows = np.random.default_rng(dim).normal(size=(500, dim)).astype(np.float32)
     rows *= 1 if metric != "cosine" else 1 / np.linalg.norm(rows, axis=1, keepdims=True)
-    graph = Graph(GraphShape(dim, metric, quantised=True), executor)
+    graph = Graph(GraphShape(dim, metric, quantised=True), thread)
     await add(graph, 0, rows[1:])
     scores = rows[1:] @ rows[0] if metric != "l2" else -np.linalg.norm(rows[1:] - rows[0], axis=1)
     nearest = set(np.argsort(-scores)[:10].tolist())
     assert nearest <= set(await found(graph, rows[0], 20, 499))
-    assert graph.memory_bytes < Graph.memory_bytes.fget(_alike(graph, executor, rows))  # type: ignore[attr-defined]
+    assert graph.memory_bytes < Graph.memory_bytes.fget(_alike(graph, thread, rows))  # type: ignore[attr-defined]
 
 
-def _alike(graph: Graph, executor: ThreadPoolExecutor, rows: np.ndarray) -> Graph:
+def _alike(graph: Graph, thread: OneThread, rows: np.ndarray) -> Graph:
     """The same rows, in float32."""
-    other = Graph(GraphShape(graph.shape.dim, graph.shape.metric), executor)
+    other = Graph(GraphShape(graph.shape.dim, graph.shape.metric), thread)
     other._hnsw.add(rows[1:], np.arange(len(rows) - 1), 1)
     return other
 
 
-async def test_a_vector_of_zeros_has_a_place_in_eight_bits(executor: ThreadPoolExecutor) -> None:
-    graph = Graph(GraphShape(DIM, "l2", quantised=True), executor)
+async def test_a_vector_of_zeros_has_a_place_in_eight_bits(thread: OneThread) -> None:
+    graph = Graph(GraphShape(DIM, "l2", quantised=True), thread)
     await add(graph, 1, np.concatenate([np.zeros((1, DIM), np.float32), unit_rows(5)]))
     assert await found(graph, np.zeros(DIM, np.float32), 1, 10) == [1]
 
@@ -137,8 +142,8 @@ async def test_many_searches_at_once_are_each_answered(graph: Graph) -> None:
 async def test_a_search_that_fails_tells_who_asked(graph: Graph) -> None:
     await add(graph, 1, unit_rows(5))
     outcomes = await asyncio.gather(
-        graph.search(unit_rows(1, DIM + 1)[0], 2, 50),
-        graph.search(unit_rows(1)[0], 2, 50),
+        graph.search(unit_rows(1, DIM + 1)[0], 2, 50, then=itself),
+        graph.search(unit_rows(1)[0], 2, 50, then=itself),
         return_exceptions=True,
     )
     assert isinstance(outcomes[0], ValueError)
@@ -159,7 +164,7 @@ async def test_a_search_that_compares_too_many_rows_is_given_up(graph: Graph) ->
     rows = unit_rows(2000)
     await add(graph, 1, rows)
     far = np.sort(np.argsort(rows @ rows[0])[:20] + 1)
-    assert await graph.search(rows[0], 10, 50, far, Limits(most=200)) is None
+    assert await graph.search(rows[0], 10, 50, far, Limits(most=200), then=itself) is None
     assert len(await found(graph, rows[0], 10, 50, far, Limits(most=2000))) == 10
 
 
@@ -170,7 +175,7 @@ async def test_a_search_that_finds_next_to_nothing_is_given_up_soon(graph: Graph
     near, far = np.sort(by_nearness[:1000]), np.sort(by_nearness[2000:])
     limits = Limits(least=0.03)
     assert len(await found(graph, rows[0], 10, 50, near, limits)) == 10
-    assert await graph.search(rows[0], 10, 50, far, limits) is None
+    assert await graph.search(rows[0], 10, 50, far, limits, then=itself) is None
 
 
 async def test_a_loaded_graph_searches_as_well_as_the_saved_one(graph: Graph, tmp_path: Path) -> None:
@@ -178,7 +183,7 @@ async def test_a_loaded_graph_searches_as_well_as_the_saved_one(graph: Graph, tm
     await add(graph, 1, rows)
     await graph.forget(np.array([1, 2]))
     await graph.save(tmp_path / "graph")
-    loaded = Graph(SHAPE, graph._executor)
+    loaded = Graph(SHAPE, graph._thread)
     await loaded.load(tmp_path / "graph", 2000)
     for row in rows[10:30]:
         assert await found(loaded, row, 10, 100) == await found(graph, row, 10, 100)
@@ -210,12 +215,12 @@ async def test_a_file_of_other_vectors_is_refused(graph: Graph, tmp_path: Path) 
     await graph.save(tmp_path / "graph")
     for shape in (GraphShape(DIM + 1, "cosine"), GraphShape(DIM, "cosine", quantised=True)):
         with pytest.raises(RuntimeError, match="another kind"):
-            await Graph(shape, graph._executor).load(tmp_path / "graph", 100)
+            await Graph(shape, graph._thread).load(tmp_path / "graph", 100)
     (tmp_path / "graph").write_bytes(b"")
     with pytest.raises(RuntimeError):
-        await Graph(SHAPE, graph._executor).load(tmp_path / "graph", 100)
+        await Graph(SHAPE, graph._thread).load(tmp_path / "graph", 100)
     with pytest.raises(RuntimeError):
-        await Graph(SHAPE, graph._executor).load(tmp_path / "none", 100)
+        await Graph(SHAPE, graph._thread).load(tmp_path / "none", 100)
 
 
 async def test_a_graph_that_hnswlib_itself_stored_is_loaded(graph: Graph, tmp_path: Path) -> None:
@@ -242,8 +247,8 @@ async def test_wear_shows_above_a_fifth(graph: Graph) -> None:
 
 async def test_a_closed_graph_says_so(graph: Graph) -> None:
     await add(graph, 1, unit_rows(5))
-    graph._executor.shutdown()
-    assert await graph.search(unit_rows(1)[0], 2, 50) is None
+    await graph._thread.close()
+    assert await graph.search(unit_rows(1)[0], 2, 50, then=itself) is None
 
 
 async def test_arrays_that_do_not_fit_are_refused(graph: Graph) -> None:

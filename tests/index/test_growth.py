@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -160,8 +161,9 @@ async def test_a_filter_that_holds_only_far_away_still_fills_k(
 async def test_where_the_graph_gives_up_the_table_answers(
     stored: Path, tuning: GraphTuning, make_vector: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def nothing(*arguments: object) -> None:
+    async def nothing(*arguments: object, then: Callable[[None], Any]) -> Any:
         """What a graph says that is closed or has compared too much."""
+        return then(None)
 
     async with open_catalog(stored, tuning) as catalog:
         collection = catalog.get("notes")
@@ -293,16 +295,16 @@ async def test_a_damaged_graph_is_thrown_away_and_built_again(
     [{"format": 2}, {"dim": 9}, {"metric": "l2"}, {"m": 4}, {"count": 5}, {"last_seq": "x"}, {"extra": 1}],
 )
 async def test_a_graph_of_another_kind_is_thrown_away(
-    stored: Path, tuning: GraphTuning, change: dict, executor_graph: Callable[[], Graph]
+    stored: Path, tuning: GraphTuning, change: dict, empty_graph: Callable[[], Graph]
 ) -> None:
     path = folder_of(stored) / snapshot.MANIFEST
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
-    assert not await snapshot.load(executor_graph(), folder_of(stored))
+    assert not await snapshot.load(empty_graph(), folder_of(stored))
     assert not list(folder_of(stored).glob("graph*"))
 
 
 async def test_a_file_that_only_hnswlib_refuses_is_thrown_away(
-    stored: Path, executor_graph: Callable[[], Graph]
+    stored: Path, empty_graph: Callable[[], Graph]
 ) -> None:
     path = folder_of(stored) / snapshot.MANIFEST
     manifest = json.loads(path.read_text())
@@ -310,7 +312,7 @@ async def test_a_file_that_only_hnswlib_refuses_is_thrown_away(
     graph_file.write_bytes(b"\0" * 50)
     manifest["checksum"] = files.checksum(graph_file)
     path.write_text(json.dumps(manifest))
-    assert not await snapshot.load(executor_graph(), folder_of(stored))
+    assert not await snapshot.load(empty_graph(), folder_of(stored))
 
 
 async def test_a_graph_of_other_rows_is_thrown_away(
@@ -389,7 +391,7 @@ async def test_the_graph_is_stored_while_it_grows(
 
 
 async def test_a_broken_graph_is_not_made_whole_by_erasing(
-    stored: Path, tuning: GraphTuning, executor_graph: Callable[[], Graph]
+    stored: Path, tuning: GraphTuning, empty_graph: Callable[[], Graph]
 ) -> None:
     (path,) = folder_of(stored).glob("graph-*.hnsw")
     content = bytearray(path.read_bytes())

@@ -3,13 +3,13 @@
 import asyncio
 import shutil
 import sqlite3
-import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from index.errors import CollectionNotFound, StorageFailed
+from index.one_thread import OneThread
 from index.quick_reader import QuickReader
 from index.readers import Readers
 
@@ -29,20 +29,22 @@ def file(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-async def reader(file: Path) -> AsyncIterator[QuickReader]:
-    reader = QuickReader(f"{file.as_uri()}?mode=ro")
+async def thread() -> AsyncIterator[OneThread]:
+    thread = OneThread("short work")
+    yield thread
+    await thread.close()
+
+
+@pytest.fixture
+async def reader(file: Path, thread: OneThread) -> AsyncIterator[QuickReader]:
+    reader = QuickReader(f"{file.as_uri()}?mode=ro", thread)
     yield reader
     await reader.close()
-
-
-def threads() -> int:
-    return sum(thread.name == "index-quick-reader" for thread in threading.enumerate())
 
 
 async def test_everyone_who_asks_at_once_gets_their_own_answer(reader: QuickReader) -> None:
     answers = await asyncio.gather(*(reader.rows(DOUBLE, (n,)) for n in range(100)))
     assert answers == [[(n, 2 * n)] for n in range(100)]
-    assert threads() == 1
 
 
 async def test_what_sqlite_refuses_fails_for_the_one_who_asked_it(reader: QuickReader) -> None:
@@ -83,9 +85,9 @@ async def test_a_statement_sees_what_was_committed_before_it(reader: QuickReader
     assert await reader.rows(DOUBLE, (500,)) == [(500, 1000)]
 
 
-async def test_a_file_that_comes_later_is_read_then(tmp_path: Path, file: Path) -> None:
+async def test_a_file_that_comes_later_is_read_then(tmp_path: Path, file: Path, thread: OneThread) -> None:
     late = tmp_path / "late.db"
-    reader = QuickReader(f"{late.as_uri()}?mode=ro")
+    reader = QuickReader(f"{late.as_uri()}?mode=ro", thread)
     with pytest.raises(sqlite3.OperationalError, match="unable to open"):
         await reader.rows(DOUBLE, (1,))
     shutil.copyfile(file, late)
@@ -93,23 +95,20 @@ async def test_a_file_that_comes_later_is_read_then(tmp_path: Path, file: Path) 
     await reader.close()
 
 
-async def test_what_was_asked_before_the_end_is_answered_and_then_the_thread_is_gone(file: Path) -> None:
-    reader = QuickReader(f"{file.as_uri()}?mode=ro")
+async def test_what_was_asked_before_the_end_is_answered(file: Path, thread: OneThread) -> None:
+    reader = QuickReader(f"{file.as_uri()}?mode=ro", thread)
     asked = [asyncio.ensure_future(reader.rows(DOUBLE, (n,))) for n in range(40)]
     await asyncio.sleep(0)
     await reader.close()
     assert [await each for each in asked] == [[(n, 2 * n)] for n in range(40)]
-    assert threads() == 0
 
 
-async def test_what_was_never_asked_has_nothing_to_end(file: Path) -> None:
-    reader = QuickReader(f"{file.as_uri()}?mode=ro")
-    await reader.close()
-    assert threads() == 0
+async def test_who_is_on_the_thread_reads_there(reader: QuickReader, thread: OneThread) -> None:
+    assert await thread.run(lambda: reader.rows_now(DOUBLE, (3,))) == [(3, 6)]
 
 
-async def test_few_rows_fail_in_the_stores_own_words(file: Path) -> None:
-    readers = Readers(file.parent, "numbers")
+async def test_few_rows_fail_in_the_stores_own_words(file: Path, thread: OneThread) -> None:
+    readers = Readers(file.parent, "numbers", thread)
     assert await readers.few_rows(DOUBLE, (3,)) == [(3, 6)]
     with pytest.raises(StorageFailed, match="no such table"):
         await readers.few_rows("SELECT * FROM nowhere")
