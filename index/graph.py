@@ -16,17 +16,16 @@ is loaded only with a checksum (snapshot.py).
 """
 
 import asyncio
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Final, TypeAlias, TypeVar
 
 import numpy as np
 
 from index._hnsw import Graph as Hnsw
-from index.one_thread import OneThread, Outcome, outcome_of
+from index.one_thread import OneThread, ThreadClosed
 from index.planner import Limits
 from index.rows import Metric, Vector
 from index.vectors import Keys
@@ -39,8 +38,6 @@ _FORGOTTEN_AT_ONCE: Final = 16_384
 # Of eight-bit vectors: filled up to a multiple of so many numbers, with what they stand for behind them.
 _CODE_STEP: Final = 32
 _SCALE_BYTES: Final = 8
-# Searches answered together at most, so that the first of them does not wait for long.
-_MOST_AT_ONCE: Final = 8
 NO_LIMITS: Final = Limits()
 
 
@@ -62,24 +59,6 @@ class GraphShape:
         return -(-self.dim // _CODE_STEP) * _CODE_STEP + _SCALE_BYTES
 
 
-@dataclass(frozen=True, slots=True)
-class _Question:
-    """A search, what becomes of what it finds, and who waits for that."""
-
-    query: Vector
-    count: int
-    ef: int
-    among: Keys | None
-    limits: Limits
-    then: Callable[[Found], Any]
-    answer: asyncio.Future[Any]
-
-    def is_like(self, other: "_Question") -> bool:
-        """Whether one call answers both."""
-        alike = (self.count, self.ef, len(self.query)) == (other.count, other.ef, len(other.query))
-        return alike and self.among is None and other.among is None
-
-
 class Graph:
     """Made empty; every graph of a collection has the same ``thread``."""
 
@@ -87,7 +66,6 @@ class Graph:
         self.shape = shape
         self.last_seq = 0
         self._thread = thread
-        self._questions: deque[_Question] = deque()
         self._hnsw = Hnsw(shape.dim, shape.metric == "l2", shape.quantised, shape.m, shape.ef_construction)
 
     @property
@@ -115,13 +93,13 @@ class Graph:
     async def add(self, seqs: Keys, vectors: Vector, last_seq: int, threads: int = 1) -> None:
         """Add rows behind all others; from then on the graph has everything up to ``last_seq``."""
         if len(seqs):
-            await self._run(partial(self._hnsw.add, np.ascontiguousarray(vectors), seqs, threads))
+            await self._thread.run(partial(self._hnsw.add, np.ascontiguousarray(vectors), seqs, threads))
         self.last_seq = last_seq
 
     async def forget(self, seqs: Keys) -> None:
         """Never find these rows again; those that are not here do not matter."""
         for start in range(0, len(seqs), _FORGOTTEN_AT_ONCE):
-            await self._run(partial(self._hnsw.forget, seqs[start : start + _FORGOTTEN_AT_ONCE]))
+            await self._thread.run(partial(self._hnsw.forget, seqs[start : start + _FORGOTTEN_AT_ONCE]))
 
     async def search(
         self,
@@ -139,42 +117,16 @@ class Graph:
         It gets fewer if the search reaches no more, and None if that was given up at one of the limits, or if
         the graph is closed.
         """
-        answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._questions.append(_Question(query, count, max(ef, count), among, limits, then, answer))
+        find = partial(self._find, query, count, max(ef, count), among, limits)
         try:
-            self._thread.post(self._answer_waiting)
-        except RuntimeError:  # it is closed
+            return await self._thread.run(lambda: then(find()))
+        except ThreadClosed:
             return then(None)
-        return await answer
 
-    def _answer_waiting(self) -> Sequence[Outcome]:
-        """Answer what waits in one go."""
-        questions = self._next_questions()
-        if not questions:
-            return ()
-        found = outcome_of(lambda: self._search(questions))
-        if isinstance(found, Exception):
-            return [(question.answer, found) for question in questions]
-        return [
-            (question.answer, outcome_of(partial(question.then, seqs)))
-            for question, seqs in zip(questions, found, strict=True)
-        ]
-
-    def _next_questions(self) -> list[_Question]:
-        """The first that waits, and others of its kind."""
-        questions = [self._questions.popleft()] if self._questions else []
-        while self._questions and len(questions) < _MOST_AT_ONCE and self._questions[0].is_like(questions[0]):
-            questions.append(self._questions.popleft())
-        return questions
-
-    def _search(self, questions: Sequence[_Question]) -> list[Found]:
-        one = questions[0]
-        queries = np.stack([question.query for question in questions])
-        labels = np.empty((len(questions), one.count), dtype=np.int64)
-        found = np.empty(len(questions), dtype=np.int64)
-        limits = one.limits
-        self._hnsw.search(queries, one.ef, one.among, limits.most, limits.least, labels, found)
-        return [None if count < 0 else row[:count] for row, count in zip(labels, found.tolist(), strict=True)]
+    def _find(self, query: Vector, count: int, ef: int, among: Keys | None, limits: Limits) -> Found:
+        labels, found = np.empty(count, dtype=np.int64), np.empty(1, dtype=np.int64)
+        self._hnsw.search(query, ef, among, limits.most, limits.least, labels, found)
+        return None if found[0] < 0 else labels[: found[0]]
 
     async def save(self, path: Path) -> None:
         """Write the graph to a file, in place. Nothing may be added meanwhile.
@@ -201,6 +153,3 @@ class Graph:
         labels = np.empty(self.count, dtype=np.int64)
         self._hnsw.labels(labels)
         return np.sort(labels)
-
-    async def _run(self, work: Callable[[], T]) -> T:
-        return await self._thread.run(work)

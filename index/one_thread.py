@@ -1,24 +1,23 @@
-"""One thread that carries out what it is given, in that order, and tells the event loop.
+"""One thread that carries out what it is given, in that order.
 
-Handing work over costs what waking a thread costs, and so does each outcome that is handed back. So outcomes
-of works that waited together go back together: the busier it is, the fewer wake-ups a work costs.
-``ThreadPoolExecutor`` wakes somebody for each, and takes three locks on the way.
+Handing work to a thread costs what waking it costs, and handing the outcome back costs as much. The executors
+of the standard library take locks of their own besides, on both ways. What a search needs is done here in one
+go, so that it crosses over once.
 """
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from queue import SimpleQueue
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 T = TypeVar("T")
 
-Outcome: TypeAlias = tuple[asyncio.Future[Any], Any]
-"""Who waits, and what for: a value, or an exception to be raised there."""
-Work: TypeAlias = Callable[[], Iterable[Outcome]]
+_Given: TypeAlias = tuple[Callable[[], Any], asyncio.Future[Any]]
 
-# Outcomes go back at the latest when there are so many, so that the first does not wait for long.
-_MOST_AT_ONCE: Final = 8
+
+class ThreadClosed(Exception):
+    """The thread takes no more work."""
 
 
 class OneThread:
@@ -26,65 +25,51 @@ class OneThread:
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._works: SimpleQueue[Work | None] = SimpleQueue()
+        self._given: SimpleQueue[_Given | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
         self._closed = False
-
-    def post(self, work: Work) -> None:
-        """Carry ``work`` out, which raises nothing and says whom to tell what.
-
-        Raises:
-            RuntimeError: it is closed.
-        """
-        if self._closed:
-            raise RuntimeError(f"the thread {self._name!r} is closed")
-        if self._thread is None:
-            loop = asyncio.get_running_loop()
-            self._thread = threading.Thread(target=self._run, args=(loop,), name=self._name, daemon=True)
-            self._thread.start()
-        self._works.put(work)
 
     async def run(self, work: Callable[[], T]) -> T:
         """What ``work`` gives or raises.
 
         Raises:
-            RuntimeError: it is closed.
+            ThreadClosed: it is.
         """
-        answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self.post(lambda: ((answer, outcome_of(work)),))
+        if self._closed:
+            raise ThreadClosed(f"the thread {self._name!r} is closed")
+        loop = asyncio.get_running_loop()
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, args=(loop,), name=self._name, daemon=True)
+            self._thread.start()
+        answer: asyncio.Future[T] = loop.create_future()
+        self._given.put((work, answer))
         return await answer
 
     async def close(self) -> None:
         """Carry out what was given before, and end the thread."""
         self._closed = True
         if self._thread is not None:
-            self._works.put(None)
+            self._given.put(None)
             await asyncio.to_thread(self._thread.join)
 
     def _run(self, loop: asyncio.AbstractEventLoop) -> None:
-        outcomes: list[Outcome] = []
-        while (work := self._works.get()) is not None:
-            outcomes += work()
-            if outcomes and (len(outcomes) >= _MOST_AT_ONCE or self._works.empty()):
-                loop.call_soon_threadsafe(_tell, outcomes)
-                outcomes = []
-        if outcomes:
-            loop.call_soon_threadsafe(_tell, outcomes)
+        # Each outcome goes back at once: a loop that waits for several has nothing to do meanwhile.
+        while (given := self._given.get()) is not None:
+            work, answer = given
+            loop.call_soon_threadsafe(_tell, answer, _outcome(work))
 
 
-def outcome_of(work: Callable[[], T]) -> T | Exception:
-    """What it gives, or the exception that it raises."""
+def _outcome(work: Callable[[], T]) -> T | Exception:
     try:
         return work()
     except Exception as error:  # noqa: BLE001 - whoever waits gets it, and the thread goes on
         return error
 
 
-def _tell(outcomes: Iterable[Outcome]) -> None:
-    for answer, outcome in outcomes:
-        if answer.done():
-            continue  # whoever asked has left
-        if isinstance(outcome, Exception):
-            answer.set_exception(outcome)
-        else:
-            answer.set_result(outcome)
+def _tell(answer: asyncio.Future[Any], outcome: Any) -> None:
+    if answer.done():
+        return  # whoever asked has left
+    if isinstance(outcome, Exception):
+        answer.set_exception(outcome)
+    else:
+        answer.set_result(outcome)

@@ -1,9 +1,8 @@
 """Short statements, read on a thread that does other short work of searches as well.
 
 A search joins its few rows here. SQLite's own time for that is a fraction of what it costs to wake a thread
-and to hand Python's lock to and fro, once for every row: eight searches that each went to a connection of
-their own took more than twice the processor time that one thread takes. A search that has been to that
-thread for the graph reads its rows before it comes back, with ``rows_now``.
+and to hand Python's lock to and fro, once for every row. A search that has been to this thread for the graph
+reads its rows before it comes back, with ``rows_now``.
 
 What may take long does not belong here, because everybody else would wait for it.
 """
