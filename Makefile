@@ -31,7 +31,7 @@ run: setup  ## start the service, ask the project's own docs a question, keep se
 	$(BIN)/embedd demo $(ARGS)
 
 test: setup  ## the whole test suite with coverage (or a part: ARGS="tests/index -k filter")
-	$(BIN)/python -m pytest $(if $(ARGS),$(ARGS),--cov --cov-report=term)
+	$(BIN)/python -m pytest $(if $(ARGS),$(ARGS),--cov --cov-report=term --numprocesses auto --maxprocesses 4 --dist worksteal)
 
 check: setup  ## format, lint, types, then the tests
 	$(BIN)/ruff format --check .
