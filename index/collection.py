@@ -36,7 +36,7 @@ from index.filters import Filter
 from index.growth import GraphTuning
 from index.idempotency import carried_out_once
 from index.lexical import inverse_frequency, plain_words
-from index.memory import Memory
+from index.memory import Memory, Resident
 from index.one_thread import OneThread
 from index.readers import Readers
 from index.rows import (
@@ -57,6 +57,7 @@ from index.rows import (
     StoredDocument,
     StoredPoint,
 )
+from index.search import Sources
 from index.upkeep import UpkeepTuning
 from index.writer import Change, Write, Writer, weight
 
@@ -156,10 +157,11 @@ class Collection:
 
     async def search(self, query: Query) -> SearchResult:
         async with self._memory.in_use() as memory:
-            sources = search.Sources(
-                memory.table, memory.graph, memory.attributes, self._readers, self._expiry
-            )
-            return await search.search(query, self._settings, sources)
+            return await search.search(query, self._settings, self._sources(memory))
+
+    async def search_many(self, queries: Sequence[Query]) -> list[SearchResult]:
+        async with self._memory.in_use() as memory:
+            return await search.search_many(queries, self._settings, self._sources(memory))
 
     async def idf(self, words: Sequence[str]) -> dict[str, float]:
         async with self._memory.in_use() as memory:
@@ -264,6 +266,9 @@ class Collection:
         await self._readers.close()
         await self._memory.close(store_graph=store_graph)
         await self._thread.close()
+
+    def _sources(self, memory: Resident) -> Sources:
+        return Sources(memory.table, memory.graph, memory.attributes, self._readers, self._expiry)
 
     async def _write(self, write: Write[T], rows: int = 1) -> T:
         self._refuse_closed()

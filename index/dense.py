@@ -1,7 +1,7 @@
 """The rows nearest to a vector: all of them scored, or the graph asked and what it lacks scored."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
@@ -35,36 +35,38 @@ class Nearest(Generic[T]):
 async def nearest(
     view: TableView,
     graph: Graph | None,
-    query: Vector,
+    queries: Vector,
     k: int,
     *,
     filtered: bool = False,
-    join: Callable[[Ranking], T | None],
-) -> Nearest[T]:
-    """The ``min(k, len(view))`` nearest rows.
+    join: Callable[[Sequence[Ranking]], T | None],
+) -> list[Nearest[T]]:
+    """The ``min(k, len(view))`` rows nearest to each of ``queries`` (n, dim).
 
-    ``filtered`` says that the view has only some of the table's rows. ``join`` is called with what the graph
-    finds, on its thread.
+    ``filtered`` says that the view has only some of the table's rows. ``join`` is called with all that the
+    graph finds, on its thread.
     """
-    tried = False
+    found, plan = None, "exact"
     if graph is not None:
-        found, tried = await _through_graph(view, graph, query, k, filtered=filtered, join=join)
-        if found is not None:
-            return found
-    return Nearest(await _scan(view, query, k), "graph-exact" if tried else "exact")
+        found = await _through_graph(view, graph, queries, k, filtered=filtered, join=join)
+        plan = "exact" if found is None else "graph-exact"
+    return [
+        one or Nearest(await _scan(view, query, k), plan)
+        for one, query in zip(found or [None] * len(queries), queries, strict=True)
+    ]
 
 
 async def _through_graph(
     view: TableView,
     graph: Graph,
-    query: Vector,
+    queries: Vector,
     k: int,
     *,
     filtered: bool,
-    join: Callable[[Ranking], T | None],
-) -> tuple[Nearest[T] | None, bool]:
+    join: Callable[[Sequence[Ranking]], T | None],
+) -> list[Nearest[T] | None] | None:
     """The graph's candidates that are in the view, and the rows that it lacks; None where a scan is
-    better. And whether the graph was asked.
+    better. None for all if that is so from the start.
     """
     last_seq = graph.last_seq
     tail = view.after(last_seq)
@@ -74,21 +76,26 @@ async def _through_graph(
     scan = planner.scan_cost(matches, view.rows)
     limits = planner.limits_of(ef, matches, graph.live, scan)
     if limits is None:
-        return None, False
+        return None
 
-    def rank(seqs: Keys | None) -> Nearest[T] | None:
-        if seqs is None:
-            return None
+    def rank(seqs: Keys, query: Vector) -> Ranking | None:
         # The graph may have grown into the tail meanwhile.
         ranking = view.scores_of(seqs[seqs <= last_seq], query)
         if len(ranking) < min(k, matches):
             return None
-        ranking = best([ranking, tail.top(query, k)], k) if len(tail) else ranking.first(k)
-        return Nearest(ranking, "graph", join(ranking))
+        return best([ranking, tail.top(query, k)], k) if len(tail) else ranking.first(k)
+
+    def rank_and_join(found: Sequence[Keys | None]) -> list[Nearest[T] | None]:
+        rankings = [
+            None if seqs is None else rank(seqs, query) for seqs, query in zip(found, queries, strict=True)
+        ]
+        known = [ranking for ranking in rankings if ranking is not None]
+        joined = join(known) if known else None
+        return [None if ranking is None else Nearest(ranking, "graph", joined) for ranking in rankings]
 
     if filtered:
-        return await graph.search(query, candidates, ef, view.seqs(), limits, then=rank), True
-    return await graph.search(query, candidates, ef, then=rank), True
+        return await graph.search(queries, candidates, ef, view.seqs(), limits, then=rank_and_join)
+    return await graph.search(queries, candidates, ef, then=rank_and_join)
 
 
 async def _scan(view: TableView, query: Vector, k: int) -> Ranking:

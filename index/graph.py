@@ -16,7 +16,7 @@ is loaded only with a checksum (snapshot.py).
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -103,30 +103,31 @@ class Graph:
 
     async def search(
         self,
-        query: Vector,
+        queries: Vector,
         count: int,
         ef: int,
         among: Keys | None = None,
         limits: Limits = NO_LIMITS,
         *,
-        then: Callable[[Found], T],
+        then: Callable[[Sequence[Found]], T],
     ) -> T:
-        """What ``then`` makes of about the ``count`` nearest seqs to ``query`` (dim,), of those in ``among``
-        (ascending) if given. It is called on the graph's thread.
+        """What ``then`` makes, on the graph's thread, of about the ``count`` nearest seqs to each of
+        ``queries`` (n, dim), of those in ``among`` (ascending) if given.
 
-        It gets fewer if the search reaches no more, and None if that was given up at one of the limits, or if
+        There are fewer if a search reaches no more, and None if it was given up at one of the limits, or if
         the graph is closed.
         """
-        find = partial(self._find, query, count, max(ef, count), among, limits)
+        find = partial(self._find, queries, count, max(ef, count), among, limits)
         try:
             return await self._thread.run(lambda: then(find()))
         except ThreadClosed:
-            return then(None)
+            return then([None] * len(queries))
 
-    def _find(self, query: Vector, count: int, ef: int, among: Keys | None, limits: Limits) -> Found:
-        labels, found = np.empty(count, dtype=np.int64), np.empty(1, dtype=np.int64)
-        self._hnsw.search(query, ef, among, limits.most, limits.least, labels, found)
-        return None if found[0] < 0 else labels[: found[0]]
+    def _find(self, queries: Vector, count: int, ef: int, among: Keys | None, limits: Limits) -> list[Found]:
+        labels = np.empty((len(queries), count), dtype=np.int64)
+        found = np.empty(len(queries), dtype=np.int64)
+        self._hnsw.search(queries, ef, among, limits.most, limits.least, labels, found)
+        return [None if rows < 0 else row[:rows] for row, rows in zip(labels, found.tolist(), strict=True)]
 
     async def save(self, path: Path) -> None:
         """Write the graph to a file, in place. Nothing may be added meanwhile.

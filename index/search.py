@@ -6,73 +6,37 @@ that its document has other metadata and does not match any more: then the searc
 """
 
 import asyncio
-import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
 from index import full_text, points, selection
 from index.attributes import Attributes
-from index.codec import check_vector, decode_json, decode_vector, searchable_row
+from index.codec import decode_json, decode_vector
 from index.dense import nearest
-from index.errors import InvalidQuery
 from index.expiry import Expiry
 from index.filter_match import matches
 from index.filters import Filter
 from index.full_text import Among
 from index.fusion import fuse
 from index.graph import Graph
-from index.lexical import Terms, read_terms
-from index.points import Joined, Parts
+from index.points import Joined
 from index.readers import Readers
-from index.rows import CollectionSettings, Hit, Query, SearchResult, Vector
+from index.request import DEPTH, Request, checked
+from index.rows import CollectionSettings, Hit, Query, SearchResult
 from index.vectors import Ranking, TableView, VectorTable
 
-# How deep the rankings are that are fused.
-DEPTH: Final = 100
 ATTEMPTS: Final = 10
-# To choose so many hits unlike each other takes 0.06 s with 384 numbers each, and 1 s with 4,096.
-MOST_DIVERSE: Final = 1_000
+# Queries that the graph is asked at once, so that others get their turn in between.
+_MOST_ALIKE: Final = 16
 # Rows that are held against a filter's documents in passing, in less than a millisecond.
 _MATCHED_INLINE: Final = 100_000
 # A word in the title, and in the text; chosen by nDCG@10 over three collections.
 WORD_WEIGHTS: Final = (2.0, 1.0)
-
-
-@dataclass(frozen=True, slots=True)
-class _Request:
-    """A query that was checked: a vector scaled as the table is, and terms to find."""
-
-    query: Query
-    vector: Vector | None
-    terms: Terms
-    by_words: bool
-
-    @property
-    def is_hybrid(self) -> bool:
-        return self.vector is not None and self.by_words
-
-    @property
-    def is_ranked_alone(self) -> bool:
-        """Whether the nearest rows are the answer, and nothing else has a say."""
-        query = self.query
-        return not self.by_words and query.group_by is None and query.diversity is None
-
-    @property
-    def parts(self) -> Parts:
-        """What has to be read of a hit."""
-        query = self.query
-        content = query.with_content or query.filter is not None
-        return Parts(content, query.with_vectors, query.with_token_vectors)
-
-    @property
-    def wanted(self) -> int:
-        """How many rows are ranked; twice as many as answered where there has to be a choice."""
-        k = self.query.k
-        return k if self.query.diversity is None else max(DEPTH, 2 * k)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,47 +74,69 @@ async def search(query: Query, settings: CollectionSettings, sources: Sources) -
     Raises:
         InvalidQuery, InvalidVector: the query cannot be answered as asked.
     """
-    request = _checked(query, settings)
+    return await _answer(checked(query, settings), sources)
+
+
+async def search_many(
+    queries: Sequence[Query], settings: CollectionSettings, sources: Sources
+) -> list[SearchResult]:
+    """What ``search`` says to each. Those that ask alike for what is nearest go through the graph together.
+
+    Raises:
+        InvalidQuery, InvalidVector: one of them cannot be answered as asked.
+    """
+    requests = [checked(query, settings) for query in queries]
+    await sources.expiry.hide()
+    parts = await asyncio.gather(*(_answer_alike(alike, sources) for alike in _alike(requests)))
+    answers = {place: result for part in parts for place, result in part}
+    return [answers[place] for place in range(len(requests))]
+
+
+def _alike(requests: Sequence[Request]) -> Iterator[list[tuple[int, Request]]]:
+    """All requests with their places, those together that the graph can be asked for at once."""
+    groups: dict[tuple[Any, ...], list[tuple[int, Request]]] = {}
+    for place, request in enumerate(requests):
+        alone = None if request.is_plain else place
+        groups.setdefault((alone, request.query.k, request.parts), []).append((place, request))
+    for group in groups.values():
+        size = max(1, min(_MOST_ALIKE, points.FEW // group[0][1].wanted))
+        yield from (group[start : start + size] for start in range(0, len(group), size))
+
+
+async def _answer_alike(
+    alike: Sequence[tuple[int, Request]], sources: Sources
+) -> list[tuple[int, SearchResult]]:
+    found: Sequence[_Found | None] = [None]
+    if len(alike) > 1:
+        found = await _find_alike([request for _, request in alike], sources)
+    return [
+        (place, await _answer(request, sources, one))
+        for (place, request), one in zip(alike, found, strict=True)
+    ]
+
+
+async def _answer(request: Request, sources: Sources, found: _Found | None = None) -> SearchResult:
+    """The hits to what was ``found``, or is now; found anew where rows have changed meanwhile."""
     for attempt in range(ATTEMPTS):
         await sources.expiry.hide(again=attempt > 0)
-        found = await _chosen(request, sources)
+        if found is None or attempt:
+            found = await _chosen(request, sources)
         joined = found.joined
         if joined is None:
             joined = await points.by_seq(sources.readers, list(found.scores), request.parts)
         candidates = [_hit(joined[seq], found) for seq in found.scores if seq in joined]
-        hits = tuple(hit for hit in candidates if _still_matches(hit, query))
-        if len(hits) == len(found.scores) or attempt == ATTEMPTS - 1:
+        hits = tuple(hit for hit in candidates if _still_matches(hit, request.query))
+        if len(hits) == len(found.scores):
             break
+    assert found is not None
     return SearchResult(hits, found.plan)
-
-
-def _checked(query: Query, settings: CollectionSettings) -> _Request:
-    if query.k < 1:
-        raise InvalidQuery(f"k is {query.k}, it must be at least 1")
-    if query.diversity is not None and query.k > MOST_DIVERSE:
-        raise InvalidQuery(f"k is {query.k}, with a diversity it is at most {MOST_DIVERSE}")
-    for name, share in (("dense weight", query.fusion.dense_weight), ("diversity", query.diversity)):
-        if share is not None and not 0 <= share <= 1:
-            raise InvalidQuery(f"the {name} is {share}, it must be from 0 to 1")
-    if query.min_score is not None and math.isnan(query.min_score):
-        raise InvalidQuery("the least score is not a number")
-    vector = query.vector if query.mode != "lexical" else None
-    text = query.text if query.mode != "dense" else None
-    if vector is None and text is None:
-        needed = {"dense": "a vector", "lexical": "a text", "hybrid": "a vector or a text"}[query.mode]
-        raise InvalidQuery(f"a {query.mode} search needs {needed}")
-    if vector is not None:
-        row = check_vector(vector, settings.dim, settings.metric, "query")
-        vector = searchable_row(row, settings.metric)
-    terms = Terms(()) if text is None else read_terms(text, settings.tokenizer)
-    return _Request(query, vector, terms, text is not None)
 
 
 def _still_matches(hit: Hit, query: Query) -> bool:
     return query.filter is None or matches(query.filter, hit.document_id, hit.metadata)
 
 
-async def _chosen(request: _Request, sources: Sources) -> _Found:
+async def _chosen(request: Request, sources: Sources) -> _Found:
     """The k rows to answer; where each has to be of another document, more are ranked until there are k."""
     query = request.query
     depth = max(DEPTH, request.wanted) if request.is_hybrid else request.wanted
@@ -189,7 +175,7 @@ async def _matching(sources: Sources, condition: Filter) -> TableView:
 
 
 async def _find(
-    request: _Request, among: TableView | None, sources: Sources, depth: int
+    request: Request, among: TableView | None, sources: Sources, depth: int
 ) -> tuple[_Found, bool]:
     """What is among the first ``depth`` by vector or by words, best first, and whether going deeper would
     find nothing more that reaches the least score.
@@ -203,7 +189,8 @@ async def _find(
     view = sources.table.view() if among is None else among
     graph = None if query.exact else sources.graph
     join = partial(_join, request, sources.readers)
-    near = await nearest(view, graph, request.vector, depth, filtered=among is not None, join=join)
+    vector = request.vector[np.newaxis]
+    [near] = await nearest(view, graph, vector, depth, filtered=among is not None, join=join)
     plan = f"{filtered}{near.plan}"
     dense = _as_dict(near.ranking)
     is_all = _is_all(dense, depth, query.min_score)
@@ -215,17 +202,28 @@ async def _find(
     return _Found(fuse(parts, known, dense, query.fusion), parts, known, f"{plan}+lexical"), is_all
 
 
-def _join(request: _Request, readers: Readers, ranking: Ranking) -> dict[int, Joined] | None:
+async def _find_alike(requests: Sequence[Request], sources: Sources) -> list[_Found]:
+    """What is nearest to each of plain requests that ask for as many rows and the same parts of them."""
+    one = requests[0]
+    queries = np.stack([request.vector for request in requests if request.vector is not None])
+    join = partial(_join, one, sources.readers)
+    found = await nearest(sources.table.view(), sources.graph, queries, one.wanted, join=join)
+    rankings = [(_as_dict(near.ranking), near) for near in found]
+    return [_Found(dense, dense, {}, near.plan, near.joined) for dense, near in rankings]
+
+
+def _join(request: Request, readers: Readers, rankings: Sequence[Ranking]) -> dict[int, Joined] | None:
     """The rows of what was found, on the readers' thread; None if not all of them are needed, or they are
     too many for it.
     """
-    if not request.is_ranked_alone or len(ranking) > points.FEW:
+    seqs = [seq for ranking in rankings for seq in ranking.seqs.tolist()]
+    if not request.is_ranked_alone or len(seqs) > points.FEW:
         return None
-    return points.by_seq_now(readers, ranking.seqs.tolist(), request.parts)
+    return points.by_seq_now(readers, seqs, request.parts)
 
 
 async def _by_words(
-    request: _Request, among: TableView | None, readers: Readers, depth: int
+    request: Request, among: TableView | None, readers: Readers, depth: int
 ) -> dict[int, float]:
     trigrams = await full_text.trigrams_of(readers, request.terms.short) if request.terms.short else {}
     expression = request.terms.expression(trigrams)

@@ -2,8 +2,11 @@
 what it found into a better order if that is wanted.
 """
 
+import asyncio
 import math
+from collections.abc import Coroutine, Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +20,8 @@ from index.filters import Filter
 from index.late import weigh
 from index.rows import DEFAULT_FUSION, Fusion, Grouping, Hit, Mode, Query
 from index.store import Store
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +78,23 @@ class Retriever:
             EmbeddError: the question could not be embedded, or what was found not be reranked.
             StoreError: the collection refused the query.
         """
+        return await self._retrieve(store, search, self._check(store, search))
+
+    async def retrieve_many(self, store: Store, searches: Sequence[Search]) -> list[Found]:
+        """What ``retrieve`` finds for each, in their order. All are checked before the first one runs.
+
+        Raises:
+            InvalidRequest, UnknownModel, EmbeddError, StoreError: as ``retrieve`` does, for any of them.
+        """
+        asked = [(search, self._check(store, search)) for search in searches]
+        reranked = [one for one in asked if one[0].rerank is not None]
+        plain = [one for one in asked if one[0].rerank is None]
+        found = iter(await self._search_many(store, plain))
+        judged = iter(await _together(self._retrieve(store, search, mode) for search, mode in reranked))
+        return [next(found if search.rerank is None else judged) for search in searches]
+
+    def _check(self, store: Store, search: Search) -> Mode:
+        """The mode in which it can be carried out."""
         if search.text is None and search.vector is None:
             raise InvalidRequest("send `query` (words) or `vector`", param="query")
         if search.text is not None and not search.text.strip():
@@ -82,6 +104,9 @@ class Retriever:
         mode = self._mode(store, search)
         if search.rerank is not None:
             _refuse_to_rerank(search)
+        return mode
+
+    async def _retrieve(self, store: Store, search: Search, mode: Mode) -> Found:
         if search.rerank == LATE:
             return await self._with_late_interaction(store, search, mode)
         if search.rerank is not None:
@@ -89,12 +114,24 @@ class Retriever:
         return await self._search(store, search, mode)
 
     async def _search(self, store: Store, search: Search, mode: Mode) -> Found:
+        query, cut = await self._query(store, search, mode)
+        result = await store.search(query)
+        return Found(result.hits, result.plan, cut)
+
+    async def _search_many(self, store: Store, asked: Sequence[tuple[Search, Mode]]) -> list[Found]:
+        questions = await _together(self._query(store, search, mode) for search, mode in asked)
+        results = await store.search_many([query for query, _ in questions])
+        return [
+            Found(result.hits, result.plan, cut) for result, (_, cut) in zip(results, questions, strict=True)
+        ]
+
+    async def _query(self, store: Store, search: Search, mode: Mode) -> tuple[Query, Truncated | None]:
+        """What the collection is asked, and what of the question its model left out."""
         vector, cut = search.vector, None
         if vector is None and mode != "lexical":
             embedded = await self._embed(store, search.text or "")
             vector, cut = embedded.vectors[0], next(iter(embedded.truncated), None)
-        result = await store.search(_query(search, mode, vector))
-        return Found(result.hits, result.plan, cut)
+        return _query(search, mode, vector), cut
 
     async def _with_late_interaction(self, store: Store, search: Search, mode: Mode) -> Found:
         if store.settings.model is None:
@@ -144,6 +181,16 @@ class Retriever:
         embedder = self._models.embedder_of(store.settings)
         prompt = embedder.card.prompts.get("query", "")
         return await embedder.embed([text], prompt=prompt, deadline_s=self._models.deadline_s)
+
+
+async def _together(works: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+    """What each gives. The first that fails ends the others, and is raised."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(work) for work in works]
+    except BaseExceptionGroup as failures:
+        raise failures.exceptions[0] from failures
+    return [task.result() for task in tasks]
 
 
 def _refuse_to_rerank(search: Search) -> None:

@@ -1,6 +1,6 @@
 """The way to the nearest rows, with a graph that is asked and counted."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -28,19 +28,20 @@ class CountedGraph:
 
     async def search(
         self,
-        _query: np.ndarray,
+        queries: np.ndarray,
         count: int,
         ef: int,
         among: Keys | None = None,
         limits: Limits | None = None,
         *,
-        then: Callable[[Keys | None], Any],
+        then: Callable[[Sequence[Keys | None]], Any],
     ) -> Any:
         assert ef >= count
         assert (among is None) == (limits is None)
         self.asked.append((count, limits))
         known = np.arange(1, self.live + 1) if among is None else among[among <= self.live]
-        return then(None if limits and known[:count].max(initial=0) > limits.most else known[:count])
+        gave_up = limits and known[:count].max(initial=0) > limits.most
+        return then([None if gave_up else known[:count] for _ in queries])
 
 
 @pytest.fixture
@@ -57,8 +58,8 @@ def table(monkeypatch: pytest.MonkeyPatch) -> VectorTable:
 async def found(
     view: TableView, graph: CountedGraph, k: int = 5, *, filtered: bool = True
 ) -> tuple[list[int], str]:
-    near = await nearest(view, graph, QUERY, k, filtered=filtered, join=len)  # type: ignore[arg-type]
-    assert near.joined == (len(near.ranking) if near.plan == "graph" else None)
+    [near] = await nearest(view, graph, QUERY[np.newaxis], k, filtered=filtered, join=len)  # type: ignore[arg-type]
+    assert near.joined == (1 if near.plan == "graph" else None)
     return near.ranking.seqs.tolist(), near.plan
 
 
@@ -124,5 +125,15 @@ async def test_large_scans_in_threads_find_the_same(
     monkeypatch.setattr(dense, "INLINE_NUMBERS", limits[0])
     monkeypatch.setattr(dense, "SHARED_NUMBERS", limits[1])
     for view in (table.view(), table.view().of_documents(np.array([1, 2, 3, 4, 5, 999]))):
-        near = await nearest(view, None, QUERY, 5, join=len)
+        [near] = await nearest(view, None, QUERY[np.newaxis], 5, join=len)
         assert (near.ranking.seqs.tolist(), near.plan) == ([1, 2, 3, 4, 5], "exact")
+
+
+async def test_of_several_queries_each_is_answered_and_all_are_joined_at_once(table: VectorTable) -> None:
+    queries = np.stack([QUERY, -QUERY])
+    view, graph = table.view(), CountedGraph(ROWS - 1)
+    first, second = await nearest(view, graph, queries, 3, join=len)  # type: ignore[arg-type]
+    assert first.ranking.seqs.tolist() == [1, 2, 3]
+    # What the graph lacks is looked at for each, and is the best for this one.
+    assert second.ranking.seqs.tolist() == [ROWS, 3, 2]
+    assert (first.joined, second.joined) == (2, 2)

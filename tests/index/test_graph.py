@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,12 +42,13 @@ async def add(graph: Graph, first: int, rows: np.ndarray) -> None:
     await graph.add(seqs, rows, int(seqs[-1]))
 
 
-def itself(found: Keys | None) -> Keys | None:
-    return found
+def first(found: Sequence[Keys | None]) -> Keys | None:
+    [one] = found
+    return one
 
 
-async def found(graph: Graph, *question: Any, **more: Any) -> list[int]:
-    seqs = await graph.search(*question, **more, then=itself)
+async def found(graph: Graph, query: np.ndarray, *question: Any, **more: Any) -> list[int]:
+    seqs = await graph.search(query[np.newaxis], *question, **more, then=first)
     assert seqs is not None
     return seqs.tolist()
 
@@ -142,8 +143,8 @@ async def test_many_searches_at_once_are_each_answered(graph: Graph) -> None:
 async def test_a_search_that_fails_tells_who_asked(graph: Graph) -> None:
     await add(graph, 1, unit_rows(5))
     outcomes = await asyncio.gather(
-        graph.search(unit_rows(1, DIM + 1)[0], 2, 50, then=itself),
-        graph.search(unit_rows(1)[0], 2, 50, then=itself),
+        graph.search(unit_rows(1, DIM + 1), 2, 50, then=first),
+        graph.search(unit_rows(1), 2, 50, then=first),
         return_exceptions=True,
     )
     assert isinstance(outcomes[0], ValueError)
@@ -164,7 +165,7 @@ async def test_a_search_that_compares_too_many_rows_is_given_up(graph: Graph) ->
     rows = unit_rows(2000)
     await add(graph, 1, rows)
     far = np.sort(np.argsort(rows @ rows[0])[:20] + 1)
-    assert await graph.search(rows[0], 10, 50, far, Limits(most=200), then=itself) is None
+    assert await graph.search(rows[:1], 10, 50, far, Limits(most=200), then=first) is None
     assert len(await found(graph, rows[0], 10, 50, far, Limits(most=2000))) == 10
 
 
@@ -175,7 +176,7 @@ async def test_a_search_that_finds_next_to_nothing_is_given_up_soon(graph: Graph
     near, far = np.sort(by_nearness[:1000]), np.sort(by_nearness[2000:])
     limits = Limits(least=0.03)
     assert len(await found(graph, rows[0], 10, 50, near, limits)) == 10
-    assert await graph.search(rows[0], 10, 50, far, limits, then=itself) is None
+    assert await graph.search(rows[:1], 10, 50, far, limits, then=first) is None
 
 
 async def test_a_loaded_graph_searches_as_well_as_the_saved_one(graph: Graph, tmp_path: Path) -> None:
@@ -248,7 +249,7 @@ async def test_wear_shows_above_a_fifth(graph: Graph) -> None:
 async def test_a_closed_graph_says_so(graph: Graph) -> None:
     await add(graph, 1, unit_rows(5))
     await graph._thread.close()
-    assert await graph.search(unit_rows(1)[0], 2, 50, then=itself) is None
+    assert await graph.search(unit_rows(1), 2, 50, then=first) is None
 
 
 async def test_arrays_that_do_not_fit_are_refused(graph: Graph) -> None:

@@ -161,9 +161,9 @@ async def test_a_filter_that_holds_only_far_away_still_fills_k(
 async def test_where_the_graph_gives_up_the_table_answers(
     stored: Path, tuning: GraphTuning, make_vector: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def nothing(*arguments: object, then: Callable[[None], Any]) -> Any:
+    async def nothing(*arguments: object, then: Callable[[list[None]], Any]) -> Any:
         """What a graph says that is closed or has compared too much."""
-        return then(None)
+        return then([None])
 
     async with open_catalog(stored, tuning) as catalog:
         collection = catalog.get("notes")

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from store_samples import document_of, ids_of, point_of, settings_of, vector_of
 
+from index.errors import InvalidQuery
 from index.filters import parse_filter
 from index.rows import Fusion, Hit, Query, Vector
 from index.store import Store
@@ -48,6 +49,31 @@ async def many(store: Store) -> Store:
         ]
     )
     return store
+
+
+async def test_many_searches_find_what_each_finds_alone(many: Store) -> None:
+    queries = [Query(10, vector=vector_of(seed)) for seed in range(30)]
+    queries += [
+        Query(3, vector=vector_of(1)),
+        Query(3, vector=vector_of(2), filter=parse_filter({"third": 1})),
+        Query(5, text="word4 word7", mode="lexical"),
+        Query(5, text="word4", vector=vector_of(9)),
+        Query(5, vector=vector_of(3), min_score=0.2),
+        Query(5, vector=vector_of(3), with_vectors=True),
+        Query(5, vector=vector_of(3), exact=True),
+        Query(120, vector=vector_of(4)),
+        Query(120, vector=vector_of(5)),
+    ]
+    together = await many.search_many(queries)
+    alone = [await many.search(query) for query in queries]
+    assert [ids_of(one) for one in together] == [ids_of(one) for one in alone]
+    assert [one.plan for one in together] == [one.plan for one in alone]
+    assert await many.search_many([]) == []
+
+
+async def test_one_bad_search_of_many_is_told(many: Store) -> None:
+    with pytest.raises(InvalidQuery):
+        await many.search_many([Query(1, vector=vector_of(1)), Query(0, vector=vector_of(1))])
 
 
 def scores_by(query: Vector, seeds: range = range(COUNT)) -> dict[str, float]:

@@ -1,6 +1,5 @@
 """Search by words, by vector, or by both."""
 
-import asyncio
 import time
 from collections.abc import Sequence
 
@@ -19,16 +18,17 @@ from api.schemas import (
     SearchHit,
 )
 from api.schemas_search import FusionRequest, SearchBatchRequest, SearchRequest
-from api.services.retrieve import Retriever, Search
+from api.services.retrieve import Found, Search
 from index.filters import parse_filter
 from index.rows import Fusion, Hit
-from index.store import Store
 
 
 async def search(call: Call[SearchRequest, NoQuery]) -> SearchAnswer:
     """Search by words, by vector, or both."""
+    began = time.perf_counter()
     store = call.services.catalog.get(call.path["name"])
-    return await _search(call.services.retriever, store, call.body, _read(call.body))
+    found = await call.services.retriever.retrieve(store, _read(call.body))
+    return _describe(found, call.body, began)
 
 
 async def search_batch(call: Call[SearchBatchRequest, NoQuery]) -> SearchBatchAnswer:
@@ -36,18 +36,16 @@ async def search_batch(call: Call[SearchBatchRequest, NoQuery]) -> SearchBatchAn
 
     All searches are checked before the first one runs.
     """
+    began = time.perf_counter()
     store = call.services.catalog.get(call.path["name"])
-    searches = [(request, _read(request)) for request in call.body.searches]
-    _refuse_too_many([wanted for _, wanted in searches])
-    try:
-        async with asyncio.TaskGroup() as group:
-            answers = [
-                group.create_task(_search(call.services.retriever, store, request, wanted))
-                for request, wanted in searches
-            ]
-    except BaseExceptionGroup as failures:
-        raise failures.exceptions[0] from failures
-    return SearchBatchAnswer(results=[answer.result() for answer in answers])
+    searches = [_read(request) for request in call.body.searches]
+    _refuse_too_many(searches)
+    found = await call.services.retriever.retrieve_many(store, searches)
+    return SearchBatchAnswer(
+        results=[
+            _describe(one, request, began) for one, request in zip(found, call.body.searches, strict=True)
+        ]
+    )
 
 
 def _refuse_too_many(searches: Sequence[Search]) -> None:
@@ -60,9 +58,7 @@ def _refuse_too_many(searches: Sequence[Search]) -> None:
         )
 
 
-async def _search(retriever: Retriever, store: Store, request: SearchRequest, wanted: Search) -> SearchAnswer:
-    began = time.perf_counter()
-    found = await retriever.retrieve(store, wanted)
+def _describe(found: Found, request: SearchRequest, began: float) -> SearchAnswer:
     return SearchAnswer(
         hits=[describe_hit(hit, request.include) for hit in found.hits],
         took_ms=round((time.perf_counter() - began) * 1000, 3),
