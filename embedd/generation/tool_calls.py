@@ -100,7 +100,7 @@ class ToolCallReader:
         if start >= 0:
             said, self._held = self._held[:start], self._held[start + len(mark) :]
             self._state = "opened"
-            return said if said.strip() else ""
+            return said if self._begun or said.strip() else ""
         if not self._begun and self._may_be_bare_call():
             return ""
         keep = beginning_of(mark, self._held)

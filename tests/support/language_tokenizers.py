@@ -25,7 +25,7 @@ def byte_level() -> str:
 
 
 def byte_fallback() -> str:
-    """SentencePiece's way: blanks as a character of their own, and bytes as tokens for what is in no other."""
+    """SentencePiece's way: blanks as a character, and bytes as tokens for what is in no other."""
     words = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256))]
     words += ["\u2581", *"abcdefghijklmnopqrstuvwxyzT.", "\u2581t", "\u2581ti", "\u2581tid", "\u2581tide"]
     vocabulary = {word: place for place, word in enumerate(words)}
