@@ -49,13 +49,9 @@ class NotFinite(InvalidInput):
 class PromptTooLong(InvalidInput):
     """The prompt, with what may be answered to it, has more tokens than the model's context."""
 
-    code = "context_length_exceeded"
-
 
 class InvalidGrammar(InvalidInput):
     """The schema or grammar that an answer should have is not valid, or more than can be followed."""
-
-    code = "invalid_grammar"
 
 
 class OutOfMemory(EmbeddError):

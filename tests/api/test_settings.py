@@ -181,8 +181,8 @@ def test_a_bad_flag_is_called_by_its_name() -> None:
 
 
 def test_a_bad_variable_is_called_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("EMBEDD_GENERATOR", "gpt")
-    with pytest.raises(SettingsError, match=r"^variable EMBEDD_GENERATOR: .*'extractive' or 'fake'"):
+    monkeypatch.setenv("EMBEDD_LOG_FORMAT", "xml")
+    with pytest.raises(SettingsError, match=r"^variable EMBEDD_LOG_FORMAT: .*'console' or 'json'"):
         load_settings({})
 
 
