@@ -57,19 +57,25 @@ class Completer:
 
 
 async def _merged(sources: Sequence[AsyncGenerator[T, None]]) -> AsyncGenerator[tuple[int, T], None]:
-    """What all ``sources`` give, with the number of each, as it comes."""
-    queue: asyncio.Queue[tuple[int, T] | None] = asyncio.Queue(maxsize=len(sources))
+    """What all ``sources`` give, with the number of each, as it comes; one that fails ends the others."""
+    queue: asyncio.Queue[tuple[int, T] | Exception | None] = asyncio.Queue(maxsize=len(sources))
 
     async def drain(number: int, source: AsyncGenerator[T, None]) -> None:
-        async with aclosing(source) as items:
-            async for item in items:
-                await queue.put((number, item))
-        await queue.put(None)
+        try:
+            async with aclosing(source) as items:
+                async for item in items:
+                    await queue.put((number, item))
+        except Exception as error:  # noqa: BLE001 - it is raised where the others are ended
+            await queue.put(error)
+        else:
+            await queue.put(None)
 
     async with beside(*(drain(number, source) for number, source in enumerate(sources))):
         under_way = len(sources)
         while under_way:
             one = await queue.get()
+            if isinstance(one, Exception):
+                raise one
             if one is None:
                 under_way -= 1
             else:

@@ -4,7 +4,7 @@ Knows where model folders keep templates and what templates are given; ``sandbox
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +31,11 @@ class ChatTemplate:
         self._templates = {name: self._compile(source) for name, source in sources.items()}
         self.source = sources.get(_WITH_TOOLS, sources[_DEFAULT])
 
-    def render(self, turns: Sequence[Turn], tools: Sequence[Tool] = ()) -> str:
-        """The text of ``turns`` up to where the assistant begins to speak.
+    def render(
+        self, turns: Sequence[Turn], tools: Sequence[Tool] = (), mark: Callable[[Any], Any] = lambda it: it
+    ) -> str:
+        """The text of ``turns`` up to where the assistant begins to speak; the template sees what ``mark``
+        makes of what is said.
 
         Raises:
             InvalidInput: the template refuses such turns, or does something it may not.
@@ -40,8 +43,8 @@ class ChatTemplate:
         template = self._templates.get(_WITH_TOOLS if tools else _DEFAULT) or self._templates[_DEFAULT]
         self._environment.begin()
         pieces = template.generate(
-            messages=[_message(turn) for turn in turns],
-            tools=[_function(tool) for tool in tools] or None,
+            messages=[{"role": turn.role, **mark(_message(turn))} for turn in turns],
+            tools=[mark(_function(tool)) for tool in tools] or None,
             documents=None,
             add_generation_prompt=True,
             **self._special_tokens,
@@ -115,7 +118,8 @@ def _read(path: Path) -> str:
 
 
 def _message(turn: Turn) -> dict[str, Any]:
-    message: dict[str, Any] = {"role": turn.role, "content": turn.content}
+    """All but its role."""
+    message: dict[str, Any] = {"content": turn.content}
     if turn.tool_calls:
         message["tool_calls"] = [_call(call) for call in turn.tool_calls]
     if turn.tool_call_id is not None:

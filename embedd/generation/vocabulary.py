@@ -38,6 +38,11 @@ class Vocabulary:
         id = self.id_of(token)
         return id in self._added and bool(self._added[id].special)
 
+    @property
+    def specials(self) -> list[str]:
+        """The tokens that ``is_special``."""
+        return [str(token.content) for token in self._added.values() if token.special]
+
     def decode(self, ids: Sequence[int], *, specials: bool) -> str:
         """The text of ``ids``, with the names of special tokens or without; unknown ids have none."""
         text: str = self._tokenizer.decode(ids, skip_special_tokens=not specials)

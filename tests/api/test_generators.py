@@ -67,6 +67,7 @@ BAD_COMPLETIONS: list[tuple[dict[str, Any], str]] = [
     ({}, "prompt"),
     ({"prompt": []}, "prompt"),
     ({"prompt": ""}, "empty"),
+    ({"prompt": ["", "", "say: x"]}, "empty"),
     ({"prompt": [1, "x"]}, "not both"),
     ({"prompt": [261]}, "token ids outside"),
     ({"prompt": ["x"] * 129}, "129 answers"),
@@ -434,6 +435,11 @@ class TestLifecycle:
                 pending.result().close()
             pending.cancel()
             await until(lambda pool=generator._pool: not pool.running)
+        response = await client.post(
+            COMPLETIONS, json={"prompt": ["forever:", "forever:"], "max_tokens": 2000, "stream": True}
+        )
+        response.close()
+        await until(lambda pool=generator._pool: not pool.running)
         upstream.behave = falling_silent("Six ")
         response = await client.post(CHAT, json=asking("When?", model="cloud", stream=True))
         response.close()
