@@ -1,6 +1,7 @@
 """The bodies of chats and completions: OpenAI's, and what embedd adds to them.
 
-https://platform.openai.com/docs/api-reference/chat; `top_k`, `min_p` and `repetition_penalty` are vLLM's.
+https://platform.openai.com/docs/api-reference/chat; what OpenAI has not (`top_k`, `min_p`,
+`repetition_penalty`, `chat_template_kwargs`) is vLLM's.
 """
 
 from typing import Annotated, Any, Literal
@@ -121,6 +122,7 @@ class ChatRequest(SamplingRequest, kw_only=True):
     tools: Annotated[list[OfferedTool], Meta(max_length=MOST_TOOLS)] | None = None
     tool_choice: Literal["none", "auto", "required"] | NamedTool | None = None
     parallel_tool_calls: bool | None = None
+    chat_template_kwargs: dict[str, Any] | None = None
 
 
 class CompletionRequest(SamplingRequest, kw_only=True):

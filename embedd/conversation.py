@@ -32,10 +32,14 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """What is asked: the conversation, oldest turn first, and the passages to answer from, best first."""
+    """What is asked: the conversation, oldest turn first, and the passages to answer from, best first.
+
+    ``template_options`` are further values for a model's chat template, such as ``enable_thinking``.
+    """
 
     turns: tuple[Turn, ...]
     passages: tuple[str, ...] | None = None
+    template_options: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def question(self) -> str:

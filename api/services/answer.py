@@ -5,9 +5,10 @@ end what it did rest on. A quote is cut from the stored text itself, so ``quote 
 holds.
 """
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from api.services.counting import TokenCounter
 from api.services.models import Models
@@ -63,6 +64,7 @@ class Question:
     store: Store | None = None
     scope: Search | None = None
     settings: GenerationSettings = field(default_factory=GenerationSettings)
+    template_options: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Answerer:
@@ -84,7 +86,7 @@ class Answerer:
         generator = self._models.generator(question.generator)
         hits = await self._retrieve(question)
         passages = None if hits is None else tuple(hit.text or "" for hit in hits)
-        prompt = Prompt(question.turns, passages)
+        prompt = Prompt(question.turns, passages, question.template_options)
         usage: Usage | None = None
         written: list[str] = []
         cited: list[Source] = []

@@ -57,7 +57,7 @@ class PromptReader:
                 "this model has no chat template: name one with the setting `chat_template`, "
                 "or use /v1/completions"
             )
-        rendered = self._template.render(lay_out(prompt), tools, self._controls.mark)
+        rendered = self._template.render(lay_out(prompt), tools, prompt.template_options, self._controls.mark)
         self._refuse_far_too_long(rendered, context)
         return self._checked(self._encode_rendered(rendered), context)
 

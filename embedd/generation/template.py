@@ -32,23 +32,29 @@ class ChatTemplate:
         self.source = sources.get(_WITH_TOOLS, sources[_DEFAULT])
 
     def render(
-        self, turns: Sequence[Turn], tools: Sequence[Tool] = (), mark: Callable[[Any], Any] = lambda it: it
+        self,
+        turns: Sequence[Turn],
+        tools: Sequence[Tool] = (),
+        options: Mapping[str, Any] | None = None,
+        mark: Callable[[Any], Any] = lambda it: it,
     ) -> str:
         """The text of ``turns`` up to where the assistant begins to speak; the template sees what ``mark``
-        makes of what is said.
+        makes of what is said. ``options`` replace nothing that templates are always given.
 
         Raises:
             InvalidInput: the template refuses such turns, or does something it may not.
         """
         template = self._templates.get(_WITH_TOOLS if tools else _DEFAULT) or self._templates[_DEFAULT]
         self._environment.begin()
-        pieces = template.generate(
-            messages=[{"role": turn.role, **mark(_message(turn))} for turn in turns],
-            tools=[mark(_function(tool)) for tool in tools] or None,
-            documents=None,
-            add_generation_prompt=True,
+        given = {
+            **mark(options or {}),
             **self._special_tokens,
-        )
+            "messages": [{"role": turn.role, **mark(_message(turn))} for turn in turns],
+            "tools": [mark(_function(tool)) for tool in tools] or None,
+            "documents": None,
+            "add_generation_prompt": True,
+        }
+        pieces = template.generate(given)
         try:
             return _joined(pieces)
         except (jinja2.TemplateError, TypeError, ValueError, ArithmeticError, LookupError) as error:

@@ -122,6 +122,7 @@ def request_body(
         body["messages"] = [_message(turn) for turn in lay_out(prompt)]
         body |= {} if settings.logprobs is None else {"logprobs": True, "top_logprobs": settings.logprobs}
         body |= _tools(settings.tools)
+        body |= {"chat_template_kwargs": prompt.template_options} if prompt.template_options else {}
     body |= settings.sampling.given
     if settings.max_tokens is not None:
         body["max_tokens"] = settings.max_tokens

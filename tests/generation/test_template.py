@@ -80,6 +80,12 @@ def test_tools_and_their_calls_become_the_text_that_transformers_makes(
     assert template(source).render(turns, (TIDE,)) == by_transformers(source, turns, (TIDE,))
 
 
+def test_options_are_given_to_the_template_and_replace_nothing_of_its_own() -> None:
+    source = "{{ enable_thinking }} {{ messages[0].content }}"
+    options = {"enable_thinking": False, "messages": "forged", "bos_token": "forged"}
+    assert template(source).render(PLAIN[1:], options=options) == "False At six."
+
+
 def test_what_a_template_refuses_is_told_in_its_own_words() -> None:
     with pytest.raises(InvalidInput, match="roles must alternate"):
         template(chat_templates.GEMMA).render((Turn("assistant", "At six."), Turn("user", "?")))

@@ -1,5 +1,6 @@
 """POST /v1/chat/completions, in OpenAI's shape, with the sources of the answer."""
 
+import dataclasses
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
@@ -100,9 +101,14 @@ def _question(request: ChatRequest, services: Services) -> Question:
     """Who answers, from where: ``retrieval`` names the collection, or the model behind its last @."""
     generator, collection = services.models.split_generator(request.model)
     retrieval = request.retrieval or (Retrieval(collection=collection) if collection else None)
-    turns, settings = turns_of(request.messages), chat_settings(request)
+    question = Question(
+        turns=turns_of(request.messages),
+        generator=generator,
+        settings=chat_settings(request),
+        template_options=request.chat_template_kwargs or {},
+    )
     if retrieval is None:
-        return Question(turns, generator, settings=settings)
+        return question
     scope = Search(
         k=retrieval.k,
         mode=retrieval.mode,
@@ -110,5 +116,4 @@ def _question(request: ChatRequest, services: Services) -> Question:
         min_score=retrieval.min_score,
         rerank=retrieval.rerank,
     )
-    store = services.catalog.get(retrieval.collection)
-    return Question(turns, generator, store, scope, settings)
+    return dataclasses.replace(question, store=services.catalog.get(retrieval.collection), scope=scope)
