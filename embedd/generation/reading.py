@@ -33,7 +33,6 @@ class PromptReader:
         self._tokenizer = build(files.tokenizer, lowercase=False)
         self._plain = build(_without_specials(files.tokenizer), lowercase=False)
         self._controls = ControlTokens(vocabulary.specials)
-        self._size = vocabulary.size
         self._longest_token = vocabulary.longest_token
         self._thread = thread
 
@@ -103,9 +102,10 @@ class PromptReader:
             raise InvalidInput("the prompt is empty")
         if len(ids) >= context:
             raise _too_long(str(len(ids)), context)
-        if min(ids) < 0 or max(ids) >= self._size:
-            raise InvalidInput(f"the prompt has token ids outside of 0 to {self._size - 1}")
-        return np.array(ids, dtype=np.int32)
+        try:
+            return np.array(ids, dtype=np.int32)
+        except OverflowError as error:
+            raise InvalidInput(f"the prompt has token ids that no model has: {error}") from error
 
 
 def _without_specials(description: str) -> str:

@@ -69,7 +69,8 @@ BAD_COMPLETIONS: list[tuple[dict[str, Any], str]] = [
     ({"prompt": ""}, "empty"),
     ({"prompt": ["", "", "say: x"]}, "empty"),
     ({"prompt": [1, "x"]}, "not both"),
-    ({"prompt": [261]}, "token ids outside"),
+    ({"prompt": [261]}, "token 261; this model's are 0 to 260"),
+    ({"prompt": [2**40]}, "token ids that no model has"),
     ({"prompt": ["x"] * 129}, "129 answers"),
     ({"prompt": "x", "suffix": "y"}, "suffix"),
     ({"prompt": "x", "best_of": 3}, "best_of"),
@@ -430,16 +431,16 @@ class TestLifecycle:
                 client.post(CHAT, json=asking("forever:", max_tokens=4000, stream=streamed))
             )
             generator: Any = services.models.generator("fake-llm")
-            await until(lambda pool=generator._pool: pool.running)
+            await until(lambda it=generator: it.running)
             if pending.done():
                 pending.result().close()
             pending.cancel()
-            await until(lambda pool=generator._pool: not pool.running)
+            await until(lambda it=generator: not it.running)
         response = await client.post(
             COMPLETIONS, json={"prompt": ["forever:", "forever:"], "max_tokens": 2000, "stream": True}
         )
         response.close()
-        await until(lambda pool=generator._pool: not pool.running)
+        await until(lambda it=generator: not it.running)
         upstream.behave = falling_silent("Six ")
         response = await client.post(CHAT, json=asking("When?", model="cloud", stream=True))
         response.close()

@@ -5,6 +5,7 @@ import json
 import os
 import signal
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,12 +14,21 @@ from fake_models import until
 from prometheus_client import CollectorRegistry
 
 from embedd.conversation import Continuation, Prompt, Tool, ToolChoice, Tools, Turn
-from embedd.errors import InvalidGrammar, InvalidInput, Overloaded, PromptTooLong, WorkerDied
+from embedd.errors import (
+    InvalidGrammar,
+    InvalidInput,
+    ModelLoadError,
+    ModelUnavailable,
+    Overloaded,
+    PromptTooLong,
+    WorkerDied,
+)
 from embedd.generation.launch import GenerationLimits
-from embedd.generation.local import LocalGenerator
+from embedd.generation.local import LocalGenerator, open_local_generator
 from embedd.generation.metrics import GenerationMetrics
 from embedd.generators import Delta, GenerationSettings, TokenLogprob, ToolCallPiece
 from embedd.sampling import ResponseFormat, Sampling
+from embedd.specs import parse_spec
 
 
 @pytest.fixture
@@ -256,7 +266,7 @@ async def test_what_waits_beyond_the_limit_is_refused_before_anything_is_begun()
         running = [
             asyncio.ensure_future(events_of(generator, asking("forever:"), max_tokens=180)) for _ in range(2)
         ]
-        await until(lambda: generator._pool.waiting)
+        await until(lambda: generator.waiting)
         with pytest.raises(Overloaded, match=r"tokens are waiting .*, limit 100") as refusal:
             await events_of(generator, asking("say: me too"))
         assert refusal.value.retry_after_s > 0
@@ -275,7 +285,42 @@ async def test_replicas_share_the_work_and_prompts_that_begin_alike() -> None:
             asyncio.ensure_future(events_of(generator, asking(f"{number}\nforever:"), max_tokens=3000))
             for number in range(4)
         ]
-        workers = generator._pool._keeper.usable
+        workers = generator._model.pool._keeper.usable
         await until(lambda: [worker.running for worker in workers] == [2, 2])
         for one in forever:
             one.cancel()
+
+
+async def test_a_model_whose_files_cannot_be_used_says_so_to_those_who_ask(tmp_path: Path) -> None:
+    (tmp_path / "model.safetensors").write_bytes(b"x")
+    async with open_local_generator(parse_spec(str(tmp_path), name="empty")) as generator:
+        for _ in range(2):
+            with pytest.raises(ModelLoadError, match=r"'empty' cannot be loaded: .*config.json is missing"):
+                await events_of(generator, asking("x"))
+        assert generator.status.state == "failed"
+        assert "config.json is missing" in generator.status.reason
+
+
+@pytest.mark.parametrize("tokenizer", ["{", "{}", "[]", '{"model": 7}'])
+async def test_a_tokenizer_that_is_none_is_the_models_failure_and_nobody_elses(
+    tmp_path: Path, tokenizer: str
+) -> None:
+    (tmp_path / "model.safetensors").write_bytes(b"x")
+    (tmp_path / "config.json").write_text('{"architectures": ["LlamaForCausalLM"]}')
+    (tmp_path / "tokenizer.json").write_text(tokenizer)
+    async with open_local_generator(parse_spec(str(tmp_path), name="broken")) as generator:
+        with pytest.raises(ModelLoadError, match="'broken' cannot be loaded"):
+            await generator.wait_ready()
+        assert generator.status.state == "failed"
+
+
+async def test_whoever_asks_while_a_model_loads_waits_for_it_but_not_for_ever() -> None:
+    spec = parse_spec("fake-llm")
+    slow = ("--load-s", "0.5")
+    async with open_local_generator(spec, worker_args=slow) as generator:
+        assert generator.status.state == "loading"
+        assert text_of(await events_of(generator, asking("say: there"))) == "there"
+    limits = GenerationLimits(wait_s=0.05)
+    async with open_local_generator(spec, limits, worker_args=slow) as generator:
+        with pytest.raises(ModelUnavailable, match=r"still loading after 0\.05 s"):
+            await events_of(generator, asking("say: there"))
