@@ -30,20 +30,29 @@ _SENTENCE_BEFORE = 400
 """Characters before a citation that are looked at for the words it stands for."""
 
 
-def lay_out(prompt: Prompt) -> tuple[Turn, ...]:
-    """The turns to show a model: those of ``prompt``, with its passages if there are any."""
+def lay_out(prompt: Prompt, *, system: bool = True) -> tuple[Turn, ...]:
+    """The turns to show a model: those of ``prompt``, with its passages if there are any; without ``system``
+    the instructions stand in the first turn of the user, for models that know no other.
+    """
     if prompt.passages is None:
         return prompt.turns
     place = max(number for number, turn in enumerate(prompt.turns) if turn.role == "user")
     asked = replace(prompt.turns[place], content=_with_passages(prompt.turns[place].content, prompt.passages))
-    return (*_instructed(prompt.turns[:place]), asked, *prompt.turns[place + 1 :])
+    turns = (*prompt.turns[:place], asked, *prompt.turns[place + 1 :])
+    return _instructed(turns) if system else _instructed_by_user(turns)
 
 
 def _instructed(turns: tuple[Turn, ...]) -> tuple[Turn, ...]:
     """With the instructions behind those that the client gives itself, in one turn: many models take one."""
-    if turns and turns[0].role == "system":
+    if turns[0].role == "system":
         return (replace(turns[0], content=f"{turns[0].content}\n\n{INSTRUCTIONS}"), *turns[1:])
     return (Turn("system", INSTRUCTIONS), *turns)
+
+
+def _instructed_by_user(turns: tuple[Turn, ...]) -> tuple[Turn, ...]:
+    place = next(number for number, turn in enumerate(turns) if turn.role == "user")
+    told = replace(turns[place], content=f"{INSTRUCTIONS}\n\n{turns[place].content}")
+    return (*turns[:place], told, *turns[place + 1 :])
 
 
 def _with_passages(question: str, passages: Sequence[str]) -> str:

@@ -1,6 +1,6 @@
 """OpenAI's requests as questions: what schemas cannot check is checked here, and names its field."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from api.errors import InvalidRequest
 from api.schemas_chat import (
@@ -19,6 +19,7 @@ from embedd.sampling import ResponseFormat, Sampling
 
 _LONGEST_STOP = 1_000
 _MOST_BIASES = 1_024
+_DEEPEST = 100
 _MOST_PROMPTS = 128
 _SMALLEST_TOP_P = 1e-6
 _DEFAULT_COMPLETION_TOKENS = 16
@@ -60,6 +61,7 @@ def chat_settings(request: ChatRequest) -> GenerationSettings:
     """
     if request.top_logprobs is not None and not request.logprobs:
         raise InvalidRequest("top_logprobs needs logprobs: true", param="top_logprobs")
+    _check_nesting(request.chat_template_kwargs, "chat_template_kwargs")
     return GenerationSettings(
         sampling=_sampling(request),
         max_tokens=request.max_completion_tokens or request.max_tokens,
@@ -178,6 +180,21 @@ def _biases(given: Mapping[str, float]) -> dict[int, float]:
     return {int(token): bias for token, bias in given.items()}
 
 
+def _check_nesting(value: object, param: str) -> None:
+    """Refuse what other code would climb into too deep, without climbing itself."""
+    level, depth = [value], 0
+    while level:
+        if depth > _DEEPEST:
+            raise InvalidRequest(f"{param} has more than {_DEEPEST} levels", param=param)
+        level, depth = [inner for one in level for inner in _inner(one)], depth + 1
+
+
+def _inner(value: object) -> Iterable[object]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
+
+
 def _stops(given: str | list[str] | None) -> tuple[str, ...]:
     stops = [given] if isinstance(given, str) else given or []
     if len(stops) > MOST_STOPS:
@@ -195,6 +212,7 @@ def _format(given: ResponseFormatRequest | None) -> ResponseFormat | None:
     wanted = given.json_schema
     if wanted is None:
         raise InvalidRequest("response_format of type json_schema needs json_schema", param="response_format")
+    _check_nesting(wanted.schema, "response_format")
     return ResponseFormat("json_schema", wanted.name, wanted.schema, bool(wanted.strict))
 
 
@@ -219,4 +237,5 @@ def _tools(request: ChatRequest) -> Tools:
 
 def _tool(given: OfferedTool) -> Tool:
     function = given.function
+    _check_nesting(function.parameters, "tools")
     return Tool(function.name, function.description or "", function.parameters, bool(function.strict))

@@ -18,6 +18,7 @@ from embedd.conversation import Continuation, Prompt, Tool
 from embedd.errors import InvalidInput, PromptTooLong
 from embedd.generation.control_tokens import ControlTokens
 from embedd.generation.folder import LanguageFiles
+from embedd.generation.template import ChatTemplate
 from embedd.generation.vocabulary import Vocabulary
 from embedd.grounding import lay_out
 from embedd.tokenizer_file import build
@@ -56,9 +57,19 @@ class PromptReader:
                 "this model has no chat template: name one with the setting `chat_template`, "
                 "or use /v1/completions"
             )
-        rendered = self._template.render(lay_out(prompt), tools, prompt.template_options, self._controls.mark)
+        rendered = self._render(self._template, prompt, tools)
         self._refuse_far_too_long(rendered, context)
         return self._checked(self._encode_rendered(rendered), context)
+
+    def _render(self, template: ChatTemplate, prompt: Prompt, tools: tuple[Tool, ...]) -> str:
+        """Some templates refuse system turns; ours need not be one."""
+        options, mark = prompt.template_options, self._controls.mark
+        try:
+            return template.render(lay_out(prompt), tools, options, mark)
+        except InvalidInput:
+            if prompt.passages is None:
+                raise
+            return template.render(lay_out(prompt, system=False), tools, options, mark)
 
     def _tokenise(self, text: str, context: int) -> Ids:
         """A text by itself, with the tokens that stand around one; control tokens in it are what they are."""

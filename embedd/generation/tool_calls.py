@@ -37,8 +37,8 @@ LLAMA3 = ToolSyntax("<|python_tag|>", arguments="parameters", bare=True)
 
 
 def syntax_of(template: str) -> ToolSyntax | None:
-    """The syntax that a chat template teaches; None if it knows of no tools."""
-    if "tools" not in template:
+    """The syntax that a chat template teaches; None if it has no tools, or writes calls in another one."""
+    if "tools" not in template or "[ARGS]" in template:
         return None
     if "[TOOL_CALLS]" in template:
         return MISTRAL

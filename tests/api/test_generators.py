@@ -20,6 +20,7 @@ COMPLETIONS = "/v1/completions"
 Ask = Callable[..., Awaitable[Any]]
 TIDE = {"type": "function", "function": {"name": "tide", "parameters": {"type": "object"}}}
 SHAPELESS = {"name": "x", "schema": {"a": 1}}
+DEEP = {"name": "x", "schema": json.loads('{"a":' * 300 + "1" + "}" * 300)}
 NOWHERE = {"type": "function", "function": {"name": "x"}}
 MADE = {"id": "1", "function": {"name": "tide"}}
 CALLING = {"role": "assistant", "tool_calls": [MADE]}
@@ -50,6 +51,9 @@ BAD_CHATS: list[tuple[dict[str, Any], str]] = [
         {"response_format": {"type": "json_schema", "json_schema": SHAPELESS}},
         "says no type",
     ),
+    ({"response_format": {"type": "json_schema", "json_schema": DEEP}}, "100 levels"),
+    ({"tools": [{"type": "function", "function": {"name": "x", "parameters": DEEP}}]}, "100 levels"),
+    ({"chat_template_kwargs": DEEP}, "100 levels"),
     ({"tools": [TIDE, TIDE]}, "name twice"),
     ({"tools": [{"type": "function", "function": {"name": "no blanks"}}]}, "name"),
     ({"tool_choice": "required"}, "there are no tools"),

@@ -15,6 +15,7 @@ from embedd.errors import InvalidInput, ModelLoadError, PromptTooLong
 from embedd.generation.folder import read_language_files
 from embedd.generation.reading import open_prompt_reader
 from embedd.generation.vocabulary import Vocabulary
+from embedd.grounding import INSTRUCTIONS
 from embedd.sampling import Sampling
 
 TURNS = (
@@ -77,6 +78,18 @@ async def test_a_prompt_may_fill_the_context_but_for_one_token(folder: Path) -> 
     assert len(await read(folder, TURNS, length + 1)) == length
     with pytest.raises(PromptTooLong, match=f"has {length} tokens and the model's context is {length},"):
         await read(folder, TURNS, length)
+
+
+async def test_a_model_that_takes_no_system_turn_is_instructed_by_the_user(folder: Path) -> None:
+    write(folder, "tokenizer_config.json", {"chat_template": chat_templates.GEMMA, "bos_token": "<bos>"})
+    files = read_language_files(folder, None)
+    async with open_prompt_reader(files, Vocabulary(files.tokenizer)) as reader:
+        ids = await reader.read(Prompt(TURNS[1:], ("Flood is at six.",)), (), 4096)
+    text = tokenizers.Tokenizer.from_str(files.tokenizer).decode(ids)
+    assert text.startswith(f"<bos><start_of_turn>user\n{INSTRUCTIONS}\n\nGröße")
+    assert "Flood is at six." in text
+    with pytest.raises(InvalidInput, match="System role not supported"):
+        await read(folder, TURNS)
 
 
 async def test_a_model_without_a_template_says_so(folder: Path) -> None:
