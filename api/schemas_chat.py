@@ -57,7 +57,7 @@ class Retrieval(Request):
 
 
 class StreamOptions(OpenAIRequest):
-    include_usage: bool = False
+    include_usage: bool | None = None
 
 
 class OfferedFunction(OpenAIRequest):
@@ -96,7 +96,7 @@ class SamplingRequest(OpenAIRequest):
     """What chats and completions have in common; what is left out is the model's to choose."""
 
     model: str | None = None
-    stream: bool = False
+    stream: bool | None = None
     stream_options: StreamOptions | None = None
     n: Annotated[int, Meta(ge=1, le=MOST_CHOICES)] | None = None
     temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
@@ -128,7 +128,7 @@ class ChatRequest(SamplingRequest, kw_only=True):
 class CompletionRequest(SamplingRequest, kw_only=True):
     prompt: str | list[str | int | list[int]]
     logprobs: Annotated[int, Meta(ge=0, le=5)] | None = None
-    echo: bool = False
+    echo: bool | None = None
     suffix: str | None = None
     best_of: int | None = None
 

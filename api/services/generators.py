@@ -25,7 +25,7 @@ from embedd.generators import (
     Usage,
 )
 from embedd.pool import ModelStatus
-from embedd.specs import GeneratorCard, parse_spec
+from embedd.specs import GeneratorCard, ModelSpec, parse_spec
 from embedd.upstream.generator import open_upstream_generator
 from embedd.upstream.specs import SCHEME, UpstreamLimits, parse_upstream
 
@@ -70,13 +70,7 @@ async def open_generators(
             spec = parse_upstream(what, name=name, key=upstream_key(name, spec.base_url))
             limits = UpstreamLimits(silence_s=settings.upstream_timeout_s)
             return open_upstream_generator(spec, limits, metrics=metrics.of(name))
-        local = parse_spec(
-            what,
-            name=name,
-            device=settings.device,
-            replicas=settings.generator_replicas,
-            dtype=settings.dtype,
-        )
+        local = _language_model(name, what, settings)
         return open_local_generator(local, _limits(settings), metrics=metrics.of(name))
 
     names = list(dict.fromkeys(name for name, _ in named))
@@ -97,6 +91,25 @@ def named_generator(text: str) -> tuple[str, str]:
         except ModelLoadError:
             return text, text  # it is told when it is opened
     return text, text
+
+
+def _language_model(name: str, what: str, settings: Settings) -> ModelSpec:
+    try:
+        spec = parse_spec(
+            what,
+            name=name,
+            device=settings.device,
+            replicas=settings.generator_replicas,
+            dtype=settings.dtype,
+        )
+    except ModelLoadError:
+        spec = None
+    if spec is None or spec.scheme == "bundled" or spec.source in ("fake:", "fake:reranker"):
+        raise ModelLoadError(
+            f"no generator {what!r}: name 'extractive', an existing folder, a hub id such as "
+            f"'Qwen/Qwen3-0.6B', or '{SCHEME}<model>@<url>'"
+        )
+    return spec
 
 
 @asynccontextmanager

@@ -294,7 +294,7 @@ class TestBadInput:
         unknown = (await ask("POST", CHAT, asking("x", model="gpt-5"), status=404))["error"]
         assert "fake-llm, cloud, extractive, repeats" in unknown["message"]
         broken = (await ask("POST", CHAT, asking("x", model="none-such"), status=503))["error"]
-        assert "no model 'none-such'" in broken["message"]
+        assert "no generator 'none-such': name 'extractive'" in broken["message"]
 
 
 class TestCompletions:

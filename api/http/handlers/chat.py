@@ -28,7 +28,7 @@ async def complete(call: Call[ChatRequest, NoQuery]) -> ChatAnswer | web.StreamR
     heading = Heading.new(request.model or question.generator)
     if not request.stream:
         return await _whole(call.services, question, heading)
-    with_usage = request.stream_options is not None and request.stream_options.include_usage
+    with_usage = bool(request.stream_options and request.stream_options.include_usage)
     return await stream_events(
         call.request, _chunks(call.services, question, heading, with_usage=with_usage), end=DONE
     )

@@ -29,7 +29,7 @@ async def complete(call: Call[CompletionRequest, NoQuery]) -> CompletionAnswer |
     echoed = [_text(prompt) if request.echo else "" for prompt in prompts for _ in range(settings.n)]
     if not request.stream:
         return await _whole(call.services, order, heading, echoed)
-    with_usage = request.stream_options is not None and request.stream_options.include_usage
+    with_usage = bool(request.stream_options and request.stream_options.include_usage)
     chunks = _chunks(call.services, order, heading, echoed, with_usage=with_usage)
     return await stream_events(call.request, chunks, end=DONE)
 
