@@ -1,7 +1,17 @@
 """One loaded generation worker: the requests it has, and what it says of them.
 
-Knows the frames of ``generate`` and ``cancel`` and whom to tell; neither texts nor what a lost worker is
-replaced by. docs/adr/0014-generation-workers.md has the contract.
+Knows the frames and whom to tell; neither texts nor what a lost worker is replaced by. The frames, in the
+form of ``embedd.frames``, are the whole border between the service and ``embedd.worker.generation``:
+
+* ``load {}`` -> ``{device, dtype, threads, vocab, context, page_tokens, pages, weights_bytes, max_running}``
+* ``generate {prompt (int32), max_tokens, stop_ids, sampling, logprobs, grammar, speculate}`` ->
+  ``{finish_reason, prompt_tokens, cached_tokens, completion_tokens, accepted_tokens, rejected_tokens}``,
+  where the reason is stop, length or cancelled; refused before its first token with ``PromptTooLong``,
+  ``InvalidGrammar`` or ``TooLarge``
+* ``cancel {request}`` -> ``{}``: that request ends as cancelled, its pages are free before the next step
+* unasked, once a step: ``{event: {tokens: [[id, [token, ...], logprobs], ...], running, waiting,
+  free_pages, cached_pages, preempted, seconds, decode_tokens, prefill_tokens}}``; those of a request come
+  before its reply
 
 Invariants: every request is told its end exactly once, by the worker's reply or by its loss, and nothing
 after; a worker that is silent for too long while it has requests is killed.
