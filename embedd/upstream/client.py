@@ -28,6 +28,7 @@ _PASSING = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.BAD_GATEWAY, HTTPStatus.SER
 _KEY_REFUSED = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
 _LONGEST_EVENT = 4 * 2**20
 _LONGEST_REASON = 500
+_RETRY_AFTER_S = 1.0
 _EVENT_STREAM = "text/event-stream"
 
 
@@ -52,8 +53,8 @@ class UpstreamClient:
         """
         try:
             async with (
-                self._begin(path, body) as response,
-                aclosing(_events(response.content)) as events,
+                await self._respond(path, body) as response,
+                aclosing(_events(response)) as events,
             ):
                 async for event in events:
                     yield event
@@ -68,34 +69,32 @@ class UpstreamClient:
     def _name(self) -> str:
         return f"the upstream of {self._spec.name!r}"
 
-    @asynccontextmanager
-    async def _begin(self, path: str, body: Mapping[str, object]) -> AsyncIterator[aiohttp.ClientResponse]:
-        """The response once it is a stream."""
+    async def _respond(self, path: str, body: Mapping[str, object]) -> aiohttp.ClientResponse:
+        """The response whose body is the answer, after as many attempts as it takes and is worth."""
         pause_s = self._limits.pause_s
         for left in reversed(range(self._limits.attempts)):
             try:
-                response = await self._post(path, body)
-            except (aiohttp.ClientConnectionError, ConnectionError) as error:
-                if isinstance(error, TimeoutError):
-                    raise
-                problem: EmbeddError = UpstreamUnavailable(
-                    f"{self._name} cannot be reached: {_why(error)}", self._limits.longest_pause_s
-                )
-            else:
-                async with response:
-                    if response.status == HTTPStatus.OK:
-                        _check_type(response)
-                        yield response
-                        return
-                    problem = await self._problem(response)
-                    asked_s = getattr(problem, "retry_after_s", 0.0)
-                if response.status not in _PASSING or asked_s > self._limits.longest_pause_s:
-                    raise problem
-                pause_s = max(pause_s, asked_s)
-            if not left:
-                raise problem
-            await asyncio.sleep(pause_s)
-            pause_s *= 2
+                return await self._attempt(path, body)
+            except _MayPass as passing:
+                if not left or passing.asked_s > self._limits.longest_pause_s:
+                    raise passing.problem from passing.__cause__
+                await asyncio.sleep(max(pause_s, passing.asked_s))
+                pause_s *= 2
+        raise AssertionError("there is at least one attempt")
+
+    async def _attempt(self, path: str, body: Mapping[str, object]) -> aiohttp.ClientResponse:
+        try:
+            response = await self._post(path, body)
+        except TimeoutError:
+            raise
+        except (aiohttp.ClientConnectionError, ConnectionError) as error:
+            message = f"{self._name} cannot be reached: {_why(error)}"
+            raise _MayPass(UpstreamUnavailable(message, self._limits.longest_pause_s)) from error
+        if response.status == HTTPStatus.OK:
+            return response
+        async with response:
+            problem = await self._problem(response)
+        raise _MayPass(problem, _asked_s(response)) if response.status in _PASSING else problem
 
     async def _post(self, path: str, body: Mapping[str, object]) -> aiohttp.ClientResponse:
         headers = {"Accept": _EVENT_STREAM}
@@ -111,9 +110,9 @@ class UpstreamClient:
         if status in _KEY_REFUSED:
             return UpstreamFailed(f"{self._name} does not accept this service's key (status {status})")
         if status == HTTPStatus.TOO_MANY_REQUESTS:
-            return Overloaded(message, _retry_after_s(response))
+            return Overloaded(message, _asked_s(response) or _RETRY_AFTER_S)
         if status == HTTPStatus.SERVICE_UNAVAILABLE:
-            return UpstreamUnavailable(message, _retry_after_s(response))
+            return UpstreamUnavailable(message, _asked_s(response) or _RETRY_AFTER_S)
         if HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR:
             return UpstreamRefused(message)
         return UpstreamFailed(message)
@@ -131,15 +130,21 @@ class _Nonsense(Exception):
     """No server-sent events, or too long ones."""
 
 
-def _check_type(response: aiohttp.ClientResponse) -> None:
+class _MayPass(Exception):
+    """Another attempt may help, in ``asked_s`` if the upstream says so."""
+
+    def __init__(self, problem: EmbeddError, asked_s: float = 0.0) -> None:
+        super().__init__(str(problem))
+        self.problem = problem
+        self.asked_s = asked_s
+
+
+async def _events(response: aiohttp.ClientResponse) -> AsyncGenerator[bytes, None]:
+    """The ``data`` of each event; whatever else a stream may hold is left out."""
     if response.content_type != _EVENT_STREAM:
         raise _Nonsense(f"its answer is {response.content_type}, not {_EVENT_STREAM}")
-
-
-async def _events(content: aiohttp.StreamReader) -> AsyncGenerator[bytes, None]:
-    """The ``data`` of each event; whatever else a stream may hold is left out."""
     data: list[bytes] = []
-    async with aclosing(_lines(content)) as lines:
+    async with aclosing(_lines(response.content)) as lines:
         async for line in lines:
             if line.startswith(b"data:"):
                 data.append(line.removeprefix(b"data:").removeprefix(b" "))
@@ -173,10 +178,10 @@ def _reason(body: bytes) -> str:
     return " ".join(text.split())[:_LONGEST_REASON] or "without a reason"
 
 
-def _retry_after_s(response: aiohttp.ClientResponse) -> float:
-    """Whole seconds are what services send; a date counts as none."""
+def _asked_s(response: aiohttp.ClientResponse) -> float:
+    """The pause that it asks for; whole seconds are what services send, and a date counts as none."""
     given = response.headers.get("Retry-After", "")
-    return float(given) if given.isdigit() else 1.0
+    return float(given) if given.isdigit() else 0.0
 
 
 def _why(error: BaseException) -> str:
