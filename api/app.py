@@ -24,7 +24,9 @@ from api.http.routes import ROUTES
 from api.http.routing import serve_route
 from api.http.uploads import open_spool
 from api.services.answer import Answerer
+from api.services.complete import Completer
 from api.services.container import Services
+from api.services.counting import TokenCounter
 from api.services.ingest import Ingestor
 from api.services.jobs import open_jobs
 from api.services.models import open_models
@@ -74,7 +76,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             open_spool, settings.data
         )  # of this service alone, now that it has the folder
         ingestor = Ingestor(models, parser)
-        retriever = Retriever(models)
+        retriever, counter = Retriever(models), TokenCounter(models)
         reembedder = Reembedder(catalog, models)
         async with open_jobs(catalog, ingestor, reembedder) as jobs:
             yield Services(
@@ -83,7 +85,8 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
                 catalog=catalog,
                 ingestor=ingestor,
                 retriever=retriever,
-                answerer=Answerer(models, retriever),
+                answerer=Answerer(models, retriever, counter),
+                completer=Completer(models, counter),
                 jobs=jobs,
                 reembedder=reembedder,
                 readiness=Readiness(models),

@@ -89,8 +89,11 @@ class Health(Answer):
 
 
 class Readiness(Answer):
+    """``notes`` tell what else cannot answer, and keeps nothing from being ready."""
+
     ready: bool
     reasons: list[str]
+    notes: list[str] | UnsetType = UNSET
 
 
 class Startup(Answer):
@@ -114,6 +117,7 @@ class ModelInfo(Answer):
     dtype: str | UnsetType = UNSET
     dim: int | UnsetType = UNSET
     max_tokens: int | UnsetType = UNSET
+    context: int | UnsetType = UNSET
     prompts: list[str] | UnsetType = UNSET
     revision: str | UnsetType = UNSET
     sha256: str | UnsetType = UNSET
@@ -414,103 +418,6 @@ class SearchAnswer(Answer):
 
 class SearchBatchAnswer(Answer):
     results: list[SearchAnswer]
-
-
-# --- chat ----------------------------------------------------------------------------------------
-
-
-class ContentPart(OpenAIRequest):
-    type: str
-    text: str | None = None
-
-
-class ChatMessage(OpenAIRequest):
-    role: Literal["system", "developer", "user", "assistant", "tool"]
-    content: str | list[ContentPart] | None = None
-
-
-class Retrieval(Request):
-    collection: str
-    k: Annotated[int, Meta(ge=1, le=100)] = 5
-    filter: Filter | None = None
-    mode: Mode = "hybrid"
-    min_score: float | None = None
-    rerank: Rerank | None = None
-
-
-class StreamOptions(OpenAIRequest):
-    include_usage: bool = False
-
-
-class ChatRequest(OpenAIRequest):
-    messages: Annotated[list[ChatMessage], Meta(min_length=1)]
-    model: str | None = None
-    stream: bool = False
-    stream_options: StreamOptions | None = None
-    retrieval: Retrieval | None = None
-    n: Annotated[int, Meta(ge=1, le=1)] | None = None
-
-
-class SourceAnswer(Answer):
-    index: int
-    document_id: str
-    passage_id: str
-    title: str
-    quote: str
-    start: int
-    end: int
-    page: int | UnsetType = UNSET
-
-
-class ChatUsage(Answer):
-    prompt_tokens: int
-    completion_tokens: int
-    total_tokens: int
-
-
-class AssistantMessage(Answer):
-    content: str
-    role: Literal["assistant"] = "assistant"
-    refusal: None = None
-
-
-class Choice(Answer):
-    message: AssistantMessage
-    index: int = 0
-    logprobs: None = None
-    finish_reason: Literal["stop", "length"] = "stop"
-
-
-class ChatAnswer(Answer):
-    id: str
-    created: int
-    model: str
-    choices: list[Choice]
-    usage: ChatUsage
-    object: Literal["chat.completion"] = "chat.completion"
-    sources: list[SourceAnswer] | UnsetType = UNSET
-
-
-class MessageDelta(Answer):
-    role: Literal["assistant"] | UnsetType = UNSET
-    content: str | UnsetType = UNSET
-
-
-class ChunkChoice(Answer):
-    delta: MessageDelta
-    index: int = 0
-    logprobs: None = None
-    finish_reason: Literal["stop", "length"] | None = None
-
-
-class ChatChunk(Answer):
-    id: str
-    created: int
-    model: str
-    choices: list[ChunkChoice]
-    object: Literal["chat.completion.chunk"] = "chat.completion.chunk"
-    usage: ChatUsage | UnsetType | None = UNSET
-    sources: list[SourceAnswer] | UnsetType = UNSET
 
 
 # --- what the address line may carry -------------------------------------------------------------

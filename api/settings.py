@@ -14,9 +14,11 @@ What it does not know: what a model name means (``embedd.specs`` does) and wheth
 
 import difflib
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 import yaml
 from pydantic import AfterValidator, BeforeValidator, ByteSize, Field, TypeAdapter, ValidationError
@@ -88,7 +90,26 @@ class Settings(BaseSettings):
     )
     compile: bool = Field(False, description="let torch compile models: slower starts, faster batches")
     replicas: Count = Field(1, description="worker processes per model")
-    generator: Literal["extractive", "fake"] = Field("extractive", description="who writes chat answers")
+    generator: str = Field(
+        "extractive",
+        min_length=1,
+        description="who writes chat answers: extractive, a folder, a hub id, openai:<model>@<url>, 'fake', "
+        "each perhaps with <name>= before it",
+    )
+    generators: Names = Field((), description="further generators that requests may name")
+    generator_replicas: Count = Field(1, description="worker processes per language model")
+    generator_batch_tokens: Count | None = Field(
+        None, description="tokens of one step of a language model; unless given, as many as suit the device"
+    )
+    generator_weights: Literal["model", "int8"] = Field(
+        "model", description="what weights of language models are kept in: as they are, or int8"
+    )
+    kv_tokens: Count | None = Field(
+        None, description="tokens that a language model's cache holds; unless given, by the memory there is"
+    )
+    speculate: bool = Field(True, description="let language models guess ahead what they quote")
+    chat_template: LocalPath | None = Field(None, description="chat template of models that have none")
+    upstream_timeout_s: Seconds = Field(60.0, description="silence after which an upstream is given up")
 
     max_batch_tokens: Count | None = Field(
         None, description="tokens that one model batch may hold; unless given, as many as suit the device"
@@ -139,6 +160,16 @@ class Settings(BaseSettings):
         config = init_settings().get("config") or env_settings().get("config")
         file = _read_file(Path(config)) if config else {}
         return init_settings, env_settings, InitSettingsSource(settings_cls, init_kwargs=file)
+
+
+def upstream_key(name: str, url: str) -> str:
+    """The key for the upstream generator ``name`` at ``url``: EMBEDD_KEY_<NAME>, for OpenAI's own address
+    also OPENAI_API_KEY; empty if there is none. Keys stand in no setting, so that none is ever shown.
+    """
+    variable = f"{_PREFIX}KEY_{re.sub('[^A-Z0-9]', '_', name.upper())}"
+    own = os.environ.get(variable, "")
+    at_openai = urlsplit(url).hostname == "api.openai.com"
+    return own or (os.environ.get("OPENAI_API_KEY", "") if at_openai else "")
 
 
 def load_settings(flags: Mapping[str, object]) -> Settings:

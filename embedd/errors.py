@@ -3,8 +3,10 @@
 ::
 
     EmbeddError
-    ├── InvalidInput        the texts cannot be embedded as asked
-    │   └── NotFinite       the model's answer to one of them is not a number
+    ├── InvalidInput        the texts cannot be embedded, or the prompt not answered, as asked
+    │   ├── NotFinite       the model's answer to one of them is not a number
+    │   ├── PromptTooLong   a conversation and its answer do not fit into the model's context
+    │   └── InvalidGrammar  a schema or grammar that an answer should have cannot be used
     ├── OutOfMemory         one of them alone does not fit into the device's memory
     ├── UnknownModel        no model of that name is configured
     ├── ModelLoadError      weights missing, checksum wrong, not an embedding model
@@ -12,6 +14,11 @@
     │   └── WorkerDied      the replica died, or hung and was killed, with the request
     ├── Overloaded          admission refused the whole request
     ├── DeadlineExceeded    the caller's time was up first
+    ├── UpstreamError       a generator elsewhere did not answer
+    │   ├── UpstreamRefused      it does not take the request
+    │   ├── UpstreamUnavailable  it is down or overloaded
+    │   ├── UpstreamTimedOut     it said nothing for too long
+    │   └── UpstreamFailed       it answered what makes no sense, or does not let this service in
     └── ChildError          a child process did not answer a call
         ├── ChildDied       it ended, or was killed
         ├── ChildTimedOut   it took too long and was killed
@@ -28,7 +35,7 @@ class EmbeddError(Exception):
 
 
 class InvalidInput(EmbeddError):
-    """The caller's texts cannot be embedded as asked; the message names the index of the input."""
+    """What the caller sent cannot be embedded or answered as asked; the message names the input at fault."""
 
 
 class NotFinite(InvalidInput):
@@ -37,6 +44,14 @@ class NotFinite(InvalidInput):
     def __init__(self, index: int) -> None:
         self.index = index
         super().__init__(f"input {index} has no finite embedding")
+
+
+class PromptTooLong(InvalidInput):
+    """The prompt, with what may be answered to it, has more tokens than the model's context."""
+
+
+class InvalidGrammar(InvalidInput):
+    """The schema or grammar that an answer should have is not valid, or more than can be followed."""
 
 
 class OutOfMemory(EmbeddError):
@@ -82,6 +97,30 @@ class Overloaded(EmbeddError):
 
 class DeadlineExceeded(EmbeddError):
     """The caller's deadline passed before the answer was there."""
+
+
+class UpstreamError(EmbeddError):
+    """A generator elsewhere did not answer as it should."""
+
+
+class UpstreamRefused(UpstreamError):
+    """It does not take the request; its reason is in the message."""
+
+
+class UpstreamUnavailable(UpstreamError):
+    """It cannot be reached, or is overloaded; trying again after ``retry_after_s`` may help."""
+
+    def __init__(self, message: str, retry_after_s: float) -> None:
+        self.retry_after_s = retry_after_s
+        super().__init__(message)
+
+
+class UpstreamTimedOut(UpstreamError):
+    """It said nothing for longer than it may."""
+
+
+class UpstreamFailed(UpstreamError):
+    """What it said is not in OpenAI's dialect, breaks off, or refuses this service's own key."""
 
 
 class ChildError(EmbeddError):

@@ -48,7 +48,8 @@ def decode_body(body: bytes | bytearray) -> Message:
         FrameError: it is no msgpack map.
     """
     try:
-        message = msgpack.unpackb(body, ext_hook=_unpack_array)
+        # Maps may be keyed by token ids; what is strict otherwise guards against strangers' keys.
+        message = msgpack.unpackb(body, ext_hook=_unpack_array, strict_map_key=False)
     except Exception as error:  # msgpack documents a dozen kinds of its own; all mean the same here
         raise FrameError(f"a frame of {len(body)} bytes is no msgpack: {error}") from error
     if not isinstance(message, dict):

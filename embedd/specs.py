@@ -18,6 +18,7 @@ __all__ = ["Dtype", "ModelCard", "ModelFiles", "ModelKind", "ModelSpec", "Weight
 BUNDLED_MODEL = "all-MiniLM-L6-v2"
 FAKE_MODEL = "fake"
 FAKE_RERANKER = "fake-reranker"
+FAKE_LANGUAGE_MODEL = "fake-llm"
 
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 
@@ -29,9 +30,9 @@ class ModelSpec:
     """A model as it was asked for.
 
     ``source`` is ``<scheme>:<place>``: ``bundled:all-MiniLM-L6-v2``, ``fake:``, ``fake:reranker``,
-    ``folder:/models/e5``, ``hub:org/name``. ``device`` is torch's name for it, or ``auto``; ``dtype`` is what
-    the model computes in, where ``auto`` is what is fast on the device and exact enough; ``compiled`` says
-    whether torch compiles it first.
+    ``fake:llm``, ``folder:/models/e5``, ``hub:org/name``. ``device`` is torch's name for it, or ``auto``;
+    ``dtype`` is what the model computes in, where ``auto`` is what is fast on the device and exact enough;
+    ``compiled`` says whether torch compiles it first.
     """
 
     name: str
@@ -76,6 +77,16 @@ class ModelCard:
 
 
 @dataclass(frozen=True, slots=True)
+class GeneratorCard:
+    """A generator as it is: where it comes from, and which weights those are, where it has some."""
+
+    name: str
+    source: str
+    revision: str = ""
+    sha256: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Weights:
     """A model's files on this machine and what identifies them."""
 
@@ -87,22 +98,25 @@ class Weights:
 def parse_spec(
     text: str,
     *,
+    name: str | None = None,
     revision: str | None = None,
     device: str = "auto",
     replicas: int = 1,
     dtype: Dtype = "auto",
     compiled: bool = False,
 ) -> ModelSpec:
-    """The model called ``text``: ``all-MiniLM-L6-v2``, ``fake``, ``fake-reranker``, a folder, or a hub id.
+    """The model ``text``: ``all-MiniLM-L6-v2``, one of the fake ones, a folder, or a hub id; called so, or
+    ``name``.
 
     Raises:
         ModelLoadError: it is none of these.
     """
-    return ModelSpec(text, _source(text), revision, device, replicas, dtype, compiled)
+    return ModelSpec(name or text, _source(text), revision, device, replicas, dtype, compiled)
 
 
 def _source(text: str) -> str:
-    fixed = {BUNDLED_MODEL: f"bundled:{text}", FAKE_MODEL: "fake:", FAKE_RERANKER: "fake:reranker"}
+    fakes = {FAKE_MODEL: "fake:", FAKE_RERANKER: "fake:reranker", FAKE_LANGUAGE_MODEL: "fake:llm"}
+    fixed = {BUNDLED_MODEL: f"bundled:{text}", **fakes}
     if text in fixed:
         return fixed[text]
     folder = Path(text).expanduser()

@@ -13,7 +13,7 @@ from rich.text import Text
 from api.cli.client import Client, ServiceError
 from api.cli.options import collection_option, url_option
 from api.cli.terminal import in_one_line, printable, standard_output
-from api.schemas import ChatChunk, SourceAnswer
+from api.schemas_chat import ChatChunk, SourceAnswer
 
 _TURNS_KEPT = 20
 _TICK_S = 0.2

@@ -18,7 +18,6 @@ import httpx
 import msgspec
 
 from api.schemas import (
-    ChatChunk,
     CollectionAnswer,
     CollectionList,
     Deleted,
@@ -29,6 +28,7 @@ from api.schemas import (
     Readiness,
     SearchAnswer,
 )
+from api.schemas_chat import ChatChunk
 from api.schemas_transfer import Imported
 
 T = TypeVar("T")

@@ -12,6 +12,7 @@ _MODULES = {
     "ingest": "api.cli.ingest",
     "search": "api.cli.search",
     "chat": "api.cli.chat",
+    "models": "api.cli.models",
     "collections": "api.cli.collections",
     "export": "api.cli.export",
     "import": "api.cli.import_",

@@ -4,6 +4,7 @@ from http import HTTPStatus
 
 from api import schemas as s
 from api import schemas_aliases as a
+from api import schemas_chat as c
 from api import schemas_documents as d
 from api import schemas_points as p
 from api import schemas_reembed as e
@@ -15,6 +16,7 @@ from api.http.handlers import (
     aliases,
     chat,
     collections,
+    completions,
     docs,
     documents,
     embeddings,
@@ -67,10 +69,19 @@ ROUTES: tuple[Route, ...] = (
         "POST",
         "/v1/chat/completions",
         chat.complete,
-        s.ChatAnswer,
-        body=s.ChatRequest,
+        c.ChatAnswer,
+        body=c.ChatRequest,
         dialect="openai",
-        chunk=s.ChatChunk,
+        chunk=c.ChatChunk,
+    ),
+    Route(
+        "POST",
+        "/v1/completions",
+        completions.complete,
+        c.CompletionAnswer,
+        body=c.CompletionRequest,
+        dialect="openai",
+        chunk=c.CompletionAnswer,
     ),
     # aiohttp tries the paths of a collection in this order: first what is asked most.
     Route("POST", f"{_ONE}/search", search.search, s.SearchAnswer, body=q.SearchRequest),

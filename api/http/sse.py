@@ -15,6 +15,9 @@ from api.http.wire import encode_json
 
 log = structlog.get_logger()
 
+DONE = b"[DONE]"
+"""How streams in OpenAI's shape end."""
+
 _HEADERS = {
     hdrs.CONTENT_TYPE: "text/event-stream; charset=utf-8",
     hdrs.CACHE_CONTROL: "no-cache",

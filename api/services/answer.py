@@ -5,15 +5,17 @@ end what it did rest on. A quote is cut from the stored text itself, so ``quote 
 holds.
 """
 
-import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Any
 
+from api.services.counting import TokenCounter
 from api.services.models import Models
 from api.services.retrieve import Retriever, Search
+from embedd.conversation import Prompt, Turn
 from embedd.extractive import Quote
-from embedd.generators import Prompt, Turn
+from embedd.generators import Delta, GenerationSettings, Usage
 from index.rows import Hit
 from index.store import Store
 
@@ -40,22 +42,14 @@ class Candidates:
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
-    """The next words."""
-
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
 class Finished:
     """The end: what was cited, and how much was read and written, in tokens."""
 
     cited: tuple[Source, ...]
-    prompt_tokens: int
-    completion_tokens: int
+    usage: Usage
 
 
-AnswerEvent = Candidates | Piece | Finished
+AnswerEvent = Candidates | Delta | Finished
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,49 +63,55 @@ class Question:
     generator: str
     store: Store | None = None
     scope: Search | None = None
+    settings: GenerationSettings = field(default_factory=GenerationSettings)
+    template_options: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Answerer:
     """Answers questions, from a collection when one is named."""
 
-    def __init__(self, models: Models, retriever: Retriever) -> None:
+    def __init__(self, models: Models, retriever: Retriever, counter: TokenCounter) -> None:
         self._models = models
         self._retriever = retriever
+        self._counter = counter
 
     async def answer(self, question: Question) -> AsyncGenerator[AnswerEvent, None]:
-        """The events of one answer, ending with `Finished`; closing the iterator stops the generator.
+        """The events of one answer, ending with `Finished`; closing the iterator stops the generator. What is
+        refused is refused before the first event.
 
         Raises:
-            InvalidInput: nothing is asked, or this generator cannot answer without a collection.
+            InvalidInput: nothing is asked, or this generator cannot answer it so.
             UnknownModel: no such generator.
         """
         generator = self._models.generator(question.generator)
-        prompt = Prompt(question.turns)
-        hits = await self._retrieve(question, prompt.question)
-        if hits is not None:
-            prompt = replace(prompt, passages=tuple(hit.text or "" for hit in hits))
-            yield Candidates(tuple(_candidate(number, hit) for number, hit in enumerate(hits)))
+        hits = await self._retrieve(question)
+        passages = None if hits is None else tuple(hit.text or "" for hit in hits)
+        prompt = Prompt(question.turns, passages, question.template_options)
+        usage: Usage | None = None
         written: list[str] = []
         cited: list[Source] = []
-        async with aclosing(generator.generate(prompt)) as deltas:
-            async for delta in deltas:
-                cited += [_source(quote, (hits or [])[quote.passage]) for quote in delta.quotes]
-                written.append(delta.text)
-                yield Piece(delta.text)
-        tokens_read = await asyncio.to_thread(self._count, _read(prompt))
-        yield Finished(tuple(cited), tokens_read, self._count(["".join(written)]))
+        shown = hits is None
+        async with aclosing(generator.generate(prompt, question.settings)) as events:
+            async for event in events:
+                if not shown:
+                    shown = True
+                    yield Candidates(tuple(_candidate(number, hit) for number, hit in enumerate(hits or [])))
+                if isinstance(event, Usage):
+                    usage = event
+                    continue
+                cited += [_source(quote, (hits or [])[quote.passage]) for quote in event.quotes]
+                written.append(event.text)
+                yield event
+        if usage is None:
+            usage = await self._counter.usage(_read(prompt), "".join(written))
+        yield Finished(tuple(cited), usage)
 
-    async def _retrieve(self, question: Question, text: str) -> list[Hit] | None:
+    async def _retrieve(self, question: Question) -> list[Hit] | None:
         if question.store is None or question.scope is None:
             return None
+        text = Prompt(question.turns).question
         result = await self._retriever.retrieve(question.store, replace(question.scope, text=text))
         return [hit for hit in result.hits if hit.text]
-
-    def _count(self, texts: Sequence[str]) -> int:
-        """Tokens as the default embedding model counts them; words where there is no model."""
-        if self._models.default is None:
-            return sum(len(text.split()) for text in texts)
-        return sum(self._models.embedder().tokenizer.count(texts))
 
 
 def _read(prompt: Prompt) -> list[str]:

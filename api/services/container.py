@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from prometheus_client import CollectorRegistry
 
 from api.services.answer import Answerer
+from api.services.complete import Completer
 from api.services.ingest import Ingestor
 from api.services.jobs import JobRunner
 from api.services.models import Models
@@ -25,6 +26,7 @@ class Services:
     ingestor: Ingestor
     retriever: Retriever
     answerer: Answerer
+    completer: Completer
     jobs: JobRunner
     reembedder: Reembedder
     readiness: Readiness

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from prometheus_client import CollectorRegistry
 
 from api.errors import ModelChanged
+from api.services.generators import RunningGenerator, open_generators
 from api.services.registry import ModelState, Registry, open_registry
 from api.settings import Settings
 from embedd.cache import Cache, CacheLimits, open_cache
@@ -17,7 +18,6 @@ from embedd.calibration import Calibrator
 from embedd.embedder import Embedder, Lane, ModelLimits, open_embedder
 from embedd.errors import UnknownModel
 from embedd.extractive import EmbedTexts
-from embedd.generators import ExtractiveGenerator, FakeGenerator, Generator
 from embedd.metrics import Metrics, ModelMetrics
 from embedd.reranker import Reranker, open_reranker
 from embedd.specs import ModelSpec, parse_spec
@@ -28,7 +28,7 @@ NO_MODEL = "none"
 
 @dataclass(frozen=True, slots=True)
 class Models:
-    """Embedding and reranking models by name, and the generator's name.
+    """Embedding models, reranking models and generators by name.
 
     ``measured`` has what each model is measured by, ``calibrators`` how each embedding model's vectors become
     int8. ``deadline_s`` is what a model may take for one request of a person who waits.
@@ -38,7 +38,7 @@ class Models:
     rerankers: Registry[Reranker]
     measured: Mapping[str, ModelMetrics]
     calibrators: Mapping[str, Calibrator]
-    generator_name: str
+    generators: Registry[RunningGenerator]
     deadline_s: float | None = None
 
     @property
@@ -95,28 +95,45 @@ class Models:
             )
         return embedder
 
-    def generator(self, name: str) -> Generator:
+    @property
+    def generator_name(self) -> str:
+        """The generator of requests that name none."""
+        assert self.generators.default is not None, "there always is one"
+        return self.generators.default
+
+    def generator(self, name: str) -> RunningGenerator:
         """The generator called ``name``.
 
         Raises:
-            UnknownModel: it is not the configured one.
+            UnknownModel: no such generator is configured.
+            ModelLoadError: it is, and could not be opened.
         """
-        if name != self.generator_name:
-            raise UnknownModel(name, [self.generator_name])
-        if name == "fake":
-            return FakeGenerator()
-        if self.default is None:
-            return ExtractiveGenerator(_no_similarity)
-        return ExtractiveGenerator(embed_with(self.embedder(), self.deadline_s))
+        return self.generators.get(name)
+
+    def split_generator(self, model: str | None) -> tuple[str, str | None]:
+        """The generator that ``model`` names, and the collection behind its last @, if there is one."""
+        if model is None:
+            return self.generator_name, None
+        if model in self.generators.names:
+            return model, None
+        generator, at, collection = model.rpartition("@")
+        return (generator, collection) if at else (model, None)
 
     def states(self) -> Iterator[ModelState]:
         """Every configured model, as it is now."""
         yield from self.embedders.states()
         yield from self.rerankers.states()
+        yield from self.generators.states()
 
     def unready(self) -> list[str]:
         """Why the default embedding model cannot answer now; empty when it can, or when there is none."""
         return self.embedders.unready()
+
+    def notes(self) -> list[str]:
+        """What else cannot answer now, and why."""
+        registries = (self.embedders, self.rerankers, self.generators)
+        told = [note for registry in registries for _, note in registry.notes()]
+        return [note for note in told if note not in self.unready()]
 
 
 def embed_with(embedder: Embedder, deadline_s: float | None) -> EmbedTexts:
@@ -143,15 +160,17 @@ async def open_models(settings: Settings, registry: CollectorRegistry) -> AsyncI
         def reranker(name: str) -> AbstractAsyncContextManager[Reranker]:
             return open_reranker(_spec(name, settings), limits, metrics=measured[name], cache=cache)
 
+        deadline_s = settings.request_timeout_s
         async with (
             open_registry("embedding", embedding, _default(settings.model), embedder) as embedders,
             open_registry("reranking", reranking, _default(settings.reranker), reranker) as rerankers,
+            open_generators(settings, registry, _embed_by_default(embedders, deadline_s)) as generators,
         ):
-            folder, deadline_s = settings.data / "calibration", settings.request_timeout_s
+            folder = settings.data / "calibration"
             calibrators = {
                 name: _calibrator(one, folder, deadline_s) for name, one in embedders.running.items()
             }
-            yield Models(embedders, rerankers, measured, calibrators, settings.generator, deadline_s)
+            yield Models(embedders, rerankers, measured, calibrators, generators, deadline_s)
 
 
 def _calibrator(embedder: Embedder, folder: Path, deadline_s: float) -> Calibrator:
@@ -197,6 +216,12 @@ def _limits(settings: Settings) -> ModelLimits:
     )
 
 
-async def _no_similarity(texts: Sequence[str]) -> npt.NDArray[np.float32]:
-    """Without an embedding model sentences are told apart by their words alone."""
-    return np.zeros((len(texts), 1), dtype=np.float32)
+def _embed_by_default(embedders: Registry[Embedder], deadline_s: float) -> EmbedTexts:
+    """The default embedding model; without one sentences are told apart by their words alone."""
+
+    async def embed(texts: Sequence[str]) -> npt.NDArray[np.float32]:
+        if embedders.default is None:
+            return np.zeros((len(texts), 1), dtype=np.float32)
+        return await embed_with(embedders.get(), deadline_s)(texts)
+
+    return embed

@@ -23,6 +23,10 @@ class Readiness:
         """Why it is not ready; empty when it is."""
         return (["the service is shutting down"] if self._closing else []) + self._unready()
 
+    def notes(self) -> list[str]:
+        """What else is not there, and keeps nothing from being ready."""
+        return self._models.notes()
+
     def has_started(self) -> bool:
         """Whether the default model has been seen ready by now; never false again."""
         return self._started or not self._unready()

@@ -7,22 +7,24 @@ from starting; it is listed with the reason and refuses its own requests.
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Literal, Protocol, TypeVar
 
 import structlog
 
 from embedd.errors import EmbeddError, ModelLoadError, UnknownModel
 from embedd.pool import ModelStatus
-from embedd.specs import ModelCard, ModelKind
+from embedd.specs import GeneratorCard, ModelCard
 
 log = structlog.get_logger()
+
+Kind = Literal["embedding", "reranking", "generator"]
 
 
 class RunningModel(Protocol):
     """What every model tells about itself."""
 
     @property
-    def card(self) -> ModelCard:
+    def card(self) -> ModelCard | GeneratorCard:
         """What it is."""
 
     @property
@@ -45,15 +47,17 @@ ModelT = TypeVar("ModelT", bound=RunningModel)
 class ModelState:
     """A configured model as it is now; one that could not be opened has no card.
 
-    ``device`` and ``dtype`` are empty until it has been loaded for the first time.
+    ``device`` and ``dtype`` are empty until it has been loaded for the first time, as is a generator's
+    ``context``, the most tokens of a prompt and its answer.
     """
 
     name: str
-    kind: ModelKind
+    kind: Kind
     status: ModelStatus
-    card: ModelCard | None = None
+    card: ModelCard | GeneratorCard | None = None
     device: str = ""
     dtype: str = ""
+    context: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +67,7 @@ class Registry(Generic[ModelT]):
     ``default`` is None if requests must name a model.
     """
 
-    kind: ModelKind
+    kind: Kind
     default: str | None
     running: Mapping[str, ModelT]
     broken: Mapping[str, str]
@@ -90,22 +94,26 @@ class Registry(Generic[ModelT]):
     def states(self) -> Iterator[ModelState]:
         """Every configured model."""
         for name, model in self.running.items():
-            yield ModelState(name, self.kind, model.status, model.card, model.device, model.dtype)
+            context: int | None = getattr(model, "context", None)
+            yield ModelState(name, self.kind, model.status, model.card, model.device, model.dtype, context)
         for name, reason in self.broken.items():
             yield ModelState(name, self.kind, ModelStatus("failed", reason))
 
     def unready(self) -> list[str]:
         """Why the default model cannot answer now; empty when it can, or when there is none."""
-        return [
-            f"{state.kind} model {state.name!r} is {state.status.state}{_because(state.status)}"
-            for state in self.states()
-            if state.name == self.default and state.status.state != "ready"
-        ]
+        return [note for name, note in self.notes() if name == self.default]
+
+    def notes(self) -> Iterator[tuple[str, str]]:
+        """The models that cannot answer now, by name, and why."""
+        for state in self.states():
+            if state.status.state != "ready":
+                kind = state.kind if state.kind == "generator" else f"{state.kind} model"
+                yield state.name, f"{kind} {state.name!r} is {state.status.state}{_because(state.status)}"
 
 
 @asynccontextmanager
 async def open_registry(
-    kind: ModelKind,
+    kind: Kind,
     names: Sequence[str],
     default: str | None,
     open_model: Callable[[str], AbstractAsyncContextManager[ModelT]],

@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 from aiohttp.test_utils import TestClient
 
-from api.http.handlers.chat import _chunks, _Heading
-from api.services.answer import Answerer, AnswerEvent, Piece, Question
+from api.http.chat_answer import Heading
+from api.http.handlers.chat import _chunks
+from api.services.answer import Answerer, AnswerEvent, Question
 from api.services.container import Services
-from embedd.generators import NOTHING_FOUND, Turn
+from embedd.conversation import Turn
+from embedd.generators import NOTHING_FOUND, Delta
 
 Ask = Callable[..., Awaitable[Any]]
 PATH = "/v1/chat/completions"
@@ -140,13 +142,13 @@ async def test_a_client_that_leaves_stops_the_answer_before_the_handler_ends(
     async def answer(self: Answerer, question: Question) -> AsyncGenerator[AnswerEvent, None]:
         try:
             while True:
-                yield Piece("word ")
+                yield Delta("word ")
         finally:
             stopped.append(True)
 
     monkeypatch.setattr(Answerer, "answer", answer)
     question = Question((Turn("user", "anything"),), "extractive")
-    chunks = _chunks(services, question, _Heading("extractive"), with_usage=False)
+    chunks = _chunks(services, question, Heading.new("extractive"), with_usage=False)
     await anext(chunks)
     await chunks.aclose()
     assert stopped

@@ -67,6 +67,12 @@ async def embed(client: TestClient[Any, Any], model: str, status: int) -> Any:
     return response
 
 
+async def models_that_read(client: TestClient[Any, Any]) -> list[Any]:
+    """The models of /v1/info but for the generators."""
+    models = (await get(client, "/v1/info"))["models"]
+    return [model for model in models if model["kind"] != "generator"]
+
+
 async def test_a_model_that_is_none_is_listed_with_the_reason_and_the_other_serves(serve: Serve) -> None:
     client = await serve(model="fake", models="no-such-model")
     await embed(client, "fake", 200)
@@ -75,7 +81,7 @@ async def test_a_model_that_is_none_is_listed_with_the_reason_and_the_other_serv
     assert error["code"] == "model_not_loaded"
     assert "name 'all-MiniLM-L6-v2'" in error["message"]
     assert int(refused.headers["Retry-After"]) > 0
-    fake, missing = (await get(client, "/v1/info"))["models"]
+    fake, missing = await models_that_read(client)
     assert (fake["status"], fake["kind"], fake["dim"]) == ("ready", "embedding", 64)
     assert missing["status"] == "failed"
     assert "no model 'no-such-model'" in missing["reason"]
@@ -106,12 +112,15 @@ async def test_a_reranking_model_is_listed_and_decides_nothing(serve: Serve) -> 
     assert [(model["kind"], model["status"]) for model in info["models"]] == [
         ("embedding", "ready"),
         ("reranking", "failed"),
+        ("generator", "ready"),
     ]
+    (note,) = (await get(client, "/readyz"))["notes"]
+    assert note.startswith("reranking model 'no-such-model' is failed: no model")
 
 
 async def test_a_model_of_the_other_kind_is_told_apart(serve: Serve) -> None:
     client = await serve(model="fake", models="fake-reranker", reranker="fake")
-    wrong = [model["reason"] for model in (await get(client, "/v1/info"))["models"][1:]]
+    wrong = [model["reason"] for model in (await models_that_read(client))[1:]]
     assert wrong == [
         "model 'fake-reranker' is for reranking, not for embedding",
         "model 'fake' is for embedding, not for reranking",
@@ -120,7 +129,7 @@ async def test_a_model_of_the_other_kind_is_told_apart(serve: Serve) -> None:
 
 async def test_info_says_where_a_model_runs_and_in_what(serve: Serve) -> None:
     client = await serve(model="fake", reranker="fake-reranker")
-    embedding, reranking = (await get(client, "/v1/info"))["models"]
+    embedding, reranking = await models_that_read(client)
     assert (embedding["device"], embedding["dtype"]) == ("cpu", "float32")
     assert (reranking["kind"], reranking["dim"]) == ("reranking", 1)
 

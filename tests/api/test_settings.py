@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from api.settings import Settings, SettingsError, load_settings
+from api.services.generators import named_generator
+from api.settings import Settings, SettingsError, load_settings, upstream_key
 
 
 @pytest.fixture(autouse=True)
@@ -181,8 +182,8 @@ def test_a_bad_flag_is_called_by_its_name() -> None:
 
 
 def test_a_bad_variable_is_called_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("EMBEDD_GENERATOR", "gpt")
-    with pytest.raises(SettingsError, match=r"^variable EMBEDD_GENERATOR: .*'extractive' or 'fake'"):
+    monkeypatch.setenv("EMBEDD_LOG_FORMAT", "xml")
+    with pytest.raises(SettingsError, match=r"^variable EMBEDD_LOG_FORMAT: .*'console' or 'json'"):
         load_settings({})
 
 
@@ -231,3 +232,29 @@ def test_settings_are_read_without_loading_the_service() -> None:
     )
     shown = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert shown.stdout.strip() == "set()"
+
+
+def test_keys_of_upstreams_come_from_the_environment_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EMBEDD_KEY_MY_CLOUD_2", "own")
+    monkeypatch.setenv("OPENAI_API_KEY", "openai's")
+    assert upstream_key("my-cloud.2", "http://10.0.0.7/v1") == "own"
+    assert upstream_key("other", "http://10.0.0.7/v1") == ""
+    assert upstream_key("other", "https://api.openai.com/v1") == "openai's"
+    assert upstream_key("my-cloud.2", "https://api.openai.com/v1") == "own"
+    assert "own" not in repr(load_settings({}))
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "what"),
+    [
+        ("extractive", "extractive", "extractive"),
+        ("fast=/models/qwen=2", "fast", "/models/qwen=2"),
+        ("/models/a=b", "/models/a=b", "/models/a=b"),
+        ("Qwen/Qwen3-0.6B", "Qwen/Qwen3-0.6B", "Qwen/Qwen3-0.6B"),
+        ("openai:gpt-4o@https://h/v1", "gpt-4o", "openai:gpt-4o@https://h/v1"),
+        ("cloud=openai:gpt-4o@https://h/v1", "cloud", "openai:gpt-4o@https://h/v1"),
+        ("openai:broken", "openai:broken", "openai:broken"),
+    ],
+)
+def test_a_generator_is_called_as_it_was_named(text: str, name: str, what: str) -> None:
+    assert named_generator(text) == (name, what)

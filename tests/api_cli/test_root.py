@@ -14,6 +14,7 @@ COMMANDS = [
     "ingest",
     "search",
     "chat",
+    "models",
     "collections",
     "export",
     "import",

@@ -100,6 +100,28 @@ async def test_a_cancelled_call_leaves_the_child_alive() -> None:
         assert await child.call("echo", {"n": 2}) == {"n": 2}
 
 
+async def test_what_a_child_says_unasked_is_told_in_order_and_before_its_reply() -> None:
+    told: list[object] = []
+    async with open_child(MODULE, on_event=told.append) as child:
+        call = child.begin("speak", {"times": 3})
+        call.reply.add_done_callback(lambda reply: told.append(reply.result()))
+        await call.reply
+        await asyncio.sleep(0)
+    assert told == [{"number": 0}, {"number": 1}, {"number": 2}, {}]
+
+
+async def test_what_nobody_listens_to_and_nobody_waits_for_harms_nothing() -> None:
+    async with open_child(MODULE) as child:
+        child.tell("speak", {"times": 3})
+        child.tell("fail", {"message": "nobody hears of it"})
+        assert await child.call("echo", {"n": 1}) == {"n": 1}
+        child.kill()
+        await child.closed.wait()
+        child.tell("echo", {})
+        with pytest.raises(ChildDied):
+            child.begin("echo", {})
+
+
 async def test_a_child_that_writes_nonsense_is_ended() -> None:
     async with open_child(MODULE) as child:
         with pytest.raises(ChildDied):

@@ -44,6 +44,7 @@ class Stub:
     endless: bool = False
     not_ready: list[str] = field(default_factory=list)
     dim: int = 384
+    models: list[dict[str, Any]] = field(default_factory=list)
 
     def application(self) -> web.Application:
         app = web.Application(middlewares=[self._record])
@@ -72,7 +73,9 @@ class Stub:
 
     async def _info(self, _: web.Request) -> web.Response:
         info = {"name": "embedd", "version": "1", "generator": "extractive", "collections": 0, "limits": {}}
-        return web.json_response({**info, "default_model": None, "default_reranker": None, "models": []})
+        return web.json_response(
+            {**info, "default_model": None, "default_reranker": None, "models": self.models}
+        )
 
     async def _get_collection(self, request: web.Request) -> web.Response:
         name = request.match_info["name"]

@@ -166,7 +166,9 @@ class Machine:
         return self.registry.get_sample_value(name, {"model": "simulated", **labels}) or 0.0
 
     @asynccontextmanager
-    async def open_child(self, _: str, args: Sequence[str], *, name: str) -> AsyncIterator[SimulatedWorker]:
+    async def open_child(
+        self, _: str, args: Sequence[str], *, name: str, **_more: object
+    ) -> AsyncIterator[SimulatedWorker]:
         worker = SimulatedWorker(name, self, self.speeds[int(args[0])], pid=len(self.workers))
         self.workers.append(worker)
         try:
@@ -199,7 +201,7 @@ async def open_simulated(
     ]
     metrics = Metrics(machine.registry).of("simulated")
     lanes = Lanes(max_waiting_tokens=max_waiting_tokens, bulk_patience_s=bulk_patience_s)
-    with patch("embedd.pool.open_child", machine.open_child):
+    with patch("embedd.keeper.open_child", machine.open_child):
         async with (
             open_pool(commands, metrics) as pool,
             open_scheduler(pool, lanes, DIM, metrics) as scheduler,

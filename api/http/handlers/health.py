@@ -8,6 +8,7 @@ from msgspec import UNSET
 from api.http.routing import Call, Reply
 from api.schemas import Health, Info, ModelInfo, NoQuery, Readiness, Startup
 from api.services.registry import ModelState
+from embedd.specs import ModelCard
 from index.catalog import MAX_DIM
 from index.codec import MAX_ID_BYTES, MAX_METADATA_BYTES, MAX_METADATA_DEPTH
 
@@ -29,7 +30,8 @@ async def ready(call: Call[None, NoQuery]) -> Reply:
     """Ready for requests; 503 and the reasons if not."""
     reasons = call.services.readiness.reasons()
     status = HTTPStatus.SERVICE_UNAVAILABLE if reasons else HTTPStatus.OK
-    return Reply(Readiness(ready=not reasons, reasons=reasons), status)
+    notes = call.services.readiness.notes()
+    return Reply(Readiness(ready=not reasons, reasons=reasons, notes=notes or UNSET), status)
 
 
 async def info(call: Call[None, NoQuery]) -> Info:
@@ -65,9 +67,11 @@ def _describe(state: ModelState) -> ModelInfo:
     if state.card is not None:
         info.source = state.card.source
         info.device, info.dtype = state.device or UNSET, state.dtype or UNSET
+        info.revision, info.sha256 = state.card.revision or UNSET, state.card.sha256 or UNSET
+    if isinstance(state.card, ModelCard):
         info.dim = state.card.dim
         info.max_tokens = state.card.max_tokens
         info.prompts = sorted(state.card.prompts)
-        info.revision = state.card.revision
-        info.sha256 = state.card.sha256
+    if state.context is not None:
+        info.context = state.context
     return info

@@ -1,4 +1,4 @@
-"""GET /v1/models: every model that requests may name, and the generator over each collection."""
+"""GET /v1/models: every model that requests may name, and each generator over each collection."""
 
 from api.http.routing import Call
 from api.schemas import ModelCardAnswer, ModelKind, ModelList, ModelState, NoQuery
@@ -8,14 +8,13 @@ _CREATED = 0  # models are configured, not created: the field is there because O
 
 async def list_models(call: Call[None, NoQuery]) -> ModelList:
     """Models that requests may name."""
-    models = call.services.models
     catalog = call.services.catalog
-    over = [f"{models.generator_name}@{name}" for name in sorted([*catalog.names(), *catalog.aliases])]
-    generators = [models.generator_name, *over]
-    return ModelList(
-        data=[_card(model.name, model.kind, model.status.state) for model in models.states()]
-        + [_card(name, "generator", "ready") for name in generators]
-    )
+    places = sorted([*catalog.names(), *catalog.aliases])
+    cards: list[ModelCardAnswer] = []
+    for state in call.services.models.states():
+        over = [f"{state.name}@{place}" for place in places] if state.kind == "generator" else []
+        cards += [_card(name, state.kind, state.status.state) for name in (state.name, *over)]
+    return ModelList(data=cards)
 
 
 def _card(name: str, kind: ModelKind, status: ModelState) -> ModelCardAnswer:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from embedd.frames import encode_frame
 from embedd.serving import serve
 
 
@@ -44,6 +45,12 @@ def describe(_: Mapping[str, Any]) -> Mapping[str, Any]:
     }
 
 
+def speak(payload: Mapping[str, Any]) -> Mapping[str, Any]:
+    for number in range(payload["times"]):
+        os.write(ARGUMENTS.fd, encode_frame({"event": {"number": number}}))
+    return {}
+
+
 def garble(_: Mapping[str, Any]) -> Mapping[str, Any]:
     os.write(ARGUMENTS.fd, b"\x01\x00\x00\x00\xc1")
     return {}
@@ -57,5 +64,5 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--fd", type=int, required=True)
     ARGUMENTS = parser.parse_args()
-    handlers = (echo, fail, hang, die, leave, describe, garble, unsendable)
+    handlers = (echo, fail, hang, die, leave, describe, speak, garble, unsendable)
     serve(ARGUMENTS.fd, {handler.__name__: handler for handler in handlers})

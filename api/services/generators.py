@@ -1,0 +1,131 @@
+"""The generators that this service was started with: quoting, models of its own, and others elsewhere."""
+
+import re
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from prometheus_client import CollectorRegistry
+
+from api.services.registry import Registry, RunningModel, open_registry
+from api.settings import Settings, upstream_key
+from embedd.conversation import Continuation, Prompt
+from embedd.errors import ModelLoadError
+from embedd.extractive import EmbedTexts
+from embedd.generation.launch import GenerationLimits
+from embedd.generation.local import open_local_generator
+from embedd.generation.metrics import GenerationMetrics
+from embedd.generators import (
+    Delta,
+    ExtractiveGenerator,
+    FakeGenerator,
+    GenerationSettings,
+    Generator,
+    Usage,
+)
+from embedd.pool import ModelStatus
+from embedd.specs import GeneratorCard, ModelSpec, parse_spec
+from embedd.upstream.generator import open_upstream_generator
+from embedd.upstream.specs import SCHEME, UpstreamLimits, parse_upstream
+
+_NAMED = re.compile(r"(?P<name>[A-Za-z0-9][\w.-]*)=(?P<what>.+)")
+
+
+class RunningGenerator(RunningModel, Generator, Protocol):
+    """A generator that tells about itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Weightless:
+    """A generator that is there from the start, and always."""
+
+    card: GeneratorCard
+    generator: Generator
+    status: ModelStatus = field(default_factory=lambda: ModelStatus("ready"))
+    device: str = ""
+    dtype: str = ""
+
+    def generate(
+        self, prompt: Prompt | Continuation, settings: GenerationSettings
+    ) -> AsyncGenerator[Delta | Usage, None]:
+        return self.generator.generate(prompt, settings)
+
+
+@asynccontextmanager
+async def open_generators(
+    settings: Settings, registry: CollectorRegistry, embed: EmbedTexts
+) -> AsyncIterator[Registry[RunningGenerator]]:
+    """Every configured generator, measured in ``registry``; models load in the background."""
+    metrics = GenerationMetrics(registry)
+    named = [named_generator(text) for text in (settings.generator, *settings.generators)]
+    asked = dict(reversed(named))  # of two of one name the first, which may be the default
+
+    def open_one(name: str) -> AbstractAsyncContextManager[RunningGenerator]:
+        what = asked[name]
+        if what in ("extractive", "fake"):
+            return _weightless(name, what, embed)
+        if what.startswith(SCHEME):
+            spec = parse_upstream(what, name=name)
+            spec = parse_upstream(what, name=name, key=upstream_key(name, spec.base_url))
+            limits = UpstreamLimits(silence_s=settings.upstream_timeout_s)
+            return open_upstream_generator(spec, limits, metrics=metrics.of(name))
+        local = _language_model(name, what, settings)
+        return open_local_generator(local, _limits(settings), metrics=metrics.of(name))
+
+    names = list(dict.fromkeys(name for name, _ in named))
+    async with open_registry("generator", names, names[0], open_one) as generators:
+        yield generators
+
+
+def named_generator(text: str) -> tuple[str, str]:
+    """The name that requests use, and what it stands for: ``fast=/models/qwen``, or one that names itself.
+
+    An upstream is called like its model there.
+    """
+    if found := _NAMED.fullmatch(text):
+        return found["name"], found["what"]
+    if text.startswith(SCHEME):
+        try:
+            return parse_upstream(text).name, text
+        except ModelLoadError:
+            return text, text  # it is told when it is opened
+    return text, text
+
+
+def _language_model(name: str, what: str, settings: Settings) -> ModelSpec:
+    try:
+        spec = parse_spec(
+            what,
+            name=name,
+            device=settings.device,
+            replicas=settings.generator_replicas,
+            dtype=settings.dtype,
+        )
+    except ModelLoadError:
+        spec = None
+    if spec is None or spec.scheme == "bundled" or spec.source in ("fake:", "fake:reranker"):
+        raise ModelLoadError(
+            f"no generator {what!r}: name 'extractive', an existing folder, a hub id such as "
+            f"'Qwen/Qwen3-0.6B', or '{SCHEME}<model>@<url>'"
+        )
+    return spec
+
+
+@asynccontextmanager
+async def _weightless(name: str, what: str, embed: EmbedTexts) -> AsyncIterator[RunningGenerator]:
+    generator: Generator = FakeGenerator() if what == "fake" else ExtractiveGenerator(embed)
+    yield Weightless(GeneratorCard(name, f"{what}:"), generator)
+
+
+def _limits(settings: Settings) -> GenerationLimits:
+    return GenerationLimits(
+        kv_tokens=settings.kv_tokens,
+        max_batch_tokens=settings.generator_batch_tokens,
+        weights=settings.generator_weights,
+        speculate=settings.speculate,
+        template=settings.chat_template,
+        max_waiting_tokens=settings.max_waiting_tokens,
+        wait_s=settings.request_timeout_s,
+        step_timeout_s=settings.batch_timeout_s,
+    )

@@ -1,0 +1,1 @@
+"""Generators elsewhere: any service that speaks OpenAI's dialect of HTTP."""

@@ -1,0 +1,188 @@
+"""The one HTTP client of ``embedd``: sends a request to an upstream and reads the events of its answer.
+
+Knows statuses, retries, timeouts and server-sent events; nothing of what the events say. A request is tried
+again only while not a byte of an answer has come, for what passes: no connection, 429, 502, 503.
+
+Invariant: the key goes to the configured address only, and into no message: redirects are not followed.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import aclosing, asynccontextmanager
+from http import HTTPStatus
+
+import aiohttp
+
+from embedd.errors import (
+    EmbeddError,
+    Overloaded,
+    UpstreamFailed,
+    UpstreamRefused,
+    UpstreamTimedOut,
+    UpstreamUnavailable,
+)
+from embedd.upstream.specs import UpstreamLimits, UpstreamSpec
+
+_PASSING = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE)
+_KEY_REFUSED = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
+_LONGEST_EVENT = 4 * 2**20
+_LONGEST_REASON = 500
+_RETRY_AFTER_S = 1.0
+_EVENT_STREAM = "text/event-stream"
+
+
+class UpstreamClient:
+    """Made by ``open_upstream_client``."""
+
+    def __init__(self, spec: UpstreamSpec, limits: UpstreamLimits, session: aiohttp.ClientSession) -> None:
+        self._spec = spec
+        self._limits = limits
+        self._session = session
+
+    async def stream(self, path: str, body: Mapping[str, object]) -> AsyncGenerator[bytes, None]:
+        """The data of each event of the answer to ``body``, in order. Closing the iterator closes the
+        connection.
+
+        Raises:
+            UpstreamRefused: it does not take the request.
+            Overloaded: it takes no more requests now.
+            UpstreamUnavailable: it is not there.
+            UpstreamTimedOut: it said nothing for too long.
+            UpstreamFailed: it answers something else, or the answer breaks off.
+        """
+        try:
+            async with (
+                await self._respond(path, body) as response,
+                aclosing(_events(response)) as events,
+            ):
+                async for event in events:
+                    yield event
+        except TimeoutError as error:
+            raise UpstreamTimedOut(f"{self._name} did not answer in {self._limits.silence_s:g} s") from error
+        except (aiohttp.ClientError, ConnectionError) as error:
+            raise UpstreamFailed(f"{self._name} broke off: {_why(error)}") from error
+        except _Nonsense as error:
+            raise UpstreamFailed(f"{self._name} does not speak OpenAI's dialect: {error}") from error
+
+    @property
+    def _name(self) -> str:
+        return f"the upstream of {self._spec.name!r}"
+
+    async def _respond(self, path: str, body: Mapping[str, object]) -> aiohttp.ClientResponse:
+        """The response whose body is the answer, after as many attempts as it takes and is worth."""
+        pause_s = self._limits.pause_s
+        for left in reversed(range(self._limits.attempts)):
+            try:
+                return await self._attempt(path, body)
+            except _MayPass as passing:
+                if not left or passing.asked_s > self._limits.longest_pause_s:
+                    raise passing.problem from passing.__cause__
+                await asyncio.sleep(max(pause_s, passing.asked_s))
+                pause_s *= 2
+        raise AssertionError("there is at least one attempt")
+
+    async def _attempt(self, path: str, body: Mapping[str, object]) -> aiohttp.ClientResponse:
+        try:
+            response = await self._post(path, body)
+        except TimeoutError:
+            raise
+        except (aiohttp.ClientConnectionError, ConnectionError) as error:
+            message = f"{self._name} cannot be reached: {_why(error)}"
+            raise _MayPass(UpstreamUnavailable(message, self._limits.longest_pause_s)) from error
+        if response.status == HTTPStatus.OK:
+            return response
+        async with response:
+            problem = await self._problem(response)
+        raise _MayPass(problem, _asked_s(response)) if response.status in _PASSING else problem
+
+    async def _post(self, path: str, body: Mapping[str, object]) -> aiohttp.ClientResponse:
+        headers = {"Accept": _EVENT_STREAM}
+        if self._spec.key:
+            headers["Authorization"] = f"Bearer {self._spec.key}"
+        url = f"{self._spec.base_url}{path}"
+        return await self._session.post(url, json=body, headers=headers, allow_redirects=False)
+
+    async def _problem(self, response: aiohttp.ClientResponse) -> EmbeddError:
+        """What a status other than 200 means to those who wait for an answer."""
+        status, said = response.status, _reason(await response.content.read(_LONGEST_EVENT))
+        message = f"{self._name} answered {status}: {said}"
+        if status in _KEY_REFUSED:
+            return UpstreamFailed(f"{self._name} does not accept this service's key (status {status})")
+        if status == HTTPStatus.TOO_MANY_REQUESTS:
+            return Overloaded(message, _asked_s(response) or _RETRY_AFTER_S)
+        if status == HTTPStatus.SERVICE_UNAVAILABLE:
+            return UpstreamUnavailable(message, _asked_s(response) or _RETRY_AFTER_S)
+        if HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR:
+            return UpstreamRefused(message)
+        return UpstreamFailed(message)
+
+
+@asynccontextmanager
+async def open_upstream_client(spec: UpstreamSpec, limits: UpstreamLimits) -> AsyncIterator[UpstreamClient]:
+    timeout = aiohttp.ClientTimeout(total=None, sock_connect=limits.connect_s, sock_read=limits.silence_s)
+    connector = aiohttp.TCPConnector(limit=0)  # how much may run at once is the upstream's to say
+    async with aiohttp.ClientSession(timeout=timeout, connector=connector) as session:
+        yield UpstreamClient(spec, limits, session)
+
+
+class _Nonsense(Exception):
+    """No server-sent events, or too long ones."""
+
+
+class _MayPass(Exception):
+    """Another attempt may help, in ``asked_s`` if the upstream says so."""
+
+    def __init__(self, problem: EmbeddError, asked_s: float = 0.0) -> None:
+        super().__init__(str(problem))
+        self.problem = problem
+        self.asked_s = asked_s
+
+
+async def _events(response: aiohttp.ClientResponse) -> AsyncGenerator[bytes, None]:
+    """The ``data`` of each event; whatever else a stream may hold is left out."""
+    if response.content_type != _EVENT_STREAM:
+        raise _Nonsense(f"its answer is {response.content_type}, not {_EVENT_STREAM}")
+    data: list[bytes] = []
+    async with aclosing(_lines(response.content)) as lines:
+        async for line in lines:
+            if line.startswith(b"data:"):
+                data.append(line.removeprefix(b"data:").removeprefix(b" "))
+            elif not line and data:
+                yield b"\n".join(data)
+                data = []
+    if data:
+        yield b"\n".join(data)
+
+
+async def _lines(content: aiohttp.StreamReader) -> AsyncGenerator[bytes, None]:
+    held = b""
+    async for piece in content.iter_any():
+        *lines, held = (held + piece).split(b"\n")
+        for line in lines:
+            yield line.removesuffix(b"\r")
+        if len(held) > _LONGEST_EVENT:
+            raise _Nonsense(f"a line has more than {_LONGEST_EVENT} bytes")
+    if held:
+        yield held.removesuffix(b"\r")
+
+
+def _reason(body: bytes) -> str:
+    """The message of an error in OpenAI's shape, or the beginning of whatever it is."""
+    text = body.decode("utf-8", "replace")
+    try:
+        error = json.loads(text)["error"]
+        text = str(error["message"] if isinstance(error, dict) else error)
+    except (ValueError, KeyError, TypeError):
+        pass
+    return " ".join(text.split())[:_LONGEST_REASON] or "without a reason"
+
+
+def _asked_s(response: aiohttp.ClientResponse) -> float:
+    """The pause that it asks for; whole seconds are what services send, and a date counts as none."""
+    given = response.headers.get("Retry-After", "")
+    return float(given) if given.isdigit() else 0.0
+
+
+def _why(error: BaseException) -> str:
+    return str(error) or type(error).__name__
