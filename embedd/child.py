@@ -4,8 +4,8 @@ Knows nothing of what the child does; ``embedd.serving`` is the child's half. Us
 for whatever else must be able to die, hang or eat memory alone.
 
 Invariants: the child inherits standard error and its own end of the socket, nothing else; every call
-is settled, by its reply or by the child's death; a call that takes too long kills the child; leaving
-``open_child`` leaves no process behind.
+is settled, by its reply or by the child's death; a call that takes too long kills the child; events and
+replies are told in the order they came; leaving ``open_child`` leaves no process behind.
 """
 
 import asyncio
@@ -14,11 +14,23 @@ import itertools
 import socket
 import sys
 from asyncio.subprocess import DEVNULL, Process
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from embedd.errors import CallFailed, ChildDied, ChildTimedOut
 from embedd.frames import FrameError, Message, encode_frame, read_frame
+
+OnEvent = Callable[[Mapping[str, Any]], None]
+"""Told what the child says without being asked; must not raise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call under way, which the child knows by its ``id``; ``reply`` raises as ``Child.call`` does."""
+
+    id: int
+    reply: "asyncio.Future[Message]"
 
 
 class Child:
@@ -33,12 +45,14 @@ class Child:
         process: Process,
         streams: tuple[asyncio.StreamReader, asyncio.StreamWriter],
         grace_s: float,
+        on_event: OnEvent | None = None,
     ) -> None:
         self.name = name
         self.closed = asyncio.Event()
         self._process = process
         self._reader, self._writer = streams
         self._grace_s = grace_s
+        self._on_event = on_event
         self._pending: dict[int, asyncio.Future[Message]] = {}
         self._ids = itertools.count()
 
@@ -62,27 +76,39 @@ class Child:
             ChildTimedOut: no answer in ``timeout_s``, counted from now; the child is killed.
             FrameError: the payload is too long for a frame; nothing was sent.
         """
+        call = self.begin(op, payload)
+        try:
+            return await self._wait(call, timeout_s)
+        finally:
+            self._pending.pop(call.id, None)
+
+    def begin(self, op: str, payload: Mapping[str, Any]) -> Call:
+        """Sends a call and waits for nothing; ``reply`` is settled in any case.
+
+        Raises:
+            ChildDied: the child was dead already.
+            FrameError: the payload is too long for a frame; nothing was sent.
+        """
         if self.closed.is_set():
             raise ChildDied(self.name, self.exit_code)
-        call_id = next(self._ids)
-        frame = encode_frame({"id": call_id, "op": op, "payload": payload})
-        reply: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
-        self._pending[call_id] = reply
-        try:
-            return await self._exchange(frame, reply, timeout_s)
-        finally:
-            del self._pending[call_id]
+        call = Call(next(self._ids), asyncio.get_running_loop().create_future())
+        frame = encode_frame({"id": call.id, "op": op, "payload": payload})
+        self._pending[call.id] = call.reply
+        self._writer.write(frame)
+        return call
 
-    async def _exchange(
-        self, frame: bytes, reply: asyncio.Future[Message], timeout_s: float | None
-    ) -> Message:
+    def tell(self, op: str, payload: Mapping[str, Any]) -> None:
+        """Sends a call whose reply nobody waits for; does nothing where the child is dead."""
+        if not self.closed.is_set():
+            self._writer.write(encode_frame({"id": next(self._ids), "op": op, "payload": payload}))
+
+    async def _wait(self, call: Call, timeout_s: float | None) -> Message:
         limit = asyncio.timeout(timeout_s)
         try:
             async with limit:
-                self._writer.write(frame)
                 with contextlib.suppress(ConnectionError):  # the reply's future will tell
                     await self._writer.drain()
-                return await reply
+                return await call.reply
         except TimeoutError:
             assert timeout_s is not None
             self.kill()
@@ -118,7 +144,11 @@ class Child:
             await self._process.wait()
 
     def _settle(self, message: Message) -> None:
-        reply = self._pending.get(message["id"])
+        if "id" not in message:
+            if self._on_event is not None:
+                self._on_event(message["event"])
+            return
+        reply = self._pending.pop(message["id"], None)
         if reply is None or reply.done():
             return  # its caller left
         if (error := message.get("error")) is not None:
@@ -130,17 +160,23 @@ class Child:
         for reply in self._pending.values():
             if not reply.done():
                 reply.set_exception(ChildDied(self.name, self.exit_code))
+        self._pending.clear()
         self.closed.set()
 
 
 @contextlib.asynccontextmanager
 async def open_child(
-    module: str, args: Sequence[str] = (), *, name: str = "", grace_s: float = 1.0
+    module: str,
+    args: Sequence[str] = (),
+    *,
+    name: str = "",
+    grace_s: float = 1.0,
+    on_event: OnEvent | None = None,
 ) -> AsyncIterator[Child]:
     """Runs ``python -m module *args --fd N``, a child that serves calls on its socket ``N``.
 
-    ``name`` is what messages call it (``module`` if empty). When the socket closes it has ``grace_s``
-    to leave, then it is killed.
+    ``name`` is what messages call it (``module`` if empty); ``on_event`` is told what it says unasked. When
+    the socket closes it has ``grace_s`` to leave, then it is killed.
 
     Raises:
         OSError: the process could not be started.
@@ -153,7 +189,7 @@ async def open_child(
         except BaseException:
             streams[1].transport.abort()
             raise
-    child = Child(name or module, process, streams, grace_s)
+    child = Child(name or module, process, streams, grace_s, on_event)
     replies = asyncio.create_task(child.run(), name=f"replies of {child.name}")
     try:
         yield child
