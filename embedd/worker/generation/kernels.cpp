@@ -21,6 +21,7 @@ namespace {
 constexpr int64_t BLOCK = 24;       // rows whose scores are kept at once, or the heads of one token
 constexpr int64_t ROW_BLOCK = 96;   // rows of a product whose sums are kept at once
 constexpr int64_t DEPTH = 128;      // numbers of each row that are multiplied before the next rows come
+constexpr int64_t ALONE = 1 << 17;  // products of so many numbers are made sooner than others are called for
 constexpr float LOG2_E = 1.44269504f;
 
 // Hands out the numbers from 0 to `count` to whoever asks.
@@ -308,6 +309,7 @@ Team& team() {
 }
 
 void multiply_all(const Product& all, int type, int64_t threads) {
+    if (all.count * all.columns * all.depth < ALONE) threads = 1;
     const int64_t panels = (all.columns + PANEL - 1) / PANEL;
     const int64_t together = std::max<int64_t>(1, panels / (threads * 8));
     const Tasks tasks((panels + together - 1) / together);
