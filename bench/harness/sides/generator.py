@@ -32,8 +32,8 @@ class GeneratorSide:
         return {"dtype": str(self._model.dtype), "weights_bytes": self._model.weights_bytes}
 
     def decode(self, prompts: Sequence[Sequence[int]], new_tokens: int) -> dict[str, Any]:
-        """Everybody at once: the whole time, and that of the steps in which all of them decode."""
-        return self._run(prompts, new_tokens, speculate=False)
+        """Everybody at once: the whole time, and that of steps in which all of them decode."""
+        return self._run(prompts, new_tokens, speculate=False) | {"steps": self._steady(prompts, new_tokens)}
 
     def speculate(self, prompts: Sequence[Sequence[int]], new_tokens: int) -> dict[str, Any]:
         """With drafts and without, one after the other."""
@@ -51,11 +51,7 @@ class GeneratorSide:
 
     def stall(self, prompts: Sequence[Sequence[int]], long: Sequence[int], steps: int) -> dict[str, Any]:
         """Step times of running answers alone, and while a long prompt is computed."""
-        engine = self._open()
-        for prompt in prompts:
-            engine.add(self._request(prompt, 20_000))
-        while engine.step().prefill_tokens:
-            pass
+        engine = self._open_running(prompts)
         idle = [engine.step().seconds for _ in range(steps)]
         engine.add(self._request(long, 1))
         busy = []
@@ -98,22 +94,31 @@ class GeneratorSide:
         began = time.perf_counter()
         for request in requests:
             engine.add(request)
-        steps, prefill = [], 0.0
+        prefill = 0.0
         while engine.busy:
-            report = engine.step()
-            if report.prefill_tokens:
+            if engine.step().prefill_tokens:
                 prefill = time.perf_counter() - began
-            elif report.decode_tokens >= len(prompts):
-                steps.append(report.seconds)
         seconds = time.perf_counter() - began
         return {
             "seconds": seconds,
             "decode_s": seconds - prefill,
-            "steps": steps,
             "accepted": sum(request.accepted for request in requests),
             "rejected": sum(request.rejected for request in requests),
             "answers": [request.tokens[-new_tokens:] for request in requests],
         }
+
+    def _steady(self, prompts: Sequence[Sequence[int]], steps: int) -> list[float]:
+        engine = self._open_running(prompts)
+        return [engine.step().seconds for _ in range(steps)]
+
+    def _open_running(self, prompts: Sequence[Sequence[int]]) -> Any:
+        """An engine in which all ``prompts`` are computed, and answers will not end soon."""
+        engine = self._open()
+        for prompt in prompts:
+            engine.add(self._request(prompt, 20_000))
+        while engine.step().prefill_tokens or engine.figures()["waiting"]:
+            pass
+        return engine
 
     def _first_token(self, engine: Any, prompt: Sequence[int]) -> float:
         began = time.perf_counter()

@@ -61,12 +61,13 @@ INLINE void multiply_block(const float* rows, int64_t stride, int64_t count, con
     if (count <= Lanes<BYTES>::ROWS) return multiply<BYTES>(rows, stride, count, panel, depth, sums, PANEL, false);
     for (int64_t k = 0; k < depth; k += DEPTH) {
         const int64_t step = std::min(DEPTH, depth - k);
+        const Ahead ahead{reinterpret_cast<const char*>(panel + (k + step) * PANEL), PANEL * sizeof(Weight)};
         if constexpr (std::is_same_v<Weight, float>) {
-            multiply<BYTES>(rows + k, stride, count, panel + k * PANEL, step, sums, PANEL, k > 0);
+            multiply<BYTES>(rows + k, stride, count, panel + k * PANEL, step, sums, PANEL, k > 0, ahead);
         } else {
             float wide[DEPTH * PANEL];
             widen<BYTES>(panel + k * PANEL, step, wide);
-            multiply<BYTES>(rows + k, stride, count, wide, step, sums, PANEL, k > 0);
+            multiply<BYTES>(rows + k, stride, count, wide, step, sums, PANEL, k > 0, ahead);
         }
     }
 }

@@ -39,6 +39,7 @@ struct Lanes;
         typedef int32_t whole __attribute__((vector_size(BYTES)));                          \
         typedef uint32_t words __attribute__((vector_size(BYTES)));                         \
         typedef uint16_t halves __attribute__((vector_size(BYTES / 2)));                    \
+        typedef int16_t shorts __attribute__((vector_size(BYTES / 2)));                     \
         typedef int8_t bytes __attribute__((vector_size(BYTES / 4)));                       \
                                                                                             \
         static INLINE floats load(const float* at) {                                        \
@@ -54,7 +55,8 @@ struct Lanes;
         static INLINE floats load(const int8_t* at) {                                       \
             bytes loaded;                                                                   \
             std::memcpy(&loaded, at, sizeof loaded);                                        \
-            return __builtin_convertvector(__builtin_convertvector(loaded, whole), floats); \
+            const auto twice = __builtin_convertvector(loaded, shorts);                     \
+            return __builtin_convertvector(__builtin_convertvector(twice, whole), floats);  \
         }                                                                                   \
         static INLINE void store(float* at, floats numbers) {                               \
             std::memcpy(at, &numbers, sizeof numbers);                                      \
@@ -66,9 +68,21 @@ LANES(16, 1)
 LANES(32, 3)
 LANES(64, 6)
 
+// What is multiplied next: it comes from memory meanwhile, a row's part of it with each row.
+struct Ahead {
+    const char* at = nullptr;
+    int64_t step = 0;
+
+    INLINE void fetch(int64_t row) const {
+        if (!at) return;
+        __builtin_prefetch(at + row * step, 0, 2);
+        if (step > 64) __builtin_prefetch(at + row * step + 64, 0, 2);
+    }
+};
+
 template <int BYTES, int ROWS, typename Weight>
 INLINE void multiply_rows(const float* rows, int64_t stride, const Weight* panel, int64_t depth, float* sums,
-                          int64_t sums_stride, bool add) {
+                          int64_t sums_stride, bool add, const Ahead& ahead) {
     using L = Lanes<BYTES>;
     constexpr int VECTORS = PANEL / L::COUNT;
     typename L::floats sum[ROWS][VECTORS];
@@ -78,6 +92,7 @@ INLINE void multiply_rows(const float* rows, int64_t stride, const Weight* panel
         for (int v = 0; v < VECTORS; ++v)
             sum[row][v] = add ? L::load(sums + row * sums_stride + v * L::COUNT) : typename L::floats{};
     for (int64_t k = 0; k < depth; ++k, panel += PANEL) {
+        ahead.fetch(k);
         typename L::floats column[VECTORS];
 #pragma GCC unroll 8
         for (int v = 0; v < VECTORS; ++v) column[v] = L::load(panel + v * L::COUNT);
@@ -98,23 +113,23 @@ INLINE void multiply_rows(const float* rows, int64_t stride, const Weight* panel
 // `count` rows (count, depth) times a panel, to (count, PANEL) sums; `add` goes on with what they hold.
 template <int BYTES, typename Weight>
 INLINE void multiply(const float* rows, int64_t stride, int64_t count, const Weight* panel, int64_t depth,
-                     float* sums, int64_t sums_stride, bool add) {
+                     float* sums, int64_t sums_stride, bool add, const Ahead& ahead = {}) {
     constexpr int ROWS = Lanes<BYTES>::ROWS;
     int64_t row = 0;
     for (; row + ROWS <= count; row += ROWS)
         multiply_rows<BYTES, ROWS>(rows + row * stride, stride, panel, depth, sums + row * sums_stride,
-                                   sums_stride, add);
+                                   sums_stride, add, ahead);
     if constexpr (ROWS > 3)
         for (; row + 3 <= count; row += 3)
             multiply_rows<BYTES, 3>(rows + row * stride, stride, panel, depth, sums + row * sums_stride,
-                                    sums_stride, add);
+                                    sums_stride, add, ahead);
     if constexpr (ROWS > 1)
         for (; row + 2 <= count; row += 2)
             multiply_rows<BYTES, 2>(rows + row * stride, stride, panel, depth, sums + row * sums_stride,
-                                    sums_stride, add);
+                                    sums_stride, add, ahead);
     for (; row < count; ++row)
         multiply_rows<BYTES, 1>(rows + row * stride, stride, panel, depth, sums + row * sums_stride,
-                                sums_stride, add);
+                                sums_stride, add, ahead);
 }
 
 }  // namespace

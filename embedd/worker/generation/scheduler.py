@@ -14,7 +14,7 @@ from embedd.worker.generation.pages import ROOT, PagePool
 from embedd.worker.generation.requests import Request, Work
 
 _STALL = 1.8
-"""How many times as long as without them a step may take that computes prompts beside running answers."""
+"""How many times as long as without them a step may take that computes prompts beside as many answers."""
 _FEWEST = 8
 """Rows of prompts in every step: they get on, too."""
 
@@ -57,7 +57,7 @@ class Scheduler:
     def plan(self, drafts: Mapping[int, Sequence[int]]) -> list[Work]:
         """The work of the next step; empty only if there are no requests."""
         plan = self._plan_answers(drafts)
-        room = self._room_beside(sum(work.rows for work in plan))
+        room = self._room_beside(sum(work.rows for work in plan), answering=len(plan))
         for request in [one for one in self.running if not one.decodes]:
             room -= self._plan_prompt(plan, request, room)
         while room > 0 and (admitted := self._admit()) is not None:
@@ -85,12 +85,17 @@ class Scheduler:
             plan.append(Work(request, part, (), int(count == request.pending)))
         return max(count, 0)
 
-    def _room_beside(self, rows: int) -> int:
-        """How many rows of prompts the step may have besides ``rows`` of answers."""
+    def _room_beside(self, rows: int, *, answering: int) -> int:
+        """How many rows of prompts the step may have besides ``rows`` of answers.
+
+        The more wait for their first token, to those who wait for their next one, the more.
+        """
         most = self._limits.max_batch_tokens
         if rows == 0:
             return most
-        within = self._pace.rows_within(_STALL * self._pace.seconds(rows), most)
+        behind = len(self.waiting) + len(self.running) - answering
+        stall = _STALL * max(1.0, behind / answering)
+        within = self._pace.rows_within(stall * self._pace.seconds(rows), most)
         return max(_FEWEST, within - rows)
 
     def _admit(self) -> Request | None:
