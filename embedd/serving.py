@@ -28,10 +28,15 @@ def serve(fd: int, handlers: Mapping[str, Handler]) -> None:
     """
     sock = socket.socket(fileno=fd)
     sock.set_inheritable(False)
-    threading.Thread(target=_exit_with_peer, args=(sock,), name="peer-watch", daemon=True).start()
+    watch_peer(sock)
     with contextlib.suppress(ConnectionError):  # the peer left before it had its answer
         while (request := receive_frame(sock)) is not None:
             sock.sendall(_answer(request, handlers))
+
+
+def watch_peer(sock: socket.socket) -> None:
+    """Ends the process as soon as the peer of ``sock`` goes away, whatever it is doing then."""
+    threading.Thread(target=_exit_with_peer, args=(sock,), name="peer-watch", daemon=True).start()
 
 
 def _answer(request: Message, handlers: Mapping[str, Handler]) -> bytes:

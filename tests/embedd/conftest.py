@@ -1,5 +1,6 @@
 """What the tests of embedd share. Child modules that they start by name lie in ``children/``."""
 
+import os
 import sys
 import threading
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ import pytest
 
 @pytest.fixture(autouse=True)
 def children_importable(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent / "children"))
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent / "children"), prepend=os.pathsep)
 
 
 @pytest.fixture
