@@ -18,6 +18,9 @@ Grammar = Mapping[str, str]
 """The contract's: ``{"kind": "json_object" | "json_schema" | "lark", "value": text}``."""
 
 _ANY_OBJECT: Mapping[str, Any] = {"type": "object"}
+_OPENING = frozenset({"additionalProperties", "patternProperties", "$ref", "allOf", "anyOf", "oneOf"})
+# Between the parts of JSON: models that may write any space sometimes write nothing else.
+_ONE_BLANK: Mapping[str, Any] = {"x-guidance": {"whitespace_pattern": " "}}
 
 
 def grammar_of(
@@ -50,9 +53,15 @@ def calls_grammar(tools: Sequence[Tool], syntax: ToolSyntax, vocabulary: Vocabul
     for number, tool in enumerate(tools):
         before = f'{{"name": {json.dumps(tool.name)}, "{syntax.arguments}": '
         rules.append(f'call_{number}: {_literal(before)} arguments_{number} "}}"')
-        schema = _ANY_OBJECT if tool.parameters is None else tool.parameters
+        schema = {**_closed(tool.parameters or _ANY_OBJECT), **_ONE_BLANK}
         rules.append(f"arguments_{number}: %json {json.dumps(schema)}")
     return "\n".join(rules) + "\n"
+
+
+def _closed(schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Without arguments that nobody has described, unless the schema speaks of such itself."""
+    speaks = _OPENING & schema.keys()
+    return schema if speaks else {**schema, "additionalProperties": False}
 
 
 def _calls(syntax: ToolSyntax, vocabulary: Vocabulary, *, several: bool) -> str:
