@@ -8,7 +8,8 @@ calls and holds no text longer than ``MOST_CHARACTERS``. One thread uses an envi
 """
 
 import json
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from typing import Any, NoReturn
 
@@ -27,6 +28,10 @@ MOST_CHARACTERS = 32 * 2**20
 _LARGEST_EXPONENT = 64
 _STEPS_OF_A_CALL = 10
 
+_WIDE_FORM = re.compile(r"[%:.*][-+ #0<>=^]*\d{8}")
+
+_FORMATTING = ("format", "format_map")
+
 _COUNTED = "counted"
 _CONCATENATED = "concatenated"
 
@@ -34,7 +39,7 @@ _CONCATENATED = "concatenated"
 class TemplateSandbox(ImmutableSandboxedEnvironment):
     """An environment whose templates run out of steps instead of running forever."""
 
-    intercepted_binops = frozenset({"*", "**", "+"})
+    intercepted_binops = frozenset({"*", "**", "+", "%"})
 
     def __init__(self) -> None:
         super().__init__(
@@ -42,6 +47,7 @@ class TemplateSandbox(ImmutableSandboxedEnvironment):
         )
         self._steps = 0
         self.filters |= {"tojson": _to_json, _COUNTED: self._counted, _CONCATENATED: _concatenated}
+        self.filters |= {name: _bounded(self.filters[name]) for name in ("center", "format", "indent")}
         self.globals |= {
             "raise_exception": _raise_exception,
             "strftime_now": lambda form: datetime.now().strftime(form),  # noqa: DTZ005 - the local day
@@ -59,6 +65,9 @@ class TemplateSandbox(ImmutableSandboxedEnvironment):
 
     def call(self, context: Context, function: Any, /, *args: Any, **kwargs: Any) -> Any:
         self._step(_STEPS_OF_A_CALL)
+        _check_widths(*args, *kwargs.values())
+        if getattr(function, "__name__", "") in _FORMATTING:
+            _check_form(getattr(function, "__self__", None))
         return super().call(context, function, *args, **kwargs)
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
@@ -66,6 +75,9 @@ class TemplateSandbox(ImmutableSandboxedEnvironment):
             raise SecurityError(f"a template may not compute ** {right}")
         if operator == "*":
             _check_length(_length(left) * right if _length(left) else _length(right) * left)
+        if operator == "%" and isinstance(left, str):
+            _check_form(left)
+            _check_widths(*(right if isinstance(right, tuple) else (right,)))
         if operator == "+":
             _check_length(_length(left) + _length(right))
         return super().call_binop(context, operator, left, right)
@@ -159,6 +171,31 @@ def _concatenated(parts: Iterable[Any]) -> str:
     texts = [str(part) for part in parts]
     _check_length(sum(map(len, texts)))
     return "".join(texts)
+
+
+def _bounded(fill: Callable[..., Any]) -> Callable[..., Any]:
+    """A filter that fills a text up, with as much as a template may hold."""
+
+    def filled(*args: Any, **kwargs: Any) -> Any:
+        _check_widths(*args, *kwargs.values())
+        if fill.__name__ == "do_format":
+            _check_form(args[0])
+        return fill(*args, **kwargs)
+
+    return filled
+
+
+def _check_widths(*values: Any) -> None:
+    """Refuses numbers that are too large for the width of a text."""
+    for value in values:
+        if isinstance(value, int):
+            _check_length(value)
+
+
+def _check_form(form: Any) -> None:
+    """Refuses forms such as ``%99999999d``."""
+    if isinstance(form, str) and _WIDE_FORM.search(form):
+        raise SecurityError(f"a template may hold {MOST_CHARACTERS} characters")
 
 
 def _length(value: Any) -> int:

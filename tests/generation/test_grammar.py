@@ -3,6 +3,7 @@
 import json
 
 import language_tokenizers
+import llguidance
 import pytest
 import tokenizers
 
@@ -12,8 +13,6 @@ from embedd.generation.grammar import Grammar, grammar_of
 from embedd.generation.tool_calls import HERMES, LLAMA3, MISTRAL, ToolSyntax
 from embedd.generation.vocabulary import Vocabulary
 from embedd.sampling import ResponseFormat
-
-llguidance = pytest.importorskip("llguidance", reason="the worker's library for grammars")
 
 TEXT = language_tokenizers.byte_level()
 VOCABULARY = Vocabulary(TEXT)
@@ -63,6 +62,13 @@ class TestToolsThatMustBeCalled:
         assert not accepts(grammar, "High water is at six.")
         assert not accepts(grammar, written(syntax, ONE.replace("Kiel", 'Kiel", "more": "x')))
         assert not accepts(grammar, written(syntax, ONE.replace("tide", "flood")))
+
+    def test_arguments_are_those_that_were_described_and_stand_close_together(
+        self, syntax: ToolSyntax
+    ) -> None:
+        grammar = forced(ToolChoice("required"), syntax)
+        assert not accepts(grammar, written(syntax, OTHER.replace("{}", '{"more": 1}')))
+        assert not accepts(grammar, written(syntax, ONE.replace('{"port"', '{ \n "port"')))
 
     def test_one_call_is_enough_where_more_are_not_allowed(self, syntax: ToolSyntax) -> None:
         grammar = forced(ToolChoice("required"), syntax, parallel=False)

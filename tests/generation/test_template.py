@@ -107,6 +107,14 @@ def test_what_a_template_refuses_is_told_in_its_own_words() -> None:
         "{{ messages.append(1) }}",
         "{% set ns = namespace(__class__=1) %}",
         "{% for a in range(100000) %}{{ 'x' * 10000 }}{% endfor %}",
+        "{{ 'x' | center(10 ** 9) }}",
+        "{{ 'x' | indent(10 ** 9, first=true) }}",
+        "{{ 'x'.ljust(10 ** 9) }}",
+        "{{ '%999999999d' % 1 }}",
+        "{{ '%*d' % (999999999, 1) }}",
+        "{{ '%999999999d' | format(1) }}",
+        "{{ '{:>999999999}'.format('x') }}",
+        "{{ '{:{}}'.format('x', 999999999) }}",
         "{{ messages[7].content.strip() }}",
         "{{ 1 / 0 }}",
     ],
@@ -114,6 +122,11 @@ def test_what_a_template_refuses_is_told_in_its_own_words() -> None:
 def test_a_template_that_does_what_it_may_not_ends_soon_and_is_the_requests_error(source: str) -> None:
     with pytest.raises(InvalidInput, match="chat template"):
         template(source).render(PLAIN)
+
+
+def test_what_looks_like_a_form_in_a_message_is_none() -> None:
+    said = [Turn("user", "call :12345678 or %12345678 {:12345678}")]
+    assert template("{{ messages[0].content.strip() | trim }}").render(said) == said[0].content
 
 
 def test_a_template_that_is_not_valid_is_the_models_error() -> None:
