@@ -72,7 +72,7 @@ async def _through_graph(
     tail = view.after(last_seq)
     matches = len(view) - len(tail)
     candidates = planner.candidates_to_fetch(k, quantised=graph.shape.quantised)
-    ef = planner.ef_of(candidates)
+    ef = planner.ef_of(candidates, graph.live)
     scan = planner.scan_cost(matches, view.rows)
     limits = planner.limits_of(ef, matches, graph.live, scan)
     if limits is None:

@@ -14,9 +14,13 @@ def test_eight_bits_need_more_candidates(k: int) -> None:
     assert candidates_to_fetch(k, quantised=False) == k < candidates_to_fetch(k, quantised=True)
 
 
-@given(candidates=sizes)
-def test_a_search_keeps_at_least_what_it_gives(candidates: int) -> None:
-    assert ef_of(candidates) >= max(candidates, MIN_EF)
+@given(candidates=sizes, rows=sizes)
+def test_a_search_keeps_at_least_what_it_gives(candidates: int, rows: int) -> None:
+    assert ef_of(candidates, rows) >= max(candidates, MIN_EF)
+
+
+def test_a_larger_graph_is_searched_more_widely() -> None:
+    assert [ef_of(10, rows) for rows in (10, 100_000, 400_000, 1_000_000)] == [128, 128, 256, 405]
 
 
 @given(matches=sizes, rows=sizes)
@@ -36,7 +40,7 @@ def test_a_graph_that_has_fewer_matches_than_it_should_keep_is_not_asked(
 def test_few_matches_are_scanned_and_many_are_not() -> None:
     for share, expected in ((0.5, True), (0.2, True), (0.001, False)):
         matches = int(share * 100_000)
-        limits = limits_of(ef_of(10), matches, 100_000, scan_cost(matches, 100_000))
+        limits = limits_of(ef_of(10, 100_000), matches, 100_000, scan_cost(matches, 100_000))
         assert bool(limits) == expected
 
 
@@ -44,6 +48,6 @@ def test_few_matches_are_scanned_and_many_are_not() -> None:
 def test_giving_up_costs_less_than_a_scan(matches: int, rows: int, k: int) -> None:
     matches = min(matches, rows)
     scan = scan_cost(matches, rows)
-    if limits := limits_of(ef_of(k), matches, rows, scan):
+    if limits := limits_of(ef_of(k, rows), matches, rows, scan):
         assert (limits.most - 1) * ROWS_PER_COMPARED < scan
         assert 0 < limits.least < 1
