@@ -33,6 +33,7 @@ KINDS: dict[type[Exception], tuple[HTTPStatus, ErrorType]] = {
     models.UnknownModel: (HTTPStatus.FAILED_DEPENDENCY, "Backend"),
     models.WorkerDied: (HTTPStatus.FAILED_DEPENDENCY, "Backend"),
     models.ChildError: (HTTPStatus.FAILED_DEPENDENCY, "Backend"),
+    models.UpstreamError: (HTTPStatus.FAILED_DEPENDENCY, "Backend"),
     models.ModelLoadError: (HTTPStatus.SERVICE_UNAVAILABLE, "Unhealthy"),
     models.ModelUnavailable: (HTTPStatus.SERVICE_UNAVAILABLE, "Unhealthy"),
     models.DeadlineExceeded: (HTTPStatus.SERVICE_UNAVAILABLE, "Unhealthy"),
