@@ -28,6 +28,7 @@ from index.points import Joined
 from index.readers import Readers
 from index.request import DEPTH, Request, checked
 from index.rows import CollectionSettings, Hit, Query, SearchResult
+from index.together import together
 from index.vectors import Ranking, TableView, VectorTable
 
 ATTEMPTS: Final = 10
@@ -87,7 +88,7 @@ async def search_many(
     """
     requests = [checked(query, settings) for query in queries]
     await sources.expiry.hide()
-    parts = await asyncio.gather(*(_answer_alike(alike, sources) for alike in _alike(requests)))
+    parts = await together(_answer_alike(alike, sources) for alike in _alike(requests))
     answers = {place: result for part in parts for place, result in part}
     return [answers[place] for place in range(len(requests))]
 
@@ -195,7 +196,7 @@ async def _find(
     dense = _as_dict(near.ranking)
     is_all = _is_all(dense, depth, query.min_score)
     if not request.by_words:
-        return _Found(dense, dense, {}, plan, near.joined), is_all
+        return _by_vector(dense, plan, near.joined), is_all
     lacking = np.array([seq for seq in lexical if seq not in dense], dtype=np.int64)
     parts = dense | _as_dict(view.scores_of(lacking, request.vector))
     known = {seq: score for seq, score in lexical.items() if seq in parts}
@@ -208,8 +209,11 @@ async def _find_alike(requests: Sequence[Request], sources: Sources) -> list[_Fo
     queries = np.stack([request.vector for request in requests if request.vector is not None])
     join = partial(_join, one, sources.readers)
     found = await nearest(sources.table.view(), sources.graph, queries, one.wanted, join=join)
-    rankings = [(_as_dict(near.ranking), near) for near in found]
-    return [_Found(dense, dense, {}, near.plan, near.joined) for dense, near in rankings]
+    return [_by_vector(_as_dict(near.ranking), near.plan, near.joined) for near in found]
+
+
+def _by_vector(dense: dict[int, float], plan: str, joined: dict[int, Joined] | None) -> _Found:
+    return _Found(dense, dense, {}, plan, joined)
 
 
 def _join(request: Request, readers: Readers, rankings: Sequence[Ranking]) -> dict[int, Joined] | None:

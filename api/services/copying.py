@@ -4,7 +4,6 @@ A copy keeps version and times of its document, so equal stamps mean that nothin
 may be taken again: a pass that was cut short is begun anew.
 """
 
-import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from embedd.errors import EmbeddError
 from index.errors import InvalidDocument, InvalidId, InvalidVector, StoreError, VersionConflict
 from index.rows import Document, Stamps, StoredDocument
 from index.store import Store
+from index.together import together
 
 log = structlog.get_logger()
 
@@ -66,12 +66,7 @@ class Copier:
             stale = stale[:COPIES_AT_ONCE]
             page = [document for document in page if document.id <= stale[-1].id]
         versions = {one.id: copies[one.id].version if one.id in copies else 0 for one in stale}
-        try:
-            async with asyncio.TaskGroup() as group:
-                for window in _windows(stale):
-                    group.create_task(self._copy(window, versions if since else {}))
-        except BaseExceptionGroup as failures:
-            raise failures.exceptions[0] from failures
+        await together(self._copy(window, versions if since else {}) for window in _windows(stale))
         return Step(page[-1].id if page else None, len(page), len(stale))
 
     async def drop(self, after: str | None, since: str | None) -> Step:

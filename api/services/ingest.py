@@ -24,6 +24,7 @@ from index.codec import check_document, encode_metadata
 from index.errors import InvalidDocument, InvalidId, InvalidVector, StoreError, VersionConflict
 from index.rows import Document, Receipt, Revision
 from index.store import Store
+from index.together import together
 
 WINDOWS_AT_ONCE = 4
 """Windows in work over all requests: one is embedded while others are parsed, written and waiting."""
@@ -90,13 +91,10 @@ class Ingestor:
         groups = await asyncio.to_thread(lambda: list(windows(distinct.values())))
         self._admit(len(groups))
         try:
-            async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(self._window(store, embedder, window, slots)) for window in groups]
-        except BaseExceptionGroup as failures:
-            raise failures.exceptions[0] from failures
+            written = await together(self._window(store, embedder, window, slots) for window in groups)
         finally:
             self._open_windows -= len(groups)
-        outcomes = {outcome.id: outcome for task in tasks for outcome in task.result()}
+        outcomes = {outcome.id: outcome for window in written for outcome in window}
         return [outcomes[document.id] for document in documents]
 
     def _embedder(self, store: Store) -> Embedder:

@@ -2,11 +2,9 @@
 what it found into a better order if that is wanted.
 """
 
-import asyncio
 import math
-from collections.abc import Coroutine, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -20,8 +18,7 @@ from index.filters import Filter
 from index.late import weigh
 from index.rows import DEFAULT_FUSION, Fusion, Grouping, Hit, Mode, Query
 from index.store import Store
-
-T = TypeVar("T")
+from index.together import together
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,8 +86,8 @@ class Retriever:
         asked = [(search, self._check(store, search)) for search in searches]
         reranked = [one for one in asked if one[0].rerank is not None]
         plain = [one for one in asked if one[0].rerank is None]
-        found = iter(await self._search_many(store, plain))
-        judged = iter(await _together(self._retrieve(store, search, mode) for search, mode in reranked))
+        judging = together(self._retrieve(store, search, mode) for search, mode in reranked)
+        found, judged = map(iter, await together([self._search_many(store, plain), judging]))
         return [next(found if search.rerank is None else judged) for search in searches]
 
     def _check(self, store: Store, search: Search) -> Mode:
@@ -119,7 +116,7 @@ class Retriever:
         return Found(result.hits, result.plan, cut)
 
     async def _search_many(self, store: Store, asked: Sequence[tuple[Search, Mode]]) -> list[Found]:
-        questions = await _together(self._query(store, search, mode) for search, mode in asked)
+        questions = await together(self._query(store, search, mode) for search, mode in asked)
         results = await store.search_many([query for query, _ in questions])
         return [
             Found(result.hits, result.plan, cut) for result, (_, cut) in zip(results, questions, strict=True)
@@ -181,16 +178,6 @@ class Retriever:
         embedder = self._models.embedder_of(store.settings)
         prompt = embedder.card.prompts.get("query", "")
         return await embedder.embed([text], prompt=prompt, deadline_s=self._models.deadline_s)
-
-
-async def _together(works: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
-    """What each gives. The first that fails ends the others, and is raised."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(work) for work in works]
-    except BaseExceptionGroup as failures:
-        raise failures.exceptions[0] from failures
-    return [task.result() for task in tasks]
 
 
 def _refuse_to_rerank(search: Search) -> None:
