@@ -8,6 +8,7 @@ float32, and without instructions for bfloat16, similar lengths are attended tog
 """
 
 import threading
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -86,7 +87,7 @@ class PackedAttention:
         **options: Any,
     ) -> tuple[torch.Tensor, None]:
         """Query (1, heads, tokens, d), key and value with as many heads or fewer; (1, tokens, heads, d)."""
-        _refuse_unknown(attention_mask, options)
+        refuse_added(_ADDED_TO_SCORES, attention_mask, options)
         rule = _Rule(
             causal=_is_causal(module, options),
             window=options.get("sliding_window"),
@@ -144,8 +145,9 @@ def _attend_on_cpu(
     return mixed
 
 
-def _refuse_unknown(attention_mask: torch.Tensor | None, options: dict[str, Any]) -> None:
-    added = [name for name in _ADDED_TO_SCORES if options.get(name) is not None]
+def refuse_added(names: Iterable[str], attention_mask: torch.Tensor | None, options: dict[str, Any]) -> None:
+    """Raises ``UnsupportedAttentionError`` for a mask, or options of these names, in a call of attention."""
+    added = [name for name in names if options.get(name) is not None]
     if attention_mask is not None:
         added.append("attention_mask")
     if added:

@@ -10,16 +10,13 @@ from typing import Any, Protocol
 import torch
 from transformers import AttentionInterface
 
+from embedd.worker.attention import UnsupportedAttentionError, refuse_added
 from embedd.worker.generation import native
 from embedd.worker.generation.batch import Batch
 
 _ADDED_TO_SCORES = ("s_aux", "position_bias")
 
 Parts = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
-
-
-class UnsupportedAttentionError(Exception):
-    """The model's attention does something that paged attention does not know."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +85,8 @@ class PagedAttention:
         **options: Any,
     ) -> tuple[torch.Tensor, None]:
         """Query (1, heads, tokens, d), key and value with as many heads or fewer; (1, tokens, heads, d)."""
-        _refuse_unknown(module, key, value, attention_mask, options)
+        refuse_added(_ADDED_TO_SCORES, attention_mask, options)
+        _refuse_unknown(module, key, value, options)
         rule = Rule(
             scale=query.shape[-1] ** -0.5 if scaling is None else scaling,
             softcap=options.get("softcap") or 0.0,
@@ -109,14 +107,8 @@ def _refuse_unknown(
     module: torch.nn.Module,
     key: torch.Tensor,
     value: torch.Tensor,
-    attention_mask: torch.Tensor | None,
     options: dict[str, Any],
 ) -> None:
-    added = [name for name in _ADDED_TO_SCORES if options.get(name) is not None]
-    if attention_mask is not None:
-        added.append("attention_mask")
-    if added:
-        raise UnsupportedAttentionError(f"the model's attention takes {', '.join(added)}")
     if key.shape != value.shape:
         raise UnsupportedAttentionError(f"its keys are {key.shape[-1]} long and its values {value.shape[-1]}")
     if not (options.get("is_causal") or getattr(module, "is_causal", True)):

@@ -11,7 +11,8 @@ from typing import Any
 import torch
 from torch.nn.attention.varlen import varlen_attn
 
-from embedd.worker.generation.attention import PagedAttention, Parts, Rule, UnsupportedAttentionError
+from embedd.worker.attention import UnsupportedAttentionError
+from embedd.worker.generation.attention import PagedAttention, Parts, Rule
 from embedd.worker.generation.batch import Batch
 
 _SIZES = (1, 2, 4, *range(8, 257, 8))

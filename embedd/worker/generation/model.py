@@ -14,7 +14,8 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from embedd.errors import ModelLoadError
-from embedd.worker.generation.attention import CpuCache, PagedAttention, UnsupportedAttentionError
+from embedd.worker.attention import UnsupportedAttentionError
+from embedd.worker.generation.attention import CpuCache, PagedAttention
 from embedd.worker.generation.batch import Batch
 from embedd.worker.generation.native import PANEL
 from embedd.worker.generation.weights import speed_up
