@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -97,14 +97,20 @@ def refusing(status: int, message: str = "no", **headers: str) -> Behave:
     return behave
 
 
+async def _begin(request: web.Request, words: Sequence[str]) -> web.StreamResponse:
+    """A stream with these words, and no end."""
+    response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+    await response.prepare(request)
+    for word in words:
+        await response.write(b"data: " + json.dumps(chunk({"content": word})).encode() + b"\n\n")
+    return response
+
+
 def breaking_off(*words: str) -> Behave:
     """These words, and then the connection is gone."""
 
     async def behave(request: web.Request) -> web.StreamResponse:
-        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
-        await response.prepare(request)
-        for word in words:
-            await response.write(b"data: " + json.dumps(chunk({"content": word})).encode() + b"\n\n")
+        response = await _begin(request, words)
         assert request.transport is not None
         request.transport.abort()
         return response
@@ -116,10 +122,7 @@ def falling_silent(*words: str) -> Behave:
     """These words, and then nothing, for ever."""
 
     async def behave(request: web.Request) -> web.StreamResponse:
-        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
-        await response.prepare(request)
-        for word in words:
-            await response.write(b"data: " + json.dumps(chunk({"content": word})).encode() + b"\n\n")
+        response = await _begin(request, words)
         await asyncio.Event().wait()
         return response
 
