@@ -18,9 +18,10 @@ PYTHONS := $(or $(PYTHON),python3 python3.13 python3.12 python3.11 python3.14)
 DATA ?=
 ARGS ?=
 
+IN_PARALLEL := --numprocesses auto --maxprocesses 4 --dist worksteal
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help setup run test check bench peers figures lock clean
+.PHONY: help setup run test coverage check bench peers figures lock clean
 
 help:  ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */  make \1\t/' | expand -t 16
@@ -30,8 +31,11 @@ setup: $(INSTALLED)  ## create .venv with the pinned dependencies
 run: setup  ## start the service, ask the project's own docs a question, keep serving
 	$(BIN)/embedd demo $(ARGS)
 
-test: setup  ## the whole test suite with coverage (or a part: ARGS="tests/index -k filter")
-	$(BIN)/python -m pytest $(if $(ARGS),$(ARGS),--cov --cov-report=term --numprocesses auto --maxprocesses 4 --dist worksteal)
+test: setup  ## the whole test suite (or a part: ARGS="tests/index -k filter")
+	$(BIN)/python -m pytest $(if $(ARGS),$(ARGS),$(IN_PARALLEL))
+
+coverage: setup  ## the whole test suite, and which lines it does not reach: takes twice as long
+	$(BIN)/python -m pytest --cov --cov-report=term $(IN_PARALLEL)
 
 check: setup  ## format, lint, types, then the tests
 	$(BIN)/ruff format --check .

@@ -131,7 +131,7 @@ async def test_a_child_that_writes_nonsense_is_ended() -> None:
 
 async def test_leaving_ends_a_child_that_is_busy_and_not_reading(tmp_path: Path) -> None:
     marker = tmp_path / "hanging"
-    async with open_child(MODULE) as child:
+    async with open_child(MODULE, grace_s=60) as child:
         hanging = asyncio.ensure_future(child.call("hang", {"marker": str(marker)}))
         await appearance(marker)
         flooding = asyncio.ensure_future(child.call("echo", {"pad": bytes(4 * 2**20)}))

@@ -88,9 +88,14 @@ def test_make_check_formats_lints_types_and_tests_in_that_order() -> None:
     assert places == sorted(places)
 
 
-def test_make_test_measures_coverage_of_the_whole_suite_only() -> None:
-    assert "--cov" in dry_run("test")
-    assert "--cov" not in dry_run("test", "ARGS=-k search")
+def test_the_whole_suite_runs_in_parallel_and_a_part_of_it_does_not() -> None:
+    assert "--numprocesses" in dry_run("test")
+    assert "--numprocesses" not in dry_run("test", "ARGS=-k search")
+
+
+def test_make_coverage_watches_the_whole_suite() -> None:
+    assert "--cov" not in dry_run("test")
+    assert "--cov --cov-report=term --numprocesses" in dry_run("coverage")
 
 
 def test_make_clean_keeps_the_data() -> None:
