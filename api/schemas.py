@@ -297,27 +297,6 @@ class DocumentsDelete(Request):
     filter: Filter | None = None
 
 
-# --- jobs ----------------------------------------------------------------------------------------
-
-
-class JobAnswer(Answer):
-    id: str
-    collection: str
-    status: Literal["running", "finished"]
-    total: int
-    done: int
-    failed: int
-    created_at: str
-    finished_at: str | None
-    documents: list[DocumentOutcome] | UnsetType = UNSET
-    switched: list[str] | UnsetType = UNSET
-    error: str | UnsetType = UNSET
-
-
-class JobAccepted(Answer):
-    job: JobAnswer
-
-
 # --- points --------------------------------------------------------------------------------------
 
 

@@ -186,8 +186,8 @@ class Collection:
     async def revisions(self, ids: Sequence[str]) -> dict[str, Revision]:
         return await documents.revisions(self._readers, ids)
 
-    async def vectors_of(self, digests: Sequence[str]) -> dict[str, PassageVectors]:
-        return await points.vectors_of(self._readers, digests)
+    async def vectors_by_digest(self, digests: Sequence[str]) -> dict[str, PassageVectors]:
+        return await points.vectors_by_digest(self._readers, digests)
 
     async def points(self, ids: Sequence[str], *, with_vectors: bool = False) -> list[StoredPoint]:
         return await points.by_id(self._readers, ids, with_vectors=with_vectors)

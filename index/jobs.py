@@ -9,7 +9,7 @@ has come to is counted in its own row, so that watching it costs one row.
 
 import sqlite3
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -158,8 +158,8 @@ async def newest(readers: Readers, limit: int) -> list[JobState]:
 
 
 def _state(row: Sequence[Any]) -> JobState:
-    *counted, cancelled = row
-    return JobState(*counted, cancelled=bool(cancelled))
+    state = JobState(*row)
+    return replace(state, cancelled=bool(state.cancelled))
 
 
 async def results(readers: Readers, job_id: str) -> list[Mapping[str, Any] | None]:

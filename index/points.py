@@ -52,7 +52,7 @@ class Parts:
     token_vectors: bool = False
 
 
-async def vectors_of(readers: Readers, digests: Sequence[str]) -> dict[str, PassageVectors]:
+async def vectors_by_digest(readers: Readers, digests: Sequence[str]) -> dict[str, PassageVectors]:
     """The vectors of each of these digests that a passage has; any of its passages, they are the same."""
     rows = await readers.rows(
         "SELECT w.value, p.vector, p.tokens, (SELECT packed FROM token_vectors WHERE passage = p.seq)"

@@ -166,7 +166,7 @@ class Store(Protocol):
         """The version and the content hash of each of these documents that exists."""
         ...
 
-    async def vectors_of(self, digests: Sequence[str]) -> dict[str, PassageVectors]:
+    async def vectors_by_digest(self, digests: Sequence[str]) -> dict[str, PassageVectors]:
         """The vectors of each of these digests that a passage has."""
         ...
 

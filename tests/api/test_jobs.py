@@ -26,9 +26,9 @@ def before_ingest(services: Services, monkeypatch: pytest.MonkeyPatch) -> Callab
     ingest = services.ingestor.ingest
 
     def install(step: Refuse) -> None:
-        async def ingest_after(_: Ingestor, store: Store, documents: Sequence[Incoming]) -> Any:
+        async def ingest_after(_: Ingestor, store: Store, documents: Sequence[Incoming], told: Any) -> Any:
             await step(store, documents)
-            return await ingest(store, documents)
+            return await ingest(store, documents, told)
 
         monkeypatch.setattr(Ingestor, "ingest", ingest_after)
 
@@ -149,10 +149,12 @@ async def test_a_client_that_leaves_during_submission_leaves_a_job_that_runs_now
     store = await collection(services, "a")
     add_job, called, go_on = store.add_job, asyncio.Event(), asyncio.Event()
 
-    async def add_slowly(job_id: str, payloads: Sequence[bytes], once: Once | None) -> str:
+    async def add_slowly(
+        job_id: str, payloads: Sequence[bytes], once: Once | None, sizes: Sequence[int]
+    ) -> str:
         called.set()
         await go_on.wait()
-        return await add_job(job_id, payloads, once)
+        return await add_job(job_id, payloads, once, sizes)
 
     monkeypatch.setattr(store, "add_job", add_slowly)
     submission = asyncio.create_task(services.jobs.submit(store, texts("x")))
@@ -168,7 +170,7 @@ async def test_a_client_that_leaves_during_submission_leaves_a_job_that_runs_now
 async def test_a_job_that_cannot_be_kept_leaves_no_uploads_behind(
     services: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def refuse(job_id: str, payloads: Sequence[bytes], once: Once | None) -> str:
+    async def refuse(job_id: str, payloads: Sequence[bytes], once: Once | None, sizes: Sequence[int]) -> str:
         raise OverflowError
 
     store = await collection(services, "a")
