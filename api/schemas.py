@@ -259,8 +259,10 @@ class DocumentsRequest(Request):
 
 
 class DocumentOutcome(Answer):
+    """``new`` and ``changed`` are what a dry run finds, and nothing was written of."""
+
     id: str
-    status: Literal["ready", "unchanged", "failed"]
+    status: Literal["ready", "unchanged", "failed", "new", "changed"]
     passages: int
     tokens: int
     error: str | UnsetType = UNSET
@@ -408,6 +410,7 @@ class NoQuery(Struct, forbid_unknown_fields=True):
 
 class IngestQuery(NoQuery):
     wait: bool = False
+    dry_run: bool = False
 
 
 class DocumentQuery(NoQuery):

@@ -44,7 +44,7 @@ class Outcome:
     """What became of one document."""
 
     id: str
-    status: Literal["ready", "unchanged", "failed"]
+    status: Literal["ready", "unchanged", "failed", "new", "changed"]
     passages: int = 0
     tokens: int = 0
     error: str | None = None

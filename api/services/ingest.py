@@ -80,6 +80,18 @@ class Ingestor:
                 if conflict := _conflict(document, known.get(document.id)):
                     raise conflict
 
+    async def compare(self, store: Store, documents: Sequence[Incoming]) -> list[Outcome]:
+        """What ingesting would do with each document, which nobody reads or writes for it.
+
+        Raises:
+            InvalidRequest, UnknownModel: as in ``check``.
+        """
+        sha256 = self._embedder(store).card.sha256
+        known = await store.revisions([document.id for document in documents])
+        return await asyncio.to_thread(
+            lambda: [_compared(document, known.get(document.id), sha256) for document in documents]
+        )
+
     async def ingest(
         self, store: Store, documents: Sequence[Incoming], told: Callable[[int], None] = lambda _: None
     ) -> list[Outcome]:
@@ -187,6 +199,13 @@ def _bare(document: Incoming) -> Document:
         acl=document.acl,
         if_version=document.if_version,
     )
+
+
+def _compared(document: Incoming, known: Revision | None, model_sha256: str) -> Outcome:
+    if known is None:
+        return Outcome(document.id, "new")
+    is_same = fingerprint(document, model_sha256) == known.content_hash
+    return Outcome(document.id, "unchanged" if is_same else "changed")
 
 
 async def _commit(store: Store, ready: Sequence[Document], slots: _Slots) -> list[Outcome]:

@@ -45,7 +45,7 @@ _MEDIA_TYPES = {
 
 
 async def post(call: Call[DocumentsRequest | None, IngestQuery]) -> Reply:
-    """Write documents; 202 and a job unless ?wait=true."""
+    """Write documents; 202 and a job unless ?wait=true, and nothing at all with ?dry_run=true."""
     store = call.services.catalog.get(call.path["name"])
     if call.body is None:
         async with receive_files(call.request, call.services.settings) as documents:
@@ -125,6 +125,9 @@ async def _ingest(
     documents: list[Incoming],
     once: Once | None,
 ) -> Reply:
+    if call.query.dry_run:
+        await _check(call, store, documents)
+        return _outcomes(await call.services.ingestor.compare(store, documents))
     if call.query.wait and once is None:
         await _check(call, store, documents)
         return _outcomes(await call.services.ingestor.ingest(store, documents))
