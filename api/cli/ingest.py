@@ -81,7 +81,7 @@ def _ingest(
     client.ensure_collection(collection)
     send = refuse_larger(partial(client.upload, collection, fields=fields), client, selection.uploads)
     tally = send_with_progress(selection.uploads, send)
-    deleted = delete(client, collection, gone_from(client, collection, selection)) if sync else 0
+    deleted = delete(client, collection, gone_from(client, collection, tally.ids)) if sync else 0
     gone = f"; {_counted(deleted, 'document')} deleted" if deleted else ""
     report(tally, collection, gone + _left_out(selection))
     return tally
@@ -92,7 +92,7 @@ def _compare(
 ) -> Tally:
     compare = Comparison(client, collection, fields)
     tally = send_with_progress(selection.uploads, refuse_larger(compare, client, selection.uploads))
-    plan = Plan(compare.outcomes, gone_from(client, collection, selection) if sync else ())
+    plan = Plan(compare.outcomes, gone_from(client, collection, tally.ids) if sync else ())
     counts = Counter(word for word, _ in plan.lines())
     for word, id_ in plan.lines():
         _print(standard_output(), f"{word:<8} {in_one_line(id_)}")

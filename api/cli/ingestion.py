@@ -51,18 +51,20 @@ class Batch:
 
 @dataclass(slots=True)
 class Tally:
-    """What came of the files so far."""
+    """What came of the files so far; ``ids`` are those that the service knows them by."""
 
     documents: int = 0
     unchanged: int = 0
     passages: int = 0
     size_bytes: int = 0
     failures: list[tuple[str, str]] = field(default_factory=list)
+    ids: set[str] = field(default_factory=set)
 
     def add(self, batch: Batch, outcomes: Sequence[DocumentOutcome]) -> None:
         self.documents += len(outcomes)
         self.size_bytes += batch.size_bytes
         for outcome in outcomes:
+            self.ids.add(outcome.id)
             self.passages += outcome.passages
             self.unchanged += outcome.status == "unchanged"
             if outcome.status == "failed":

@@ -4,7 +4,7 @@ In this order, so that a file that was only moved finds the vectors of its old n
 What is changed the service decides, by the content; nothing here trusts dates.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
@@ -53,9 +53,8 @@ def check_folder(selection: Selection) -> None:
         )
 
 
-def gone_from(client: Client, collection: str, selection: Selection) -> list[str]:
-    """The documents of the collection that are no file of the folder; none if there is no collection."""
-    there = {upload.id for upload in selection.uploads}
+def gone_from(client: Client, collection: str, there: Container[str]) -> list[str]:
+    """The documents of the collection that are not ``there``; none if there is no collection."""
     return [id_ for id_ in _document_ids(client, collection) if id_ not in there]
 
 

@@ -116,3 +116,12 @@ def test_a_file_that_is_too_large_fails_alone_before_it_is_read(
         shown.stderr
     )
     assert set(stub.documents) == {"a.md", "b.md", "sub/c.md", "sub/d.md"}
+
+
+def test_a_document_is_not_deleted_because_the_service_knows_it_by_another_id(
+    embedd: Embedd, stub: Stub, folder: Path
+) -> None:
+    (folder / 'q"x.md').write_text("quoted")
+    for _ in range(2):
+        assert embedd("ingest", folder, "--sync").exit_code == 0
+    assert "q%22x.md" in stub.documents, "as it is written in a form; this service does not read it"
