@@ -12,7 +12,8 @@ the class hierarchy, and a test holds every domain error to a row.
     ├── UnsupportedMedia     a Content-Type that this route does not take                           415
     ├── Conflict             the write was made for another state than the one that is stored       409
     ├── PreconditionFailed   If-Match names none of the versions that there are                    412
-    └── ModelChanged         a collection was made with other weights than this service runs        409
+    ├── ModelChanged         a collection was made with other weights than this service runs        409
+    └── ShuttingDown         the service ends before an answer that would go on for long            503
 """
 
 from dataclasses import dataclass
@@ -70,6 +71,10 @@ class ModelChanged(RequestError):
     """A collection was made with other weights than the service runs under that name."""
 
 
+class ShuttingDown(RequestError):
+    """The service was asked to stop, and this answer has no end of its own."""
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """How one kind of error is answered."""
@@ -94,6 +99,7 @@ ROWS: dict[type[Exception], Row] = {
     Conflict: Row(HTTPStatus.CONFLICT, _CONFLICT, "version_conflict"),
     PreconditionFailed: Row(HTTPStatus.PRECONDITION_FAILED, _CONFLICT, "precondition_failed"),
     ModelChanged: Row(HTTPStatus.CONFLICT, _CONFLICT, "model_changed"),
+    ShuttingDown: Row(HTTPStatus.SERVICE_UNAVAILABLE, _DOWN, "shutting_down"),
     ParseFailed: Row(HTTPStatus.UNPROCESSABLE_ENTITY, _INVALID, "unreadable_document"),
     models.InvalidInput: Row(HTTPStatus.UNPROCESSABLE_ENTITY, _INVALID, "invalid_input"),
     models.OutOfMemory: Row(HTTPStatus.SERVICE_UNAVAILABLE, _DOWN, "out_of_memory"),

@@ -259,8 +259,10 @@ class DocumentsRequest(Request):
 
 
 class DocumentOutcome(Answer):
+    """``new`` and ``changed`` are what a dry run finds, and nothing was written of."""
+
     id: str
-    status: Literal["ready", "unchanged", "failed"]
+    status: Literal["ready", "unchanged", "failed", "new", "changed"]
     passages: int
     tokens: int
     error: str | UnsetType = UNSET
@@ -295,27 +297,6 @@ class DocumentPage(Answer):
 class DocumentsDelete(Request):
     ids: list[Id] | None = None
     filter: Filter | None = None
-
-
-# --- jobs ----------------------------------------------------------------------------------------
-
-
-class JobAnswer(Answer):
-    id: str
-    collection: str
-    status: Literal["running", "finished"]
-    total: int
-    done: int
-    failed: int
-    created_at: str
-    finished_at: str | None
-    documents: list[DocumentOutcome] | UnsetType = UNSET
-    switched: list[str] | UnsetType = UNSET
-    error: str | UnsetType = UNSET
-
-
-class JobAccepted(Answer):
-    job: JobAnswer
 
 
 # --- points --------------------------------------------------------------------------------------
@@ -429,6 +410,7 @@ class NoQuery(Struct, forbid_unknown_fields=True):
 
 class IngestQuery(NoQuery):
     wait: bool = False
+    dry_run: bool = False
 
 
 class DocumentQuery(NoQuery):

@@ -49,6 +49,7 @@ from index.rows import (
     JobItem,
     JobState,
     Once,
+    PassageVectors,
     Query,
     Receipt,
     Revision,
@@ -185,6 +186,9 @@ class Collection:
     async def revisions(self, ids: Sequence[str]) -> dict[str, Revision]:
         return await documents.revisions(self._readers, ids)
 
+    async def vectors_by_digest(self, digests: Sequence[str]) -> dict[str, PassageVectors]:
+        return await points.vectors_by_digest(self._readers, digests)
+
     async def points(self, ids: Sequence[str], *, with_vectors: bool = False) -> list[StoredPoint]:
         return await points.by_id(self._readers, ids, with_vectors=with_vectors)
 
@@ -230,18 +234,28 @@ class Collection:
             mapped_bytes=memory.table.mapped_bytes if memory else 0,
         )
 
-    async def add_job(self, job_id: str, payloads: Sequence[bytes], once: Once | None = None) -> str:
-        size_bytes = sum(map(len, payloads))
-        return await self._write(
-            carried_out_once(once, lambda connection: jobs.add(connection, job_id, payloads)),
-            weight(len(payloads), size_bytes),
-        )
+    async def add_job(
+        self,
+        job_id: str,
+        payloads: Sequence[bytes],
+        once: Once | None = None,
+        sizes: Sequence[int] | None = None,
+    ) -> str:
+        lengths = [len(payload) for payload in payloads]
+        add = partial(jobs.add, job_id=job_id, payloads=payloads, sizes=lengths if sizes is None else sizes)
+        return await self._write(carried_out_once(once, add), weight(len(payloads), sum(lengths)))
 
     async def pending_items(self, job_id: str, limit: int) -> list[JobItem]:
         return await jobs.pending_items(self._readers, job_id, limit)
 
     async def job(self, job_id: str) -> JobState | None:
         return await jobs.state(self._readers, job_id)
+
+    async def jobs(self, limit: int) -> list[JobState]:
+        return await jobs.newest(self._readers, limit)
+
+    async def cancel_job(self, job_id: str) -> None:
+        await self._write(lambda connection: jobs.cancel(connection, job_id))
 
     async def job_results(self, job_id: str) -> list[Mapping[str, Any] | None]:
         return await jobs.results(self._readers, job_id)

@@ -237,7 +237,7 @@ def _passage_rows(
     for key, document in zip(keys, encoded.documents, strict=True):
         for id_, p in zip(passage_ids(document), document.passages, strict=True):
             seq, blob = next(blobs)
-            yield (seq, key, id_, p.start, p.end, p.page, p.heading, p.tokens, p.text, blob)
+            yield (seq, key, id_, p.start, p.end, p.page, p.heading, p.tokens, p.text, blob, p.digest)
 
 
 def _token_rows(first_seq: int, encoded: EncodedDocuments) -> Iterator[tuple[int, bytes]]:

@@ -164,6 +164,24 @@ def _quantise_graphs(connection: sqlite3.Connection) -> None:
     connection.execute("ALTER TABLE settings ADD COLUMN quantization TEXT NOT NULL DEFAULT 'none'")
 
 
+def _count_jobs(connection: sqlite3.Connection) -> None:
+    # Kept with every receipt, so that whoever watches a job reads one row and not all its items.
+    for counter in ("done", "failed", "size_bytes", "done_bytes", "passages", "cancelled"):
+        connection.execute(f"ALTER TABLE jobs ADD COLUMN {counter} INTEGER NOT NULL DEFAULT 0")
+    connection.execute("ALTER TABLE job_items ADD COLUMN size_bytes INTEGER NOT NULL DEFAULT 0")
+    connection.execute(
+        "UPDATE jobs SET (done, failed) = (SELECT count(result), coalesce(sum(failed), 0)"
+        " FROM job_items WHERE job = jobs.id)"
+    )
+    connection.execute("CREATE INDEX jobs_by_end ON jobs (finished_at) WHERE finished_at IS NOT NULL")
+
+
+def _find_equal_passages(connection: sqlite3.Connection) -> None:
+    # Of what was embedded: an equal passage can have the same vector. Older ones are embedded once more.
+    connection.execute("ALTER TABLE passages ADD COLUMN digest TEXT")
+    connection.execute("CREATE INDEX passages_by_digest ON passages (digest) WHERE digest IS NOT NULL")
+
+
 MIGRATIONS: Final[tuple[Migration, ...]] = (
     _create_tables,
     _keep_token_vectors,
@@ -171,4 +189,6 @@ MIGRATIONS: Final[tuple[Migration, ...]] = (
     _give_identity,
     _age_idempotency_keys,
     _quantise_graphs,
+    _count_jobs,
+    _find_equal_passages,
 )

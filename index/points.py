@@ -7,12 +7,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
-from index.codec import decode_json, decode_vector, encode_ids
+from index.codec import decode_json, decode_vector, encode_ids, encode_json
 from index.filter_sql import compile_filter
 from index.filters import Filter
 from index.living import LIVING
 from index.readers import Readers
-from index.rows import StoredPoint, Vector
+from index.rows import PassageVectors, StoredPoint, Vector
 
 _COLUMNS: Final = (
     "p.seq, p.id, d.id, {text}, d.title, {metadata}, d.version, p.start, p.stop, p.page, p.heading,"
@@ -50,6 +50,20 @@ class Parts:
     content: bool = True
     vectors: bool = False
     token_vectors: bool = False
+
+
+async def vectors_by_digest(readers: Readers, digests: Sequence[str]) -> dict[str, PassageVectors]:
+    """The vectors of each of these digests that a passage has; any of its passages, they are the same."""
+    rows = await readers.rows(
+        "SELECT w.value, p.vector, p.tokens, (SELECT packed FROM token_vectors WHERE passage = p.seq)"
+        " FROM (SELECT DISTINCT value FROM json_each(?)) AS w"
+        " JOIN passages AS p ON p.seq = (SELECT min(seq) FROM passages WHERE digest = w.value)",
+        (encode_json(list(digests)),),
+    )
+    return {
+        digest: PassageVectors(decode_vector(vector), tokens, packed)
+        for digest, vector, tokens, packed in rows
+    }
 
 
 async def by_seq(readers: Readers, seqs: Sequence[int], parts: Parts) -> dict[int, Joined]:

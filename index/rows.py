@@ -51,7 +51,8 @@ class CollectionSettings:
 @dataclass(frozen=True, slots=True)
 class Passage:
     """A piece of a document and its vector (dim,); ``start`` and ``end`` are offsets into the document's
-    text. ``token_vectors`` are those of its tokens as ``index.late.pack`` makes them.
+    text. ``token_vectors`` are those of its tokens as ``index.late.pack`` makes them. ``digest`` is a short
+    name for all that its vectors were made from: passages of one digest have the same.
     """
 
     text: str | None
@@ -61,6 +62,16 @@ class Passage:
     page: int | None = None
     heading: str = ""
     tokens: int = 0
+    token_vectors: bytes | None = None
+    digest: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PassageVectors:
+    """What a model made of one passage: its vector (dim,), how many tokens it has, and these, packed."""
+
+    vector: Vector
+    tokens: int
     token_vectors: bytes | None = None
 
 
@@ -292,6 +303,7 @@ class Receipt:
     position: int
     result: Mapping[str, Any]
     failed: bool = False
+    passages: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,7 +319,11 @@ class JobItem:
 
 @dataclass(frozen=True, slots=True)
 class JobState:
-    """Progress of a job: ``done`` of ``total`` items are settled, ``failed`` of them as failures."""
+    """Progress of a job: ``done`` of ``total`` items are settled, ``failed`` of them as failures.
+
+    ``done_bytes`` of ``size_bytes`` are those of the settled items, as they were told when the job was kept;
+    ``passages`` are what these became. A ``cancelled`` job has ended before its last items were settled.
+    """
 
     id: str
     total: int
@@ -316,3 +332,7 @@ class JobState:
     created_at: str
     updated_at: str
     finished_at: str | None = None
+    size_bytes: int = 0
+    done_bytes: int = 0
+    passages: int = 0
+    cancelled: bool = False

@@ -21,6 +21,7 @@ from index.rows import (
     JobItem,
     JobState,
     Once,
+    PassageVectors,
     Query,
     Receipt,
     Revision,
@@ -165,6 +166,10 @@ class Store(Protocol):
         """The version and the content hash of each of these documents that exists."""
         ...
 
+    async def vectors_by_digest(self, digests: Sequence[str]) -> dict[str, PassageVectors]:
+        """The vectors of each of these digests that a passage has."""
+        ...
+
     async def points(self, ids: Sequence[str], *, with_vectors: bool = False) -> list[StoredPoint]:
         """Points in the order asked; those that do not exist are left out."""
         ...
@@ -196,9 +201,17 @@ class Store(Protocol):
 
     async def statistics(self) -> CollectionStatistics: ...
 
-    async def add_job(self, job_id: str, payloads: Sequence[bytes], once: Once | None = None) -> str:
+    async def add_job(
+        self,
+        job_id: str,
+        payloads: Sequence[bytes],
+        once: Once | None = None,
+        sizes: Sequence[int] | None = None,
+    ) -> str:
         """Keep a job's items; from then on a restart finds them. Gives its id, or that of the job that was
-        kept ``once``.
+        kept ``once``. ``sizes`` are how many bytes each item stands for; unless given, those of its payload.
+
+        Jobs that ended long ago are forgotten: after a week, or after a day if a thousand came later.
 
         Raises:
             InvalidId: a job of that id exists.
@@ -211,8 +224,18 @@ class Store(Protocol):
 
     async def job(self, job_id: str) -> JobState | None: ...
 
+    async def jobs(self, limit: int) -> list[JobState]:
+        """The ``limit`` newest jobs, newest first."""
+        ...
+
+    async def cancel_job(self, job_id: str) -> None:
+        """End a job: what is settled stays, what waits is dropped. One that has ended stays as it is."""
+        ...
+
     async def job_results(self, job_id: str) -> list[Mapping[str, Any] | None]:
-        """The result of every item by position; None where it is still to come."""
+        """The result of every item by position; None where it is still to come. Those that a cancelled job
+        dropped are left out.
+        """
         ...
 
     async def unfinished_jobs(self) -> list[str]:

@@ -4,19 +4,21 @@ Bodies are the structs of ``api.schemas``, the same that the service checks and 
 shared between threads. It knows no terminal and never retries: who calls decides that.
 """
 
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Self, TypeVar
+from typing import Any, Self, TypeVar
 from urllib.parse import quote, urlsplit
 
 import click
 import httpx
 import msgspec
 
+from api.cli.event_stream import events_of
+from api.cli.steady_file import SteadyFile
 from api.schemas import (
     CollectionAnswer,
     CollectionList,
@@ -88,72 +90,74 @@ class Client:
             response = self._http.get("/readyz")
         if response.status_code != HTTPStatus.SERVICE_UNAVAILABLE:
             _raise_for_status(response)
-        return self._decode(response.content, Readiness)
+        return self.decode(response.content, Readiness)
 
     def info(self) -> Info:
         """Version, models and limits."""
-        return self._decode(self._send("GET", "/v1/info"), Info)
+        return self.decode(self.send("GET", "/v1/info"), Info)
 
     def ensure_collection(self, name: str) -> None:
         """Create ``name`` with the default settings unless it is there, whatever its settings are."""
         try:
-            self._send("GET", _collection(name))
+            self.send("GET", path_of(name))
         except ServiceError as error:
             if error.status != HTTPStatus.NOT_FOUND:
                 raise
-            self._send("PUT", _collection(name), json={})
+            self.send("PUT", path_of(name), json={})
 
     def collections(self) -> bytes:
         """The answer as it came, in JSON; `collections_of` reads it."""
-        return self._send("GET", "/v1/collections")
+        return self.send("GET", "/v1/collections")
 
     def collections_of(self, answer: bytes) -> list[CollectionAnswer]:
-        return self._decode(answer, CollectionList).collections
+        return self.decode(answer, CollectionList).collections
 
     def collection(self, name: str) -> bytes:
         """The answer as it came, in JSON; `collection_of` reads it."""
-        return self._send("GET", _collection(name))
+        return self.send("GET", path_of(name))
 
     def create_collection(self, name: str, settings: dict[str, Any]) -> bytes:
         """Like `collection`; ``settings`` is the contract's request body."""
-        return self._send("PUT", _collection(name), json=settings)
+        return self.send("PUT", path_of(name), json=settings)
 
     def collection_of(self, answer: bytes) -> CollectionAnswer:
-        return self._decode(answer, CollectionAnswer)
+        return self.decode(answer, CollectionAnswer)
 
     def delete_collection(self, name: str) -> bool:
         """Whether it was there."""
-        return self._decode(self._send("DELETE", _collection(name)), Deleted).deleted > 0
+        return self.decode(self.send("DELETE", path_of(name)), Deleted).deleted > 0
 
     def upload(
         self,
         collection: str,
         uploads: Sequence[Upload],
         fields: Mapping[str, str] | None = None,
+        *,
+        dry_run: bool = False,
     ) -> list[DocumentOutcome]:
         """Ingest the files and wait for it: one outcome each, in order. The form's other ``fields`` are for
-        all of them.
+        all of them. With ``dry_run`` nothing is written, and the outcomes say what would be.
 
         Raises:
             OSError: a file cannot be read; nothing was sent to the end.
             ServiceError: the request as a whole was refused or lost.
         """
         with ExitStack() as stack:
-            body = self._send(
+            body = self.send(
                 "POST",
-                f"{_collection(collection)}/documents",
-                params={"wait": "true"},
+                f"{path_of(collection)}/documents",
+                params={"dry_run": "true"} if dry_run else {"wait": "true"},
                 files=[("file", _part(upload, stack)) for upload in uploads],
                 data=dict(fields or {}),
             )
-        return self._decode(body, DocumentOutcomes).documents
+        return self.decode(body, DocumentOutcomes).documents
 
     def search(self, collection: str, query: dict[str, Any]) -> bytes:
         """The answer as it came, in JSON; `hits_of` reads it. ``query`` is the contract's request body."""
-        return self._send("POST", f"{_collection(collection)}/search", json=query)
+        return self.send("POST", f"{path_of(collection)}/search", json=query)
 
     def hits_of(self, answer: bytes) -> SearchAnswer:
-        return self._decode(answer, SearchAnswer)
+        return self.decode(answer, SearchAnswer)
 
     def export(self, collection: str, after: str | None) -> Generator[bytes, None, None]:
         """The lines of an export, behind the document ``after`` if one is named, in pieces of any length.
@@ -161,7 +165,7 @@ class Client:
         Raises:
             ConnectionLostError: also in the middle; the lines that were whole are good.
         """
-        path, params = f"{_collection(collection)}/export", {} if after is None else {"after": after}
+        path, params = f"{path_of(collection)}/export", {} if after is None else {"after": after}
         with self._in_words(), self._http.stream("GET", path, params=params) as response:
             if response.is_error:
                 response.read()
@@ -170,7 +174,7 @@ class Client:
 
     def import_lines(self, collection: str, lines: bytes) -> Imported:
         """Write the documents of an export."""
-        return self._decode(self._send("POST", f"{_collection(collection)}/import", content=lines), Imported)
+        return self.decode(self.send("POST", f"{path_of(collection)}/import", content=lines), Imported)
 
     def chat(
         self, messages: Sequence[dict[str, str]], collection: str, generator: str | None = None
@@ -185,22 +189,25 @@ class Client:
         body = {"messages": list(messages), "stream": True, "retrieval": {"collection": collection}}
         if generator is not None:
             body["model"] = generator
-        with self._in_words(), self._http.stream("POST", "/v1/chat/completions", json=body) as response:
+        for data in self.events("POST", "/v1/chat/completions", json=body):
+            yield self.decode(data, ChatChunk)
+
+    def events(self, method: str, path: str, **request: Any) -> Generator[bytes, None, None]:
+        """The data of each event of a stream, to its end; closing the iterator ends the request."""
+        with self._in_words(), self._http.stream(method, path, **request) as response:
             if response.is_error:
                 response.read()
             _raise_for_status(response)
-            for data in _events(response.iter_lines()):
+            for data in events_of(response.iter_lines()):
                 if data == "[DONE]":
                     return
-                yield self._chunk(data)
+                if data.startswith('{"error"'):
+                    raise ServiceError(f"the answer broke off: {_message(data.encode()) or data}")
+                yield data.encode()
         raise ConnectionLostError(f"{self.url} ended the answer in the middle; ask again")
 
-    def _chunk(self, data: str) -> ChatChunk:
-        if data.startswith('{"error"'):
-            raise ServiceError(f"the answer broke off: {_message(data.encode()) or data}")
-        return self._decode(data.encode(), ChatChunk)
-
-    def _send(self, method: str, path: str, **request: Any) -> bytes:
+    def send(self, method: str, path: str, **request: Any) -> bytes:
+        """The body of the answer to one request; ``request`` is in httpx's words."""
         with self._in_words():
             response = self._http.request(method, path, **request)
         _raise_for_status(response)
@@ -220,7 +227,8 @@ class Client:
         except httpx.TransportError as error:
             raise ConnectionLostError(f"lost the connection to {self.url} ({_reason(error)})") from error
 
-    def _decode(self, body: bytes, kind: type[T]) -> T:
+    def decode(self, body: bytes, kind: type[T]) -> T:
+        """An answer of this contract."""
         try:
             return msgspec.json.decode(body, type=kind)
         except msgspec.MsgspecError as error:
@@ -229,26 +237,16 @@ class Client:
             ) from error
 
 
-def _collection(name: str) -> str:
+def path_of(name: str) -> str:
+    """Of the collection ``name``."""
     return f"/v1/collections/{quote(name, safe='')}"
 
 
-def _part(upload: Upload, stack: ExitStack) -> tuple[str, bytes | IO[bytes], str | None]:
+def _part(upload: Upload, stack: ExitStack) -> tuple[str, Any, str | None]:
     """Name, content and type of one part of the form; without a type httpx guesses it from the name."""
     content = upload.content
-    opened = content if isinstance(content, bytes) else stack.enter_context(content.open("rb"))
+    opened = content if isinstance(content, bytes) else stack.enter_context(SteadyFile(content))
     return upload.id, opened, upload.media_type
-
-
-def _events(lines: Iterable[str]) -> Iterator[str]:
-    """The data of each server-sent event (https://html.spec.whatwg.org/multipage/server-sent-events.html)."""
-    data: list[str] = []
-    for line in lines:
-        if line.startswith("data:"):
-            data.append(line[5:].removeprefix(" "))
-        elif not line and data:
-            yield "\n".join(data)
-            data = []
 
 
 def _raise_for_status(response: httpx.Response) -> None:

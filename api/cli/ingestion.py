@@ -8,6 +8,7 @@ file by file, so that one bad file does not hold back its neighbours.
 Knows no terminal: progress is told to the caller after every request.
 """
 
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -17,13 +18,15 @@ from itertools import islice
 from typing import Protocol, TypeVar
 
 from api.cli.client import ConnectionLostError, ServiceError, Upload
-from api.schemas import DocumentOutcome
+from api.schemas import DocumentOutcome, Info
 
 T = TypeVar("T")
 
 _IN_FLIGHT = 2  # one request is parsed and sent while the other one is embedded
 _BATCH_FILES = 16
 _BATCH_BYTES = 8 * 2**20
+_ASKED_FROM_BYTES = 2**20
+"""The limit of a service is asked for when a file is larger than this."""
 _RECONNECTS_S = (0.5, 1.0, 2.0, 4.0)
 _SHORTEST_WAIT_S = 0.1
 _LONGEST_WAIT_S = 60.0
@@ -48,18 +51,20 @@ class Batch:
 
 @dataclass(slots=True)
 class Tally:
-    """What came of the files so far."""
+    """What came of the files so far; ``ids`` are those that the service knows them by."""
 
     documents: int = 0
     unchanged: int = 0
     passages: int = 0
     size_bytes: int = 0
     failures: list[tuple[str, str]] = field(default_factory=list)
+    ids: set[str] = field(default_factory=set)
 
     def add(self, batch: Batch, outcomes: Sequence[DocumentOutcome]) -> None:
         self.documents += len(outcomes)
         self.size_bytes += batch.size_bytes
         for outcome in outcomes:
+            self.ids.add(outcome.id)
             self.passages += outcome.passages
             self.unchanged += outcome.status == "unchanged"
             if outcome.status == "failed":
@@ -123,6 +128,27 @@ def size_of(upload: Upload) -> int:
         return upload.content.stat().st_size
     except OSError:
         return 0
+
+
+class Limited(Protocol):
+    """A service that says how large a file may be."""
+
+    def info(self) -> Info: ...
+
+
+def refuse_larger(send: Send, service: Limited, uploads: Sequence[Upload]) -> Send:
+    """``send``, but for files that the service would not take: these fail before they are read."""
+    if max(map(size_of, uploads), default=0) < _ASKED_FROM_BYTES:
+        return send
+    limit = service.info().limits.get("max_file_bytes", sys.maxsize)
+
+    def send_small(batch: Sequence[Upload], /) -> list[DocumentOutcome]:
+        for upload in batch:
+            if (size := size_of(upload)) > limit:
+                raise OSError(f"is too large: it has {size:,} bytes, and the service takes {limit:,}")
+        return send(batch)
+
+    return send_small
 
 
 def _deliver(uploads: Sequence[Upload], send: Send, sleep: Callable[[float], None]) -> list[DocumentOutcome]:

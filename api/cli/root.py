@@ -14,6 +14,7 @@ _MODULES = {
     "chat": "api.cli.chat",
     "models": "api.cli.models",
     "collections": "api.cli.collections",
+    "jobs": "api.cli.jobs",
     "export": "api.cli.export",
     "import": "api.cli.import_",
     "check": "api.cli.check",

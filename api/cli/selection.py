@@ -23,6 +23,10 @@ SUFFIXES = frozenset(
 )
 
 
+UNREADABLE = "unreadable folder"
+_LINKED = "linked folder"
+
+
 @dataclass(frozen=True, slots=True)
 class Selection:
     """What to send, in a stable order, and how many files were left out for which reason."""
@@ -47,13 +51,13 @@ def select(names: Sequence[str]) -> Selection:
                     "name a folder above both, or ingest them into different collections"
                 )
             chosen.setdefault(id_, path)
-    return Selection(tuple(Upload(id_, path) for id_, path in chosen.items()), skipped)
+    return Selection(tuple(Upload(id_, path) for id_, path in chosen.items()), +skipped)
 
 
 def _behind(name: str, skipped: Counter[str]) -> Iterator[tuple[str, Path]]:
     path = Path(name)
     if path.is_dir():
-        yield from _readable(path, _walk(path), skipped)
+        yield from _readable(path, _walk(path, skipped), skipped)
     elif path.exists():
         yield path.name, path
     elif glob.has_magic(name):
@@ -78,10 +82,15 @@ def _fixed_part(pattern: str) -> Path:
     return Path(*parts[:wild])
 
 
-def _walk(folder: Path) -> Iterator[Path]:
+def _walk(folder: Path, skipped: Counter[str]) -> Iterator[Path]:
     """Every file below ``folder``; linked folders are not followed, they may lead round in circles."""
-    for parent, folders, files in os.walk(folder):
+
+    def count(_: OSError) -> None:
+        skipped[UNREADABLE] += 1
+
+    for parent, folders, files in os.walk(folder, onerror=count):
         folders.sort()
+        skipped[_LINKED] += sum(Path(parent, name).is_symlink() for name in folders)
         for file in sorted(files):
             yield Path(parent, file)
 

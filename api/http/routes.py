@@ -6,6 +6,7 @@ from api import schemas as s
 from api import schemas_aliases as a
 from api import schemas_chat as c
 from api import schemas_documents as d
+from api import schemas_jobs as j
 from api import schemas_points as p
 from api import schemas_reembed as e
 from api import schemas_rerank as r
@@ -115,7 +116,7 @@ ROUTES: tuple[Route, ...] = (
         body=s.DocumentsRequest,
         query=s.IngestQuery,
         multipart=True,
-        accepted=s.JobAccepted,
+        accepted=j.JobAccepted,
     ),
     Route("GET", f"{_DOCUMENTS}", documents.list_page, s.DocumentPage, query=s.DocumentPageQuery),
     Route("POST", f"{_DOCUMENTS}/delete", documents.delete_many, s.Deleted, body=s.DocumentsDelete),
@@ -137,13 +138,16 @@ ROUTES: tuple[Route, ...] = (
         "POST",
         f"{_ONE}/reembed",
         reembed.post,
-        s.JobAccepted,
+        j.JobAccepted,
         body=e.ReembedRequest,
         status=HTTPStatus.ACCEPTED,
     ),
     Route("GET", f"{_ONE}/export", transfer.export, JSON_LINES, query=x.ExportQuery),
     Route("POST", f"{_ONE}/import", transfer.import_lines, x.Imported, lines=x.DocumentLine),
-    Route("GET", "/v1/jobs/{id}", jobs.get, s.JobAnswer),
+    Route("GET", "/v1/jobs", jobs.list_all, j.JobList, query=j.JobsQuery),
+    Route("GET", "/v1/jobs/{id}", jobs.get, j.JobAnswer),
+    Route("DELETE", "/v1/jobs/{id}", jobs.cancel, j.JobAnswer),
+    Route("GET", "/v1/jobs/{id}/events", jobs.follow, "text/event-stream", chunk=j.JobAnswer),
     Route("GET", "/health", tei.health, "application/json", dialect="tei"),
     Route("GET", "/info", tei.info, t.TeiInfo, dialect="tei"),
     Route("POST", "/", tei.root, t.Matrix, body=t.TeiRootRequest, dialect="tei"),

@@ -29,6 +29,10 @@ from index.errors import StorageFailed, StorageFull, StoreError
 _SPOOL = "spool"
 _FIELD_BYTES = 1 << 20
 _CHUNK_BYTES = 1 << 18
+_ESCAPES: Final = {"%22": '"', "%0D": "\r", "%0A": "\n"}
+"""What browsers and most libraries write in a filename, and nothing else: a percent sign stays as it is
+(https://html.spec.whatwg.org/multipage/form-control-infrastructure.html#multipart-form-data).
+"""
 
 
 def open_spool(data: Path) -> None:
@@ -118,9 +122,14 @@ async def _save(part: BodyPartReader, place: Path, limit: int) -> Incoming:
                 await asyncio.to_thread(file.write, chunk)
             except OSError as error:
                 raise _disk_error(error) from error
-    return Incoming(
-        id=part.filename, upload=place, filename=part.filename, media_type=part.headers.get("Content-Type")
-    )
+    name = _unescaped(part.filename)
+    return Incoming(id=name, upload=place, filename=name, media_type=part.headers.get("Content-Type"))
+
+
+def _unescaped(filename: str) -> str:
+    for escape, character in _ESCAPES.items():
+        filename = filename.replace(escape, character)
+    return filename
 
 
 def _disk_error(error: OSError) -> StoreError:

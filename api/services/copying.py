@@ -116,8 +116,7 @@ class Copier:
                 self._fail(stamps[id_], Outcome(id_, "failed", error=_NO_TEXT))
             else:
                 prepared.append(await self._prepare(document, document.text, versions.get(id_)))
-        with_tokens = self.target.settings.token_vectors is not None
-        embedded = await embed_documents(self.embedder, prepared, with_tokens=with_tokens)
+        embedded = await embed_documents(self.embedder, prepared, self.target)
         for one in embedded:
             if isinstance(one, Outcome):
                 self._fail(stamps[one.id], one)

@@ -44,7 +44,7 @@ class Outcome:
     """What became of one document."""
 
     id: str
-    status: Literal["ready", "unchanged", "failed"]
+    status: Literal["ready", "unchanged", "failed", "new", "changed"]
     passages: int = 0
     tokens: int = 0
     error: str | None = None
@@ -57,7 +57,7 @@ def windows(documents: Iterable[Incoming]) -> Iterator[list[Incoming]]:
     size = 0
     for document in documents:
         window.append(document)
-        size += _size(document)
+        size += size_of(document)
         if len(window) == WINDOW_DOCUMENTS or size >= WINDOW_BYTES:
             yield window
             window, size = [], 0
@@ -65,7 +65,7 @@ def windows(documents: Iterable[Incoming]) -> Iterator[list[Incoming]]:
         yield window
 
 
-def _size(document: Incoming) -> int:
+def size_of(document: Incoming) -> int:
     """Bytes, or characters of a text; an upload that is gone has none, and fails when it is read."""
     if document.upload is None:
         return len(document.data or document.text or "")

@@ -7,7 +7,7 @@ what was answered is committed. Ids that come twice in one request are one docum
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,6 +29,9 @@ from index.together import together
 WINDOWS_AT_ONCE = 4
 """Windows in work over all requests: one is embedded while others are parsed, written and waiting."""
 
+PARSED_AT_ONCE = 2
+"""Windows that are parsed at once; with all of them the model would wait until all are parsed."""
+
 LONGEST_TITLE = 1000
 """Characters of a title that a file brings; every passage is indexed under its document's title."""
 
@@ -46,6 +49,7 @@ class Ingestor:
         self._models = models
         self._parser = parser
         self._windows = asyncio.Semaphore(WINDOWS_AT_ONCE)
+        self._parsing = asyncio.Semaphore(PARSED_AT_ONCE)
         self._open_windows = 0
         self._seconds_per_window = 1.0
 
@@ -76,8 +80,24 @@ class Ingestor:
                 if conflict := _conflict(document, known.get(document.id)):
                     raise conflict
 
-    async def ingest(self, store: Store, documents: Sequence[Incoming]) -> list[Outcome]:
+    async def compare(self, store: Store, documents: Sequence[Incoming]) -> list[Outcome]:
+        """What ingesting would do with each document, which nobody reads or writes for it.
+
+        Raises:
+            InvalidRequest, UnknownModel: as in ``check``.
+        """
+        sha256 = self._embedder(store).card.sha256
+        known = await store.revisions([document.id for document in documents])
+        return await asyncio.to_thread(
+            lambda: [_compared(document, known.get(document.id), sha256) for document in documents]
+        )
+
+    async def ingest(
+        self, store: Store, documents: Sequence[Incoming], told: Callable[[int], None] = lambda _: None
+    ) -> list[Outcome]:
         """What became of each document, in the order given; everything that is not failed is committed.
+
+        ``told`` hears how many passages more were embedded.
 
         Raises:
             InvalidRequest: the collection has no embedding model.
@@ -91,7 +111,7 @@ class Ingestor:
         groups = await asyncio.to_thread(lambda: list(windows(distinct.values())))
         self._admit(len(groups))
         try:
-            written = await together(self._window(store, embedder, window, slots) for window in groups)
+            written = await together(self._window(store, embedder, window, slots, told) for window in groups)
         finally:
             self._open_windows -= len(groups)
         outcomes = {outcome.id: outcome for window in written for outcome in window}
@@ -114,15 +134,20 @@ class Ingestor:
         self._open_windows += count
 
     async def _window(
-        self, store: Store, embedder: Embedder, window: Sequence[Incoming], slots: _Slots
+        self,
+        store: Store,
+        embedder: Embedder,
+        window: Sequence[Incoming],
+        slots: _Slots,
+        told: Callable[[int], None],
     ) -> list[Outcome]:
         async with self._windows:
             began = time.monotonic()
             known = await store.revisions([document.id for document in window])
-            results = [await self._prepare(embedder, document, known.get(document.id)) for document in window]
+            async with self._parsing:
+                results = [await self._prepare(embedder, one, known.get(one.id)) for one in window]
             prepared = [one for one in results if isinstance(one, Prepared)]
-            with_tokens = store.settings.token_vectors is not None
-            embedded = await embed_documents(embedder, prepared, with_tokens=with_tokens)
+            embedded = await embed_documents(embedder, prepared, store, told)
             ready = [one for one in embedded if isinstance(one, Document)]
             settled = [one for one in (*results, *embedded) if isinstance(one, Outcome)]
             outcomes = await _commit(store, ready, slots) + await _settle(store, settled, slots)
@@ -176,6 +201,13 @@ def _bare(document: Incoming) -> Document:
     )
 
 
+def _compared(document: Incoming, known: Revision | None, model_sha256: str) -> Outcome:
+    if known is None:
+        return Outcome(document.id, "new")
+    is_same = fingerprint(document, model_sha256) == known.content_hash
+    return Outcome(document.id, "unchanged" if is_same else "changed")
+
+
 async def _commit(store: Store, ready: Sequence[Document], slots: _Slots) -> list[Outcome]:
     """Write the documents together; if one of them cannot be stored, each alone, and that one fails."""
     outcomes = [_ready(document) for document in ready]
@@ -220,7 +252,13 @@ def _slots(documents: Sequence[Incoming]) -> _Slots:
 
 def _receipts(outcomes: Sequence[Outcome], slots: _Slots) -> list[Receipt]:
     return [
-        Receipt(job_id, position, msgspec.to_builtins(outcome), failed=outcome.status == "failed")
+        Receipt(
+            job_id,
+            position,
+            msgspec.to_builtins(outcome),
+            failed=outcome.status == "failed",
+            passages=outcome.passages,
+        )
         for outcome in outcomes
         for job_id, position in slots.get(outcome.id, ())
     ]

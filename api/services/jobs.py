@@ -2,7 +2,8 @@
 
 A job is rows in its collection's own database: each item is a document that waits, and its receipt commits
 in the same transaction as the document. So a job that was accepted survives kill -9, and resumes without
-doing anything twice. A job's id names its collection: ``<collection>.<hex>``.
+doing anything twice. A job's id names its collection: ``<collection>.<hex>``. What is settled stays, even if
+the job is cancelled.
 
 Invariants: the jobs of one collection run one after the other, in the order they came, so the document that
 was sent last is the one that stays; collections take turns, so one whose model is away holds up no other;
@@ -12,34 +13,40 @@ a document that cannot be ingested is settled as failed and stops nothing else.
 import asyncio
 import uuid
 from collections import deque
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
-import msgspec
 import structlog
 
 from api.errors import RequestError
-from api.services.incoming import Incoming, Outcome
+from api.services.incoming import Incoming, size_of
 from api.services.ingest import Ingestor
+from api.services.job_items import (
+    decode_item,
+    drop_uploads,
+    drop_uploads_of,
+    encode_item,
+    failure_of,
+    keep_uploads,
+)
+from api.services.job_progress import Paces, Progress, Standing, ended
 from api.services.reembed import Reembedder, is_reembedding
 from embedd.errors import EmbeddError
 from embedd.ownership import beside, to_its_end
-from index import files
 from index.catalog import Catalog
 from index.errors import CollectionNotFound, StoreError
-from index.rows import JobItem, Once, Receipt
+from index.rows import JobItem, JobState, Once
 from index.store import Store
 
 log = structlog.get_logger()
 
-ITEMS_AT_ONCE = 128
+ITEMS_AT_ONCE = 512
+"""Of one turn. Between two turns the model has nothing to do until the first documents are parsed."""
+
 COLLECTIONS_AT_ONCE = 2
 RETRY_S = 2.0
-
-_FAILED = "the service failed to ingest this document; its log has the reason under the job's id"
+_PAUSE_S = 0.05
+"""Of a job that is being cancelled, until that is on disk."""
 
 
 class JobRunner:
@@ -52,6 +59,10 @@ class JobRunner:
         self._jobs: dict[str, deque[str]] = {}  # per collection, oldest first; ids alone, the rest is on disk
         self._turns: asyncio.Queue[str] = asyncio.Queue()  # each collection that has jobs, at most once
         self._waiting: dict[str, list[asyncio.Future[None]]] = {}  # for the end of a job
+        self._running: dict[str, asyncio.Task[float | None]] = {}  # the turn of a job
+        self._cancelled: set[str] = set()  # while that is being written
+        self._paces = Paces()
+        self._embedded: dict[str, int] = {}  # passages of the documents of a turn, written or not
 
     async def submit(self, store: Store, documents: Sequence[Incoming], once: Once | None = None) -> str:
         """Keep ``documents`` as a job and answer its id; after this a crash does not lose them.
@@ -65,12 +76,12 @@ class JobRunner:
     async def _keep(self, store: Store, job_id: str, documents: Sequence[Incoming], once: Once | None) -> str:
         kept_id = None
         try:
-            kept = await asyncio.to_thread(_keep_uploads, store.uploads, job_id, documents)
-            items = [msgspec.msgpack.encode(_item(document)) for document in kept]
-            kept_id = await store.add_job(job_id, items, once)
+            kept = await asyncio.to_thread(keep_uploads, store.uploads, job_id, documents)
+            sizes = await asyncio.to_thread(lambda: [size_of(document) for document in kept])
+            kept_id = await store.add_job(job_id, [encode_item(document) for document in kept], once, sizes)
         finally:
             if kept_id != job_id:
-                await asyncio.to_thread(_drop_uploads_of, store.uploads, job_id)
+                await asyncio.to_thread(drop_uploads_of, store.uploads, job_id)
         if kept_id == job_id:
             self._enqueue(job_id)
         return kept_id
@@ -78,6 +89,31 @@ class JobRunner:
     async def reembed(self, source: Store, model: str, into: str, switch: Sequence[str]) -> str:
         """Have ``source`` embedded again and answer the job's id; see ``Reembedder.start``."""
         return await to_its_end(self._reembedder.start(source, model, into, switch, self._enqueue))
+
+    async def cancel(self, store: Store, job_id: str) -> None:
+        """End a job: what is settled stays, what waits is dropped. One that has ended stays as it is."""
+        await to_its_end(self._cancel(store, job_id))
+
+    async def _cancel(self, store: Store, job_id: str) -> None:
+        self._cancelled.add(job_id)
+        try:
+            if (turn := self._running.get(job_id)) is not None:
+                turn.cancel()
+                await asyncio.wait([turn])
+            await store.cancel_job(job_id)  # behind all that the turn has written
+        finally:
+            self._cancelled.discard(job_id)
+
+    def progress(self, state: JobState) -> Progress:
+        """How far a job of documents is."""
+        if state.finished_at is not None:
+            return ended(_standing(state), state.created_at, state.finished_at)
+        return self.pace(state.id, _standing(state, self._embedded.get(state.id, 0)))
+
+    def pace(self, job_id: str, standing: Standing) -> Progress:
+        """How fast a running job of any kind is, since it was first looked at or taken up."""
+        self._paces.take_up(job_id, standing)
+        return self._paces.progress(job_id, standing)
 
     async def finished(self, store: Store, job_id: str) -> None:
         """Until every document of the job is settled.
@@ -105,7 +141,7 @@ class JobRunner:
             for job_id in jobs:
                 log.info("job_resumed", job=job_id)
                 self._enqueue(job_id)
-            await asyncio.to_thread(_drop_uploads, store.uploads, keep=set(jobs))
+            await asyncio.to_thread(drop_uploads, store.uploads, keep=set(jobs))
 
     async def work(self) -> None:
         """Run jobs until cancelled; what is cut short stays pending."""
@@ -124,19 +160,26 @@ class JobRunner:
         while True:
             name = await self._turns.get()
             job_id = self._jobs[name][0]
-            try:
-                pause_s = await self._turn(job_id)
-                if pause_s is None:
-                    self._tell(job_id, None)
-            except CollectionNotFound as error:
-                log.info("job_dropped", job=job_id)  # with its collection
-                pause_s = None
-                self._tell(job_id, error)
-            except (EmbeddError, RequestError, StoreError) as error:
-                log.warning("job_waits", job=job_id, reason=str(error))
-                pause_s = RETRY_S
-                self._tell(job_id, error)
-            self._end_turn(name, pause_s)
+            async with asyncio.TaskGroup() as owner:
+                turn = self._running[job_id] = owner.create_task(self._attempt(job_id))
+            del self._running[job_id]
+            self._end_turn(name, _PAUSE_S if turn.cancelled() else turn.result())
+
+    async def _attempt(self, job_id: str) -> float | None:
+        """A turn, and its end told to those who wait; seconds until the next one, None if there is none."""
+        try:
+            pause_s = await self._turn(job_id)
+            if pause_s is None:
+                self._tell(job_id, None)
+        except CollectionNotFound as error:
+            log.info("job_dropped", job=job_id)  # with its collection
+            pause_s = None
+            self._tell(job_id, error)
+        except (EmbeddError, RequestError, StoreError) as error:
+            log.warning("job_waits", job=job_id, reason=str(error))
+            pause_s = RETRY_S
+            self._tell(job_id, error)
+        return pause_s
 
     def _tell(self, job_id: str, error: Exception | None) -> None:
         """Those who wait for the job hear that it is finished, or why it is not."""
@@ -151,7 +194,7 @@ class JobRunner:
     def _end_turn(self, name: str, pause_s: float | None) -> None:
         """The collection goes to the end of the queue, as long as it has jobs."""
         if pause_s is None:
-            self._jobs[name].popleft()
+            self._paces.let_go(self._jobs[name].popleft())
         if self._jobs[name]:
             asyncio.get_running_loop().call_later(pause_s or 0.0, self._turns.put_nowait, name)
         else:
@@ -160,19 +203,34 @@ class JobRunner:
     async def _turn(self, job_id: str) -> float | None:
         """Do the next part of a job; seconds until its next turn, None if it is finished."""
         store = self._catalog.get(collection_of(job_id))
+        if job_id in self._cancelled:
+            return _PAUSE_S
         if is_reembedding(job_id):
             return await self._reembedder.turn(store, job_id)
         items = await store.pending_items(job_id, ITEMS_AT_ONCE)
         if items:
-            await self._ingest(store, job_id, items)
+            await self._ingest_next(store, job_id, items)
             return 0.0
-        await asyncio.to_thread(_drop_uploads_of, store.uploads, job_id)
+        await asyncio.to_thread(drop_uploads_of, store.uploads, job_id)
         log.info("job_finished", job=job_id)
         return None
 
-    async def _ingest(self, store: Store, job_id: str, items: Sequence[JobItem]) -> None:
+    async def _ingest_next(self, store: Store, job_id: str, items: Sequence[JobItem]) -> None:
+        state = await store.job(job_id)
+        assert state is not None, "a job that has items is there"
+        self._paces.take_up(job_id, _standing(state))
+        self._embedded[job_id] = state.passages
         try:
-            await self._ingestor.ingest(store, [_document(store, item, job_id) for item in items])
+            await self._ingest(store, job_id, items)
+        finally:
+            del self._embedded[job_id]
+
+    async def _ingest(self, store: Store, job_id: str, items: Sequence[JobItem]) -> None:
+        def count(passages: int) -> None:
+            self._embedded[job_id] += passages
+
+        try:
+            await self._ingestor.ingest(store, [decode_item(store, item, job_id) for item in items], count)
         except (EmbeddError, RequestError, StoreError):
             raise
         except Exception:
@@ -182,7 +240,7 @@ class JobRunner:
                     await self._ingest(store, job_id, [item])
                 return
             log.exception("job_item_failed", job=job_id, position=items[0].position)
-            await store.settle([_failure(job_id, items[0])])
+            await store.settle([failure_of(items[0], job_id)])
 
 
 def collection_of(job_id: str) -> str:
@@ -190,92 +248,15 @@ def collection_of(job_id: str) -> str:
     return job_id.rpartition(".")[0]
 
 
-class _Item(msgspec.Struct):
-    """A waiting document as it lies in the database; ``upload`` is a name in the collection's uploads."""
-
-    id: str
-    text: str | None
-    data: bytes | None
-    upload: str | None
-    media_type: str | None
-    filename: str | None
-    title: str | None
-    metadata: dict[str, Any]
-    password: str | None
-    expires_at: str | None = None
-    acl: tuple[str, ...] = ()
-    if_version: int | None = None
-
-
-def _item(document: Incoming) -> _Item:
-    return _Item(
-        id=document.id,
-        text=document.text,
-        data=document.data,
-        upload=document.upload.name if document.upload else None,
-        media_type=document.media_type,
-        filename=document.filename,
-        title=document.title,
-        metadata=dict(document.metadata),
-        password=document.password,
-        expires_at=document.expires_at,
-        acl=document.acl,
-        if_version=document.if_version,
+def _standing(state: JobState, embedded: int = 0) -> Standing:
+    """Of a job of documents; some passages may be ``embedded`` and not yet written."""
+    return Standing(
+        documents=state.done,
+        documents_total=state.total,
+        done_bytes=state.done_bytes,
+        size_bytes=state.size_bytes,
+        passages=max(state.passages, embedded),
     )
-
-
-def _document(store: Store, item: JobItem, job_id: str) -> Incoming:
-    stored = msgspec.msgpack.decode(item.payload, type=_Item)
-    return Incoming(
-        id=stored.id,
-        text=stored.text,
-        data=stored.data,
-        upload=store.uploads / stored.upload if stored.upload else None,
-        media_type=stored.media_type,
-        filename=stored.filename,
-        title=stored.title,
-        metadata=stored.metadata,
-        password=stored.password,
-        expires_at=stored.expires_at,
-        acl=stored.acl,
-        if_version=stored.if_version,
-        slot=(job_id, item.position),
-    )
-
-
-def _failure(job_id: str, item: JobItem) -> Receipt:
-    """The receipt of an item that nothing could be made of."""
-    id_ = msgspec.msgpack.decode(item.payload, type=_Item).id
-    outcome = Outcome(id_, "failed", error=_FAILED)
-    return Receipt(job_id, item.position, msgspec.to_builtins(outcome), failed=True)
-
-
-def _keep_uploads(folder: Path, job_id: str, documents: Sequence[Incoming]) -> list[Incoming]:
-    """Move uploads beside the collection, on disk for good before the job that names them is."""
-    kept = [
-        _keep_upload(document, folder / f"{job_id}-{position}") for position, document in enumerate(documents)
-    ]
-    files.sync(folder)
-    return kept
-
-
-def _keep_upload(document: Incoming, place: Path) -> Incoming:
-    if document.upload is None:
-        return document
-    files.sync(document.upload)
-    document.upload.rename(place)
-    return replace(document, upload=place)
-
-
-def _drop_uploads_of(folder: Path, job_id: str) -> None:
-    for upload in folder.glob(f"{job_id}-*"):
-        upload.unlink(missing_ok=True)
-
-
-def _drop_uploads(folder: Path, *, keep: Collection[str]) -> None:
-    for upload in folder.iterdir():
-        if upload.name.rpartition("-")[0] not in keep:
-            upload.unlink()
 
 
 @asynccontextmanager

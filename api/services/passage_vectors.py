@@ -4,34 +4,28 @@ Bulk work: slice by slice, patiently. What was taken in waits its turn; only new
 """
 
 import asyncio
-from collections.abc import Sequence
-from dataclasses import dataclass
-
-import numpy as np
-import numpy.typing as npt
+import base64
+import hashlib
+from collections.abc import Callable, Sequence
 
 from embedd import late
 from embedd.embedder import Embedder, Lane
 from embedd.errors import Overloaded
 from index.late import pack
+from index.rows import PassageVectors
 
 SLICE_PASSAGES = 64
 """Passages handed to the model at once, so that no document is too large for its admission."""
 
 
-@dataclass(frozen=True, slots=True)
-class PassageVectors:
-    """What the model makes of one passage: its vector (dim,), how many tokens it has, and these, packed."""
-
-    vector: npt.NDArray[np.float32]
-    tokens: int
-    token_vectors: bytes | None = None
-
-
 async def embed_passages(
-    embedder: Embedder, texts: Sequence[str], *, with_tokens: bool
+    embedder: Embedder,
+    texts: Sequence[str],
+    *,
+    with_tokens: bool,
+    told: Callable[[int], None] = lambda _: None,
 ) -> list[PassageVectors]:
-    """One for each text, in order.
+    """One for each text, in order; ``told`` hears how many more there are.
 
     Raises:
         InvalidInput: the model refuses a text.
@@ -42,16 +36,27 @@ async def embed_passages(
     for first in range(0, len(texts), SLICE_PASSAGES):
         while True:
             try:
-                made += await embed(embedder, texts[first : first + SLICE_PASSAGES])
+                slice_ = await embed(embedder, texts[first : first + SLICE_PASSAGES])
                 break
             except Overloaded as overload:
                 await asyncio.sleep(overload.retry_after_s)
+        made += slice_
+        told(len(slice_))
     return made
 
 
 def passage_prompt(embedder: Embedder) -> str:
     """What this model wants in front of every text that is searched for."""
     return embedder.card.prompts.get("document", "")
+
+
+def passage_digest(embedder: Embedder, text: str) -> str:
+    """A short name for all that decides what this model makes of ``text``, of 120 bits."""
+    decisive = (embedder.card.sha256, passage_prompt(embedder), text)
+    digest = hashlib.blake2b(digest_size=15)
+    for part in decisive:
+        digest.update(part.encode() + b"\0")
+    return base64.b64encode(digest.digest()).decode()
 
 
 async def _without_tokens(embedder: Embedder, texts: Sequence[str]) -> list[PassageVectors]:

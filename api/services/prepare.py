@@ -1,20 +1,22 @@
 """A parsed text becomes a document to write: cut into passages that its model can take, then embedded.
 
-Bulk work. Knows neither where the text comes from nor where the document goes.
+Bulk work. Passages whose vectors the collection has already, of this document or of any other, get those:
+only what is new is embedded. Knows neither where the text comes from nor what becomes of the document.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import chain
 
 from api.services.chunk import Chunk, chunk
 from api.services.incoming import Outcome
 from api.services.parse import Parsed
-from api.services.passage_vectors import PassageVectors, embed_passages, passage_prompt
+from api.services.passage_vectors import embed_passages, passage_digest, passage_prompt
 from embedd.embedder import Embedder
 from embedd.errors import InvalidInput
-from index.rows import Document, Passage
+from index.rows import Document, Passage, PassageVectors
+from index.store import Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,10 @@ class Prepared:
         """What is embedded for each chunk: its surroundings, then its text."""
         return [piece.embedded_text(self.text) for piece in self.chunks]
 
+    def digests(self, embedder: Embedder) -> list[str]:
+        """A name for what each chunk is embedded from."""
+        return [passage_digest(embedder, text) for text in self.texts]
+
 
 async def prepare(embedder: Embedder, document: Document, parsed: Parsed) -> Prepared:
     """Cut what was parsed of ``document`` for this model."""
@@ -39,32 +45,53 @@ async def prepare(embedder: Embedder, document: Document, parsed: Parsed) -> Pre
 
 
 async def embed_documents(
-    embedder: Embedder, prepared: Sequence[Prepared], *, with_tokens: bool
+    embedder: Embedder,
+    prepared: Sequence[Prepared],
+    store: Store,
+    told: Callable[[int], None] = lambda _: None,
 ) -> list[Document | Outcome]:
-    """The documents with their vectors; if the model refuses a text, each alone, and that one fails."""
-    texts = [text for one in prepared for text in one.texts]
+    """The documents with their vectors, as ``store`` keeps them; if the model refuses a text, each alone, and
+    that one fails. ``told`` hears how many passages more have theirs.
+    """
+    digests = await asyncio.to_thread(lambda: [one.digests(embedder) for one in prepared])
+    named = zip(chain(*digests), chain.from_iterable(one.texts for one in prepared), strict=True)
     try:
-        vectors = iter(await embed_passages(embedder, texts, with_tokens=with_tokens))
+        vectors = await _vectors_of(embedder, dict(named), store, told)
     except InvalidInput as refusal:
         if len(prepared) == 1:
             return [Outcome(prepared[0].document.id, "failed", error=f"cannot be embedded: {refusal}")]
-        alone = [await embed_documents(embedder, [one], with_tokens=with_tokens) for one in prepared]
-        return [result for results in alone for result in results]
-    return [_with_passages(one, list(islice(vectors, len(one.chunks)))) for one in prepared]
+        return [result for one in prepared for result in await embed_documents(embedder, [one], store, told)]
+    return [_with_passages(one, own, vectors) for one, own in zip(prepared, digests, strict=True)]
 
 
-def _with_passages(one: Prepared, vectors: Sequence[PassageVectors]) -> Document:
+async def _vectors_of(
+    embedder: Embedder, texts: Mapping[str, str], store: Store, told: Callable[[int], None]
+) -> Mapping[str, PassageVectors]:
+    """By digest: those that the collection has, and what the model makes of the others."""
+    with_tokens = store.settings.token_vectors is not None
+    stored = await store.vectors_by_digest(list(texts)) if texts else {}
+    vectors = {
+        digest: one for digest, one in stored.items() if not with_tokens or one.token_vectors is not None
+    }
+    told(len(vectors))
+    new = {digest: text for digest, text in texts.items() if digest not in vectors}
+    made = await embed_passages(embedder, list(new.values()), with_tokens=with_tokens, told=told)
+    return vectors | dict(zip(new, made, strict=True))
+
+
+def _with_passages(one: Prepared, digests: Sequence[str], vectors: Mapping[str, PassageVectors]) -> Document:
     passages = tuple(
         Passage(
             text=one.text[piece.start : piece.end],
             start=piece.start,
             end=piece.end,
-            vector=made.vector,
+            vector=vectors[digest].vector,
             page=piece.page,
             heading=piece.heading,
-            tokens=made.tokens,
-            token_vectors=made.token_vectors,
+            tokens=vectors[digest].tokens,
+            token_vectors=vectors[digest].token_vectors,
+            digest=digest,
         )
-        for piece, made in zip(one.chunks, vectors, strict=True)
+        for piece, digest in zip(one.chunks, digests, strict=True)
     )
     return replace(one.document, passages=passages)

@@ -19,6 +19,11 @@ class Readiness:
         """The service was asked to stop."""
         self._closing = True
 
+    @property
+    def is_closing(self) -> bool:
+        """Whether the service was asked to stop: what has no end of its own ends now."""
+        return self._closing
+
     def reasons(self) -> list[str]:
         """Why it is not ready; empty when it is."""
         return (["the service is shutting down"] if self._closing else []) + self._unready()

@@ -239,7 +239,8 @@ class Reembedder:
     async def progress(self, target: Store, job_id: str) -> Progress:
         """How far a job is, and in the end what came of it."""
         if (order := await _order_of(target, job_id)) is None:
-            return _outcome([result for result in await target.job_results(job_id) if result])
+            results = [result for result in await target.job_results(job_id) if result]
+            return _outcome(results) if results else await _left_off(target)
         failures = [outcome for _, outcome in self._runs.get(job_id, _Run()).failures.values()]
         copied = (await target.statistics()).documents
         try:
@@ -284,6 +285,12 @@ async def _failures(copier: Copier) -> list[Mapping[str, Any]]:
 async def _give_up(target: Store, job_id: str, why: str) -> None:
     items = (_FOLLOW, _SWITCH)
     await target.settle([Receipt(job_id, position, {"error": why}, failed=True) for position in items])
+
+
+async def _left_off(target: Store) -> Progress:
+    """Of a job that was cancelled while it copied: the copies stay."""
+    copied = (await target.statistics()).documents
+    return Progress(copied, copied, ())
 
 
 def _outcome(results: Sequence[Mapping[str, Any]]) -> Progress:

@@ -354,6 +354,26 @@ async def test_headers_of_a_part_that_are_no_text_are_a_400(
     assert (await response.json())["error"]["code"] == "malformed_body"
 
 
+@pytest.mark.parametrize(
+    ("sent", "id", "code"),
+    [
+        ("a%22b%20c%.txt", 'a"b%20c%.txt', None),
+        ("a%0Ab.txt", None, "invalid_id"),
+        ("a%0D%0Ab.txt", None, "invalid_id"),
+    ],
+)
+async def test_a_name_is_read_as_forms_write_it_and_one_with_a_newline_is_no_id(
+    client: TestClient[Any, Any], docs: str, sent: str, id: str | None, code: str | None
+) -> None:
+    body = f'--b\r\nContent-Disposition: form-data; name="file"; filename="{sent}"\r\n\r\nwords\r\n--b--\r\n'
+    response = await client.post(WAIT, data=body, headers={"Content-Type": "multipart/form-data; boundary=b"})
+    answer = await response.json()
+    if id is None:
+        assert (response.status, answer["error"]["code"]) == (422, code)
+    else:
+        assert [document["id"] for document in answer["documents"]] == [id]
+
+
 async def test_a_text_that_the_model_refuses_fails_alone(
     ask: Ask, docs: str, services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:

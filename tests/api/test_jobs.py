@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 
 from api.app import open_services
+from api.services import jobs, passage_vectors
 from api.services.container import Services
 from api.services.incoming import Incoming
 from api.services.ingest import Ingestor
 from api.settings import Settings
+from embedd.embedder import Embedder
 from embedd.errors import ModelUnavailable
 from index.errors import DataFolderInUse
 from index.rows import CollectionSettings, Once
@@ -26,9 +28,9 @@ def before_ingest(services: Services, monkeypatch: pytest.MonkeyPatch) -> Callab
     ingest = services.ingestor.ingest
 
     def install(step: Refuse) -> None:
-        async def ingest_after(_: Ingestor, store: Store, documents: Sequence[Incoming]) -> Any:
+        async def ingest_after(_: Ingestor, store: Store, documents: Sequence[Incoming], told: Any) -> Any:
             await step(store, documents)
-            return await ingest(store, documents)
+            return await ingest(store, documents, told)
 
         monkeypatch.setattr(Ingestor, "ingest", ingest_after)
 
@@ -149,10 +151,12 @@ async def test_a_client_that_leaves_during_submission_leaves_a_job_that_runs_now
     store = await collection(services, "a")
     add_job, called, go_on = store.add_job, asyncio.Event(), asyncio.Event()
 
-    async def add_slowly(job_id: str, payloads: Sequence[bytes], once: Once | None) -> str:
+    async def add_slowly(
+        job_id: str, payloads: Sequence[bytes], once: Once | None, sizes: Sequence[int]
+    ) -> str:
         called.set()
         await go_on.wait()
-        return await add_job(job_id, payloads, once)
+        return await add_job(job_id, payloads, once, sizes)
 
     monkeypatch.setattr(store, "add_job", add_slowly)
     submission = asyncio.create_task(services.jobs.submit(store, texts("x")))
@@ -168,7 +172,7 @@ async def test_a_client_that_leaves_during_submission_leaves_a_job_that_runs_now
 async def test_a_job_that_cannot_be_kept_leaves_no_uploads_behind(
     services: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def refuse(job_id: str, payloads: Sequence[bytes], once: Once | None) -> str:
+    async def refuse(job_id: str, payloads: Sequence[bytes], once: Once | None, sizes: Sequence[int]) -> str:
         raise OverflowError
 
     store = await collection(services, "a")
@@ -196,6 +200,64 @@ async def test_a_job_of_a_dropped_collection_ends_and_the_runner_goes_on(
     go_on.set()
     other = await collection(services, "b")
     assert (await finished(other, await services.jobs.submit(other, texts("x")))).done == 1
+
+
+async def test_a_job_that_goes_on_after_a_restart_counts_on_and_does_nothing_twice(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs, "ITEMS_AT_ONCE", 2)
+    ingest, second_turn = Ingestor.ingest, asyncio.Event()
+
+    async def stop_at_the_second_turn(self: Ingestor, store: Store, *others: Any) -> Any:
+        if (await store.documents(1)) and not second_turn.is_set():
+            second_turn.set()
+            await asyncio.Event().wait()
+        return await ingest(self, store, *others)
+
+    monkeypatch.setattr(Ingestor, "ingest", stop_at_the_second_turn)
+    async with open_services(settings) as services:
+        await services.models.embedder().wait_ready()
+        store = await collection(services, "a")
+        job_id = await services.jobs.submit(store, texts("1", "2", "3", "4", "5"))
+        await second_turn.wait()
+        before = await store.job(job_id)
+    async with open_services(settings) as services:
+        store = services.catalog.get("a")
+        job = await finished(store, job_id)
+        versions = [document.version for document in await store.documents(9)]
+    assert before is not None
+    assert (before.done, before.passages, before.done_bytes) == (2, 2, 2 * 23)
+    assert (job.done, job.failed, job.passages, job.done_bytes, job.size_bytes) == (5, 0, 5, 5 * 23, 5 * 23)
+    assert versions == [1] * 5
+
+
+async def test_passages_are_counted_while_their_document_is_not_written_yet(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(passage_vectors, "SLICE_PASSAGES", 2)
+    embed, third, go_on = Embedder.embed, asyncio.Event(), asyncio.Event()
+    slices = 0
+
+    async def wait_at_the_third_slice(self: Embedder, *inputs: Any, **more: Any) -> Any:
+        nonlocal slices
+        slices += 1
+        if slices == 3:
+            third.set()
+            await go_on.wait()
+        return await embed(self, *inputs, **more)
+
+    monkeypatch.setattr(Embedder, "embed", wait_at_the_third_slice)
+    store = await collection(services, "a")
+    text = "\n\n".join(f"# Part {n}\n\n" + f"word{n} " * 200 for n in range(8))
+    job_id = await services.jobs.submit(store, [Incoming(id="x", text=text, media_type="text/markdown")])
+    await third.wait()
+    state = await store.job(job_id)
+    assert state is not None
+    standing = services.jobs.progress(state).standing
+    assert (standing.documents, standing.passages) == (0, 4)
+    go_on.set()
+    job = await finished(store, job_id)
+    assert services.jobs.progress(job).standing.passages == job.passages > 4
 
 
 async def test_a_second_service_on_the_data_folder_does_not_touch_running_uploads(

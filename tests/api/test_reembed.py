@@ -220,14 +220,14 @@ async def test_a_document_that_breaks_embedding_fails_alone(
 ) -> None:
     embed = embed_documents
 
-    async def refuse_poison(embedder: Embedder, prepared: Sequence[Any], **more: Any) -> Any:
+    async def refuse_poison(embedder: Embedder, prepared: Sequence[Any], store: Store) -> Any:
         if any("poison" in text for one in prepared for text in one.texts):
             if len(prepared) > 1 and isinstance(error, InvalidInput):
-                return [one for each in prepared for one in await refuse_poison(embedder, [each], **more)]
+                return [one for each in prepared for one in await refuse_poison(embedder, [each], store)]
             if isinstance(error, InvalidInput):
                 return [Outcome(prepared[0].document.id, "failed", error=str(error))]
             raise error
-        return await embed(embedder, prepared, **more)
+        return await embed(embedder, prepared, store)
 
     monkeypatch.setattr(copying, "embed_documents", refuse_poison)
     await old.upsert([document("c", "poison")])

@@ -16,6 +16,7 @@ COMMANDS = [
     "chat",
     "models",
     "collections",
+    "jobs",
     "export",
     "import",
     "check",

@@ -91,3 +91,11 @@ def test_a_linked_folder_is_not_followed(tree: Path) -> None:
 def test_a_name_that_leads_nowhere_is_refused(name: str, complaint: str, tree: Path) -> None:
     with pytest.raises(click.UsageError, match=complaint):
         select([f"{tree}/{name}"])
+
+
+def test_links_that_lead_round_in_circles_are_left_out_and_counted(tree: Path) -> None:
+    (tree / "deep/up").symlink_to(tree)
+    (tree / "self.txt").symlink_to("self.txt")
+    selection = select([str(tree)])
+    assert ids(selection) == ["a.txt", "b.md", "self.txt", "deep/er/c.PDF"]
+    assert selection.skipped["linked folder"] == 1

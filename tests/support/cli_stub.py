@@ -45,6 +45,8 @@ class Stub:
     not_ready: list[str] = field(default_factory=list)
     dim: int = 384
     models: list[dict[str, Any]] = field(default_factory=list)
+    limits: dict[str, int] = field(default_factory=dict)
+    jobs: list[dict[str, Any]] = field(default_factory=list)
 
     def application(self) -> web.Application:
         app = web.Application(middlewares=[self._record])
@@ -55,6 +57,12 @@ class Stub:
         app.router.add_put("/v1/collections/{name}", self._put_collection)
         app.router.add_delete("/v1/collections/{name}", self._delete_collection)
         app.router.add_post("/v1/collections/{name}/documents", self._post_documents)
+        app.router.add_get("/v1/collections/{name}/documents", self._list_documents)
+        app.router.add_post("/v1/collections/{name}/documents/delete", self._delete_documents)
+        app.router.add_get("/v1/jobs", self._list_jobs)
+        app.router.add_get("/v1/jobs/{id}", self._get_job)
+        app.router.add_delete("/v1/jobs/{id}", self._get_job)
+        app.router.add_get("/v1/jobs/{id}/events", self._follow_job)
         app.router.add_post("/v1/collections/{name}/search", self._search)
         app.router.add_get("/v1/collections/{name}/export", self._export)
         app.router.add_post("/v1/collections/{name}/import", self._import)
@@ -72,9 +80,15 @@ class Stub:
         return web.json_response({"ready": not self.not_ready, "reasons": self.not_ready}, status=status)
 
     async def _info(self, _: web.Request) -> web.Response:
-        info = {"name": "embedd", "version": "1", "generator": "extractive", "collections": 0, "limits": {}}
+        info = {"name": "embedd", "version": "1", "generator": "extractive", "collections": 0}
         return web.json_response(
-            {**info, "default_model": None, "default_reranker": None, "models": self.models}
+            {
+                **info,
+                "limits": self.limits,
+                "default_model": None,
+                "default_reranker": None,
+                "models": self.models,
+            }
         )
 
     async def _get_collection(self, request: web.Request) -> web.Response:
@@ -98,6 +112,10 @@ class Stub:
 
     async def _post_documents(self, request: web.Request) -> web.Response:
         form = await self._form(request)
+        if request.match_info["name"] not in self.collections:
+            return refusal(404, "no such collection")
+        if request.query.get("dry_run"):
+            return web.json_response({"documents": [self._compare(id_, file) for id_, file in form.items()]})
         if self.busy:
             status, retry_after = self.busy.pop(0)
             return refusal(status, "busy", {"Retry-After": retry_after})
@@ -128,6 +146,39 @@ class Stub:
         unchanged = self.documents.get(id_) == file
         self.documents[id_] = file
         return {"id": id_, "status": "unchanged" if unchanged else "ready", "passages": 2, "tokens": 9}
+
+    def _compare(self, id_: str, file: Received) -> dict[str, Any]:
+        status = "new" if id_ not in self.documents else "changed"
+        if self.documents.get(id_) == file:
+            status = "unchanged"
+        return {"id": id_, "status": status, "passages": 0, "tokens": 0}
+
+    async def _list_documents(self, request: web.Request) -> web.Response:
+        """In pages of two, so that there are several."""
+        ids = sorted(id_ for id_ in self.documents if id_ > request.query.get("after", ""))
+        page, rest = ids[:2], ids[2:]
+        documents = [document(id_) for id_ in page]
+        return web.json_response({"documents": documents, "next": page[-1] if rest else None})
+
+    async def _delete_documents(self, request: web.Request) -> web.Response:
+        ids = (await request.json())["ids"]
+        return web.json_response({"deleted": sum(self.documents.pop(id_, None) is not None for id_ in ids)})
+
+    async def _list_jobs(self, request: web.Request) -> web.Response:
+        wanted = request.query.get("collection")
+        return web.json_response({"jobs": [job for job in self.jobs if wanted in (None, job["collection"])]})
+
+    async def _get_job(self, request: web.Request) -> web.Response:
+        """The last of its states, cancelled if it is deleted."""
+        states = [job for job in self.jobs if job["id"] == request.match_info["id"]]
+        if not states:
+            return refusal(404, "there is no such job")
+        status = {"status": "cancelled"} if request.method == "DELETE" else {}
+        return web.json_response(states[-1] | status)
+
+    async def _follow_job(self, _: web.Request) -> web.Response:
+        events = "".join(f"data: {json.dumps(job)}\n\n" for job in self.jobs)
+        return web.Response(text=f"{events}data: [DONE]\n\n", content_type="text/event-stream")
 
     async def _search(self, request: web.Request) -> web.Response:
         self.bodies.append(await request.json())
@@ -201,6 +252,22 @@ def collection(name: str) -> dict[str, Any]:
     model = {"model": "all-MiniLM-L6-v2", "model_revision": "r", "dim": 384, "metric": "cosine"}
     kept = {"token_vectors": None, "tokenizer": "porter", "quantization": "int8"}
     return {"name": name, "description": f"About {name}", **model, **kept, **sizes}
+
+
+def document(id_: str) -> dict[str, Any]:
+    sizes = {"passages": 2, "tokens": 9, "characters": 20}
+    stamps = {"version": 1, "created_at": "2026-11-29T10:00:00Z", "updated_at": "2026-11-29T10:00:00Z"}
+    return {"id": id_, "title": "", "metadata": {}, "media_type": "text/plain", **sizes, **stamps}
+
+
+def job(id_: str, status: str, done: int, total: int, **others: Any) -> dict[str, Any]:
+    ended = None if status == "running" else "2026-11-29T10:00:05Z"
+    progress = {"documents": done, "documents_total": total, "passages": 3 * done, "rate": 2.5}
+    progress |= {"bytes": 1000 * done, "bytes_total": 1000 * total, "seconds_left": float(total - done)}
+    counts = {"total": total, "done": done, "failed": 0}
+    place = {"id": id_, "collection": id_.partition(".")[0], "status": status}
+    times = {"created_at": "2026-11-29T10:00:00Z", "finished_at": ended}
+    return {**place, **counts, **times, "progress": progress, **others}
 
 
 def hit(text: str, **others: Any) -> dict[str, Any]:

@@ -26,10 +26,10 @@ from api.schemas import (
     DocumentsDelete,
     DocumentsRequest,
     IngestQuery,
-    JobAccepted,
     NoQuery,
 )
 from api.schemas_documents import DocumentChange
+from api.schemas_jobs import JobAccepted
 from api.services.incoming import Incoming, Outcome
 from index.errors import VersionConflict
 from index.filters import parse_filter
@@ -45,7 +45,7 @@ _MEDIA_TYPES = {
 
 
 async def post(call: Call[DocumentsRequest | None, IngestQuery]) -> Reply:
-    """Write documents; 202 and a job unless ?wait=true."""
+    """Write documents; 202 and a job unless ?wait=true, and nothing at all with ?dry_run=true."""
     store = call.services.catalog.get(call.path["name"])
     if call.body is None:
         async with receive_files(call.request, call.services.settings) as documents:
@@ -125,6 +125,9 @@ async def _ingest(
     documents: list[Incoming],
     once: Once | None,
 ) -> Reply:
+    if call.query.dry_run:
+        await _check(call, store, documents)
+        return _outcomes(await call.services.ingestor.compare(store, documents))
     if call.query.wait and once is None:
         await _check(call, store, documents)
         return _outcomes(await call.services.ingestor.ingest(store, documents))
@@ -133,7 +136,16 @@ async def _ingest(
         return Reply(JobAccepted(job=await describe_accepted_job(store, job_id)), HTTPStatus.ACCEPTED)
     # A job remembers what became of each document, so after a crash the answer is the same.
     await call.services.jobs.finished(store, job_id)
+    await _refuse_cancelled(store, job_id)
     return _outcomes([Outcome(**result) for result in await store.job_results(job_id) if result])
+
+
+async def _refuse_cancelled(store: Store, job_id: str) -> None:
+    job = await store.job(job_id)
+    if job is not None and job.cancelled:
+        raise Conflict(
+            f"the job {job_id!r} that carried out this request was cancelled", code="job_cancelled"
+        )
 
 
 async def _job(

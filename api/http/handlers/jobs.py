@@ -1,50 +1,93 @@
-"""GET /v1/jobs/{id}: how far a job is."""
+"""Jobs: how far they are, at once or as they go on, and their end."""
 
+import asyncio
+from collections.abc import AsyncGenerator
+from typing import Final
+
+from aiohttp import web
 from msgspec import UNSET
 
-from api.errors import NotFound
+from api.errors import NotFound, ShuttingDown
 from api.http.routing import Call
-from api.schemas import DocumentOutcome, JobAnswer, NoQuery
+from api.http.sse import DONE, stream_events
+from api.schemas import DocumentOutcome, NoQuery
+from api.schemas_jobs import JobAnswer, JobList, JobProgress, JobsQuery, JobStatus
+from api.services.container import Services
 from api.services.incoming import Outcome
+from api.services.job_progress import Progress, Standing, ended
 from api.services.jobs import collection_of
-from api.services.reembed import Reembedder, is_reembedding
+from api.services.reembed import is_reembedding
+from index.errors import CollectionNotFound
 from index.rows import JobState
 from index.store import Store
+
+EVENT_PERIOD_S: Final = 0.25
+"""Between two looks at a job that is watched; a look reads one row."""
 
 
 async def get(call: Call[None, NoQuery]) -> JobAnswer:
     """How far a job is."""
-    job_id = call.path["id"]
-    name = collection_of(job_id)
-    if name not in call.services.catalog.names():
-        raise NotFound(f"there is no job {job_id!r}", code="job_not_found")
-    store = call.services.catalog.get(name)
+    return await _describe_found(call.services, call.path["id"])
+
+
+async def list_all(call: Call[None, JobsQuery]) -> JobList:
+    """The newest jobs, newest first, without what became of their documents."""
+    services, wanted = call.services, call.query
+    names = services.catalog.names() if wanted.collection is None else [wanted.collection]
+    stores = [services.catalog.get(name) for name in names]
+    found = [(store, state) for store in stores for state in await store.jobs(wanted.limit)]
+    found.sort(key=lambda each: each[1].created_at, reverse=True)
+    return JobList(jobs=[await _describe(services, *each) for each in found[: wanted.limit]])
+
+
+async def cancel(call: Call[None, NoQuery]) -> JobAnswer:
+    """End a job: what is settled stays, what waits is dropped; one that has ended stays as it is."""
+    store, job_id = _store_of(call.services, call.path["id"]), call.path["id"]
+    await _find(store, job_id)
+    await call.services.jobs.cancel(store, job_id)
+    return await _describe_found(call.services, job_id)
+
+
+async def follow(call: Call[None, NoQuery]) -> web.StreamResponse:
+    """A job as it goes on, until it has ended; server-sent events, each like the answer of GET."""
+    return await stream_events(call.request, _events(call.services, call.path["id"]), end=DONE)
+
+
+async def _events(services: Services, job_id: str) -> AsyncGenerator[JobAnswer, None]:
+    """The first at once; what it knows is on disk, so it looks again and again and misses nothing."""
+    job = await _describe_found(services, job_id)
+    yield job
+    while job.status == "running":
+        if services.readiness.is_closing:
+            raise ShuttingDown("the service is shutting down; the job goes on when it is back")
+        await asyncio.sleep(EVENT_PERIOD_S)
+        try:
+            job = await _describe_found(services, job_id)
+        except (NotFound, CollectionNotFound) as error:
+            raise NotFound(
+                f"collection {job.collection!r} was deleted, and the job with it", code="job_not_found"
+            ) from error
+        yield job
+
+
+async def describe_job(services: Services, store: Store, job_id: str) -> JobAnswer:
+    """A job and, once it has ended, what became of its documents."""
+    state = await _find(store, job_id)
+    job = await _describe(services, store, state)
+    if state.finished_at is None:
+        return job
     if is_reembedding(job_id):
-        return await describe_reembedding(call.services.reembedder, store, job_id)
-    return await describe_job(store, job_id)
-
-
-async def describe_job(store: Store, job_id: str) -> JobAnswer:
-    """A job and, once it is finished, what became of its documents."""
-    job = await _find(store, job_id)
-    finished = job.finished_at is not None
-    results = await store.job_results(job_id) if finished else []
-    return JobAnswer(
-        id=job.id,
-        collection=store.settings.name,
-        status="finished" if finished else "running",
-        total=job.total,
-        done=job.done,
-        failed=job.failed,
-        created_at=job.created_at,
-        finished_at=job.finished_at,
-        documents=[outcome_answer(Outcome(**result)) for result in results if result] if finished else UNSET,
-    )
+        outcomes = (await services.reembedder.progress(store, job_id)).failures
+    else:
+        outcomes = [Outcome(**result) for result in await store.job_results(job_id) if result]
+    job.documents = [outcome_answer(outcome) for outcome in outcomes]
+    return job
 
 
 async def describe_accepted_job(store: Store, job_id: str) -> JobAnswer:
     """A job as it was when it was accepted, however far it is by now."""
     job = await _find(store, job_id)
+    standing = Standing(0, job.total, size_bytes=job.size_bytes)
     return JobAnswer(
         id=job.id,
         collection=store.settings.name,
@@ -54,33 +97,8 @@ async def describe_accepted_job(store: Store, job_id: str) -> JobAnswer:
         failed=0,
         created_at=job.created_at,
         finished_at=None,
+        progress=_progress_answer(Progress(standing)),
     )
-
-
-async def describe_reembedding(reembedder: Reembedder, store: Store, job_id: str) -> JobAnswer:
-    """A job that embeds a collection again and, once it is finished, which documents failed."""
-    job, progress = await _find(store, job_id), await reembedder.progress(store, job_id)
-    finished = job.finished_at is not None
-    return JobAnswer(
-        id=job.id,
-        collection=store.settings.name,
-        status="finished" if finished else "running",
-        total=progress.total,
-        done=progress.done,
-        failed=len(progress.failures),
-        created_at=job.created_at,
-        finished_at=job.finished_at,
-        documents=[outcome_answer(outcome) for outcome in progress.failures] if finished else UNSET,
-        switched=list(progress.switched) if finished else UNSET,
-        error=progress.error or UNSET,
-    )
-
-
-async def _find(store: Store, job_id: str) -> JobState:
-    job = await store.job(job_id)
-    if job is None:
-        raise NotFound(f"there is no job {job_id!r}", code="job_not_found")
-    return job
 
 
 def outcome_answer(outcome: Outcome) -> DocumentOutcome:
@@ -91,4 +109,84 @@ def outcome_answer(outcome: Outcome) -> DocumentOutcome:
         tokens=outcome.tokens,
         error=outcome.error if outcome.error is not None else UNSET,
         code=outcome.code if outcome.code is not None else UNSET,
+    )
+
+
+def _store_of(services: Services, job_id: str) -> Store:
+    name = collection_of(job_id)
+    if name not in services.catalog.names():
+        raise _no_such(job_id)
+    return services.catalog.get(name)
+
+
+async def _find(store: Store, job_id: str) -> JobState:
+    job = await store.job(job_id)
+    if job is None:
+        raise _no_such(job_id)
+    return job
+
+
+def _no_such(job_id: str) -> NotFound:
+    return NotFound(f"there is no job {job_id!r}", code="job_not_found")
+
+
+async def _describe_found(services: Services, job_id: str) -> JobAnswer:
+    return await describe_job(services, _store_of(services, job_id), job_id)
+
+
+async def _describe(services: Services, store: Store, job: JobState) -> JobAnswer:
+    if is_reembedding(job.id):
+        return await _describe_reembedding(services, store, job)
+    return JobAnswer(
+        id=job.id,
+        collection=store.settings.name,
+        status=_status(job),
+        total=job.total,
+        done=job.done,
+        failed=job.failed,
+        created_at=job.created_at,
+        finished_at=job.finished_at,
+        progress=_progress_answer(services.jobs.progress(job)),
+    )
+
+
+async def _describe_reembedding(services: Services, store: Store, job: JobState) -> JobAnswer:
+    """A job that embeds a collection again."""
+    found, points = await services.reembedder.progress(store, job.id), await store.count()
+    standing = Standing(found.done, found.total, passages=points)
+    if job.finished_at is None:
+        progress = services.jobs.pace(job.id, standing)
+    else:
+        progress = ended(standing, job.created_at, job.finished_at)
+    return JobAnswer(
+        id=job.id,
+        collection=store.settings.name,
+        status=_status(job),
+        total=found.total,
+        done=found.done,
+        failed=len(found.failures),
+        created_at=job.created_at,
+        finished_at=job.finished_at,
+        progress=_progress_answer(progress),
+        switched=UNSET if job.finished_at is None else list(found.switched),
+        error=found.error or UNSET,
+    )
+
+
+def _status(job: JobState) -> JobStatus:
+    if job.cancelled:
+        return "cancelled"
+    return "running" if job.finished_at is None else "finished"
+
+
+def _progress_answer(progress: Progress) -> JobProgress:
+    standing, left = progress.standing, progress.seconds_left
+    return JobProgress(
+        documents=standing.documents,
+        documents_total=standing.documents_total,
+        bytes=standing.done_bytes,
+        bytes_total=standing.size_bytes,
+        passages=standing.passages,
+        rate=round(progress.rate, 3),
+        seconds_left=None if left is None else round(left, 1),
     )

@@ -2,9 +2,10 @@
 
 from http import HTTPStatus
 
-from api.http.handlers.jobs import describe_reembedding
+from api.http.handlers.jobs import describe_job
 from api.http.routing import Call, Reply
-from api.schemas import JobAccepted, NoQuery
+from api.schemas import NoQuery
+from api.schemas_jobs import JobAccepted
 from api.schemas_reembed import ReembedRequest
 
 
@@ -13,5 +14,5 @@ async def post(call: Call[ReembedRequest, NoQuery]) -> Reply:
     services, wanted = call.services, call.body
     source = services.catalog.get(call.path["name"])
     job_id = await services.jobs.reembed(source, wanted.model, wanted.into, wanted.switch)
-    job = await describe_reembedding(services.reembedder, services.catalog.get(wanted.into), job_id)
+    job = await describe_job(services, services.catalog.get(wanted.into), job_id)
     return Reply(JobAccepted(job=job), HTTPStatus.ACCEPTED)
