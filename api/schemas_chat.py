@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from api.schemas import Answer, Filter, Mode, OpenAIRequest, Request, Rerank
+from api.schemas import Answer, Filter, Mode, OpenAIRequest, Request, Rerank, Viewer
 
 MOST_CHOICES = 128
 MOST_STOPS = 16
@@ -51,6 +51,7 @@ class Retrieval(Request):
     collection: str
     k: Annotated[int, Meta(ge=1, le=100)] = 5
     filter: Filter | None = None
+    acl: Viewer | None = None
     mode: Mode = "hybrid"
     min_score: float | None = None
     rerank: Rerank | None = None

@@ -113,6 +113,7 @@ def _question(request: ChatRequest, services: Services) -> Question:
         k=retrieval.k,
         mode=retrieval.mode,
         filter=None if retrieval.filter is None else parse_filter(retrieval.filter),
+        acl=retrieval.acl,
         min_score=retrieval.min_score,
         rerank=retrieval.rerank,
     )
