@@ -26,7 +26,9 @@ from api.http.uploads import open_spool
 from api.services.answer import Answerer
 from api.services.complete import Completer
 from api.services.container import Services
+from api.services.conversations import open_kept_conversations
 from api.services.counting import TokenCounter
+from api.services.follow_up import FollowUps
 from api.services.ingest import Ingestor
 from api.services.jobs import open_jobs
 from api.services.models import open_models
@@ -78,7 +80,16 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         ingestor = Ingestor(models, parser)
         retriever, counter = Retriever(models), TokenCounter(models)
         reembedder = Reembedder(catalog, models)
-        async with open_jobs(catalog, ingestor, reembedder) as jobs:
+        async with (
+            open_kept_conversations(
+                settings.conversations,
+                settings.data,
+                counter,
+                budget_tokens=settings.conversation_tokens,
+                lasts_s=settings.conversation_ttl_s,
+            ) as conversations,
+            open_jobs(catalog, ingestor, reembedder) as jobs,
+        ):
             yield Services(
                 settings=settings,
                 models=models,
@@ -86,6 +97,8 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
                 ingestor=ingestor,
                 retriever=retriever,
                 answerer=Answerer(models, retriever, counter),
+                conversations=conversations,
+                follow_ups=FollowUps(models),
                 completer=Completer(models, counter),
                 jobs=jobs,
                 reembedder=reembedder,

@@ -74,7 +74,7 @@ class Since:
     def follow(self, change: Change[Any]) -> None:
         self._changed.update(dict.fromkeys(change.gone))
         if (written := change.written) is not None:
-            self._changed.update({key: held for key, *held in _rows(written)})
+            self._changed.update({row[0]: row[1:] for row in _rows(written)})
 
     def without(self, documents: Keys) -> Keys:
         """Those of ``documents`` of which still holds what was found."""
@@ -356,9 +356,9 @@ def _entries(
 ) -> dict[str, list[Entry]]:
     """What these documents (key, id, metadata, tags) have under each name; each is looked at once."""
     found: dict[str, list[Entry]] = {name: [] for name in names}
-    for key, *described in documents:
+    for key, id_, metadata, acl in documents:
         for name, entries in found.items():
-            if (value := value_at(name, *described)) is not MISSING:
+            if (value := value_at(name, id_, metadata, acl)) is not MISSING:
                 entries.append((key, value))
     return found
 

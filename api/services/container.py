@@ -6,6 +6,8 @@ from prometheus_client import CollectorRegistry
 
 from api.services.answer import Answerer
 from api.services.complete import Completer
+from api.services.conversations import Conversations
+from api.services.follow_up import FollowUps
 from api.services.ingest import Ingestor
 from api.services.jobs import JobRunner
 from api.services.models import Models
@@ -26,6 +28,8 @@ class Services:
     ingestor: Ingestor
     retriever: Retriever
     answerer: Answerer
+    conversations: Conversations
+    follow_ups: FollowUps
     completer: Completer
     jobs: JobRunner
     reembedder: Reembedder
