@@ -31,6 +31,7 @@ from api.http.handlers import (
     reembed,
     rerank,
     search,
+    talk,
     tei,
     tei_rerank,
     tei_tokens,
@@ -76,6 +77,14 @@ ROUTES: tuple[Route, ...] = (
         body=c.ChatRequest,
         dialect="openai",
         chunk=c.ChatChunk,
+    ),
+    Route(
+        "GET",
+        "/v1/chat",
+        talk.talk,
+        "application/json",
+        status=HTTPStatus.SWITCHING_PROTOCOLS,
+        dialect="openai",
     ),
     Route(
         "POST",

@@ -10,6 +10,7 @@ from api.services.conversations import Conversations
 from api.services.follow_up import FollowUps
 from api.services.ingest import Ingestor
 from api.services.jobs import JobRunner
+from api.services.live_answers import LiveAnswers
 from api.services.models import Models
 from api.services.readiness import Readiness
 from api.services.reembed import Reembedder
@@ -30,6 +31,7 @@ class Services:
     answerer: Answerer
     conversations: Conversations
     follow_ups: FollowUps
+    live_answers: LiveAnswers
     completer: Completer
     jobs: JobRunner
     reembedder: Reembedder
