@@ -75,7 +75,7 @@ def rewriting(turns: Sequence[Turn]) -> Prompt:
     """What a language model is asked to rewrite the last question of a conversation."""
     said = [turn for turn in turns if turn.role in ("user", "assistant") and turn.content.strip()]
     lines = [f"{turn.role}: {_in_one_line(turn.content)}" for turn in said[-_MOST_TURNS - 1 : -1]]
-    asked = f"Conversation:\n{chr(10).join(lines)}\n\nLast question: {_in_one_line(said[-1].content)}"
+    asked = f"Conversation:\n{chr(10).join(lines)}\n\nLast question:\n{_in_one_line(said[-1].content)}"
     return Prompt((Turn("system", INSTRUCTIONS), Turn("user", asked)), None, {"enable_thinking": False})
 
 
