@@ -1,7 +1,7 @@
 """Does carrying terms over find what a follow-up question means, and leave other questions alone?
 
-Pairs of SQuAD's questions about one passage become short conversations: in the second question every run of
-words that the first one has too becomes "it" ("Where did the Rhine begin?" "How long is it?"). Searched for are
+Pairs of SQuAD's questions about one passage become short conversations: in the second one every run of words
+that the first one has too becomes "it" ("Where did the Rhine begin?" "How long is it?"). Searched for are
 the second question as SQuAD has it, as it is said in the conversation, and with the terms carried over. And
 what carrying over does to questions that stand for themselves: SQuAD's own, behind a question about the same
 passage, and behind one about another article. Reported: hit@1 and hit@5 of the passage, through HTTP.
