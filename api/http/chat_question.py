@@ -51,7 +51,7 @@ async def read_question(request: ChatRequest, services: Services) -> Asked:
         conversation = await services.conversations.store.get(request.conversation)
         request = _completed(request, conversation)
     generator, collection = services.models.split_generator(request.model)
-    history = History() if conversation is None else await services.conversations.history(conversation)
+    history = await _history(conversation, generator, services)
     sent = turns_of(request.messages, history.turns)
     question = Question(
         turns=sent if conversation is None else _joined(history.turns, sent),
@@ -64,6 +64,12 @@ async def read_question(request: ChatRequest, services: Services) -> Asked:
     asked = Asked(question, heading, with_usage, _exchange(services, conversation, history, sent))
     retrieval = request.retrieval or (Retrieval(collection=collection) if collection else None)
     return asked if retrieval is None else await _searching(asked, retrieval, services)
+
+
+async def _history(conversation: Conversation | None, generator: str, services: Services) -> History:
+    if conversation is None:
+        return History()
+    return await services.conversations.history(conversation, services.models.context(generator))
 
 
 def _completed(request: ChatRequest, conversation: Conversation) -> ChatRequest:

@@ -16,6 +16,7 @@ from api import schemas_transfer as x
 from api.http.handlers import (
     aliases,
     chat,
+    chat_socket,
     collections,
     completions,
     conversations,
@@ -31,7 +32,6 @@ from api.http.handlers import (
     reembed,
     rerank,
     search,
-    talk,
     tei,
     tei_rerank,
     tei_tokens,
@@ -81,7 +81,7 @@ ROUTES: tuple[Route, ...] = (
     Route(
         "GET",
         "/v1/chat",
-        talk.talk,
+        chat_socket.connect,
         "application/json",
         status=HTTPStatus.SWITCHING_PROTOCOLS,
         dialect="openai",

@@ -91,8 +91,9 @@ class Conversations:
         await self.store.create(conversation)
         return conversation
 
-    async def history(self, conversation: Conversation) -> History:
+    async def history(self, conversation: Conversation, context: int | None = None) -> History:
         """The last system turn, and of the others as many as fit, the newest; they begin with a user's turn.
+        A generator that reads up to ``context`` tokens keeps half of them for what is new.
 
         Raises:
             NotFound: it is not there any more.
@@ -103,7 +104,8 @@ class Conversations:
         system = [turn for turn in turns if turn.role == "system"][-1:]
         said = [turn for turn in turns if turn.role != "system"]
         tokens = await self._counter.each([turn.content for turn in said])
-        kept = said[_first_kept(said, tokens, self._budget_tokens) :]
+        budget = min(self._budget_tokens, (context or 2 * self._budget_tokens) // 2)
+        kept = said[_first_kept(said, tokens, budget) :]
         unread = max(0, conversation.messages - len(read))
         return History((*system, *kept), unread + len(said) - len(kept))
 

@@ -15,7 +15,7 @@ from pytest_aiohttp import AiohttpClient
 
 from api.app import build_app, open_services
 from api.http import websocket
-from api.http.handlers import talk
+from api.http.handlers import chat_socket
 from api.services import live_answers
 from api.services.answer import Answerer, AnswerEvent, Finished, Question
 from api.services.container import Services
@@ -251,7 +251,7 @@ async def test_limits_hold_and_say_so(client: Client, paced: Paced, monkeypatch:
             await other.send_json(ask_frame("1"))
             assert (await next_frame(other))["error"]["code"] == "overloaded"
         with suppress(ConnectionError):  # it may be closed before it has all
-            await socket.send_str("x" * (talk.MOST_BYTES + 1))
+            await socket.send_str("x" * (chat_socket.MOST_BYTES + 1))
         assert (await socket.receive(10)).type in (WSMsgType.CLOSE, WSMsgType.CLOSED, WSMsgType.ERROR)
 
 

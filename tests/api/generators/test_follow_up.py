@@ -3,9 +3,12 @@
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import msgspec
 import pytest
 from chat_bodies import CHAT
 
+from api.http.chat_question import read_question
+from api.schemas_chat import ChatRequest
 from api.services.container import Services
 from embedd.conversation import Turn
 from embedd.errors import InvalidInput
@@ -51,6 +54,21 @@ async def test_who_quotes_reads_the_question_with_its_terms(services: Services) 
     assert rewritten is not None
     assert rewritten.turns[-1].content == rewritten.text == "Why? write survive"
     assert rewritten.turns[0].content == "Does a write survive?"
+
+
+async def test_half_of_what_a_model_reads_is_kept_for_what_is_new(services: Services, ask: Ask) -> None:
+    id = (await ask("POST", "/v1/conversations", {}, status=201))["id"]
+    for number in range(8):
+        message = {"role": ("user", "assistant")[number % 2], "content": f"{number} " + "word " * 400}
+        await ask("POST", f"/v1/conversations/{id}/messages", message, status=201)
+    left_out = []
+    for model in ("fake-llm", "repeats"):
+        body = {"model": model, "conversation": id, "messages": [{"role": "user", "content": "say: x"}]}
+        request = msgspec.convert(body, ChatRequest)
+        asked = await read_question(request, services)
+        assert asked.exchange is not None
+        left_out.append(asked.exchange.left_out)
+    assert left_out[0] > left_out[1]
 
 
 async def test_a_model_that_cannot_rewrite_says_so(services: Services) -> None:

@@ -14,7 +14,7 @@ MOST_BYTES: Final = 4 * 2**20
 _HEARTBEAT_S: Final = 20.0
 
 
-async def talk(call: Call[None, NoQuery]) -> web.StreamResponse:
+async def connect(call: Call[None, NoQuery]) -> web.StreamResponse:
     """Chat over WebSocket: ask, stop and resume."""
     settings = call.services.settings
     check_origin(call.request, settings.host, settings.allowed_origins)
