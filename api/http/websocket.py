@@ -74,16 +74,19 @@ class Connection:
                 async for message in self._socket:
                     if message.type is WSMsgType.ERROR:
                         break
-                    if (task := self._take(message, group)) is not None:
-                        tasks = [*(task for task in tasks if not task.done()), task]
+                    tasks = [task for task in tasks if not task.done()]
+                    if (begun := await self._take(message)) is not None:
+                        tasks.append(group.create_task(self._follow(*begun)))
                 for task in tasks:
                     task.cancel()
         finally:
             for following in self._following.values():  # those of which nothing was told yet
                 self._live.leave(following.answer)
 
-    def _take(self, message: WSMessage, group: asyncio.TaskGroup) -> asyncio.Task[None] | None:
-        """What a frame asks for is begun; the task tells of it."""
+    async def _take(self, message: WSMessage) -> tuple[Following, int] | None:
+        """What is to be followed after a frame, and from behind which number; an error is told before the
+        next frame is read, so whoever does not listen is not listened to.
+        """
         data = message.data if message.type is WSMsgType.BINARY else message.data.encode()
         try:
             frame = decode_json(data, cast("type[ClientFrame]", ClientFrame))
@@ -92,11 +95,12 @@ class Connection:
                 return None
             answer = self._begun(frame) if isinstance(frame, AskFrame) else self._taken_up(frame.id)
         except Exception as error:  # noqa: BLE001 - told to the client, and logged if nobody foresaw it
-            return group.create_task(self._tell_error(error, _id_of(data)))
+            await self._tell_error(error, _id_of(data))
+            return None
         after = frame.after if isinstance(frame, ResumeFrame) else -1
         following = self._following[frame.id] = Following(frame.id, answer)
         self._idle.clear()
-        return group.create_task(self._follow(following, after))
+        return following, after
 
     def _begun(self, frame: AskFrame) -> LiveAnswer:
         if frame.id in self._following:

@@ -153,7 +153,7 @@ class Exchange:
                         await to_its_end(self._store(said, event))
                     yield event
         except (GeneratorExit, asyncio.CancelledError):
-            if said.begun and not said.finished:
+            if not said.finished:
                 stopped = replace(said, finish_reason=CANCELLED, calls={})  # half a call is none
                 await to_its_end(self._store(stopped, None))
             raise
@@ -175,11 +175,9 @@ class _Said:
     texts: list[str] = field(default_factory=list)
     calls: dict[int, list[ToolCallPiece]] = field(default_factory=dict)
     finish_reason: str = "stop"
-    begun: bool = False
     finished: bool = False
 
     def add(self, event: AnswerEvent) -> None:
-        self.begun = True
         self.finished = isinstance(event, Finished)
         if isinstance(event, Delta) and event.choice == 0:
             self.texts.append(event.text)

@@ -16,6 +16,8 @@ from embedd.errors import ModelUnavailable, Overloaded
 
 MOST_ANSWERS: Final = 1_000
 """Written at once over all connections."""
+MOST_KEPT: Final = 2 * MOST_ANSWERS
+"""Those that have ended included."""
 
 
 class LiveAnswer:
@@ -95,6 +97,7 @@ class LiveAnswers:
                 retry_after_s=1.0,
             )
         self._keep(id)  # the timer of one of the same id that has ended
+        self._make_room()
         answer = self._answers[id] = LiveAnswer(id)
         # Of nobody's logging context: it may outlive the request.
         task = self._tasks[id] = self._group.create_task(self._write(answer, pieces), context=Context())
@@ -154,8 +157,14 @@ class LiveAnswers:
         if (timer := self._timers.pop(id, None)) is not None:
             timer.cancel()
 
+    def _make_room(self) -> None:
+        """Forget the answer that ended first, where many are kept for those who may come back."""
+        ended = (id for id in self._timers if id not in self._tasks)
+        if len(self._answers) >= MOST_KEPT and (oldest := next(ended, None)) is not None:
+            self._give_up(oldest)
+
     def _give_up(self, id: str) -> None:
-        del self._timers[id]
+        self._keep(id)
         answer = self._answers.pop(id)
         self.stop(answer)
 

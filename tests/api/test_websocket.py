@@ -255,6 +255,42 @@ async def test_limits_hold_and_say_so(client: Client, paced: Paced, monkeypatch:
         assert (await socket.receive(10)).type in (WSMsgType.CLOSE, WSMsgType.CLOSED, WSMsgType.ERROR)
 
 
+async def test_answers_that_ended_first_are_forgotten_where_many_are_kept(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live_answers, "MOST_KEPT", 2)
+    async with client.ws_connect("/v1/chat") as socket:
+        for number in range(3):
+            await socket.send_json(ask_frame(f"{ID} {number}"))
+            await until_end(socket)
+        ends = []
+        for number in range(3):
+            await socket.send_json({"type": "resume", "id": f"{ID} {number}"})
+            ends.append((await until_end(socket))[-1]["type"])
+    assert ends == ["error", "done", "done"]
+
+
+async def test_a_stop_before_the_first_word_keeps_the_question(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = asyncio.Event()
+
+    async def answer(self: Answerer, question: Question) -> AsyncGenerator[AnswerEvent, None]:
+        begun.set()
+        await asyncio.Event().wait()
+        yield Delta("never")
+
+    monkeypatch.setattr(Answerer, "answer", answer)
+    id = (await (await client.post("/v1/conversations", json={})).json())["id"]
+    async with client.ws_connect("/v1/chat") as socket:
+        await socket.send_json(ask_frame("a", conversation=id))
+        await begun.wait()
+        await socket.send_json({"type": "stop", "id": "a"})
+        assert (await next_frame(socket))["stopped"]
+    kept = (await (await client.get(f"/v1/conversations/{id}/messages")).json())["messages"]
+    assert [(message["role"], message["content"]) for message in kept] == [("user", "w"), ("assistant", "")]
+
+
 async def test_pages_from_elsewhere_may_not_talk_to_this_service(client: Client, services: Services) -> None:
     own = f"http://127.0.0.1:{client.port}"
     for headers in ({}, {"Origin": own}):
