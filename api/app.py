@@ -26,9 +26,12 @@ from api.http.uploads import open_spool
 from api.services.answer import Answerer
 from api.services.complete import Completer
 from api.services.container import Services
+from api.services.conversations import open_kept_conversations
 from api.services.counting import TokenCounter
+from api.services.follow_up import FollowUps
 from api.services.ingest import Ingestor
 from api.services.jobs import open_jobs
+from api.services.live_answers import open_live_answers
 from api.services.models import open_models
 from api.services.parse import ParserLimits, open_parser
 from api.services.readiness import Readiness
@@ -78,7 +81,17 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         ingestor = Ingestor(models, parser)
         retriever, counter = Retriever(models), TokenCounter(models)
         reembedder = Reembedder(catalog, models)
-        async with open_jobs(catalog, ingestor, reembedder) as jobs:
+        async with (
+            open_kept_conversations(
+                settings.conversations,
+                settings.data,
+                counter,
+                budget_tokens=settings.conversation_tokens,
+                lasts_s=settings.conversation_ttl_s,
+            ) as conversations,
+            open_jobs(catalog, ingestor, reembedder) as jobs,
+            open_live_answers(settings.resume_grace_s) as live_answers,
+        ):
             yield Services(
                 settings=settings,
                 models=models,
@@ -86,6 +99,9 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
                 ingestor=ingestor,
                 retriever=retriever,
                 answerer=Answerer(models, retriever, counter),
+                conversations=conversations,
+                follow_ups=FollowUps(models),
+                live_answers=live_answers,
                 completer=Completer(models, counter),
                 jobs=jobs,
                 reembedder=reembedder,
@@ -132,6 +148,7 @@ async def _serve(settings: Settings) -> None:
             log.info("service_started", url=_url(runner), pid=os.getpid(), data=str(settings.data))
             await stop.wait()
             services.readiness.close()
+            services.live_answers.close()
             log.info("service_stopping", drain_timeout_s=settings.drain_timeout_s)
             await site.stop()
             await drain.finish(settings.drain_timeout_s)

@@ -38,7 +38,14 @@ ExpiresAt = Annotated[
 ]
 Acl = Annotated[
     list[Annotated[str, Meta(min_length=1, max_length=256)]],
-    Meta(max_length=256, description="Tags of those who may see it; kept and given back."),
+    Meta(max_length=256, description="Tags of those who may see it; without tags everybody may."),
+]
+Viewer = Annotated[
+    list[Annotated[str, Meta(min_length=1, max_length=256)]],
+    Meta(
+        max_length=256,
+        description="Tags of who asks: only what has one of them or has none is found; left out: all.",
+    ),
 ]
 MOST_RESULTS = 10_000
 K = Annotated[int, Meta(ge=1, le=MOST_RESULTS, description="How many results at most.")]

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from api.schemas import Answer, Filter, Mode, OpenAIRequest, Request, Rerank
+from api.schemas import Answer, Filter, Mode, OpenAIRequest, Request, Rerank, Viewer
 
 MOST_CHOICES = 128
 MOST_STOPS = 16
@@ -51,9 +51,13 @@ class Retrieval(Request):
     collection: str
     k: Annotated[int, Meta(ge=1, le=100)] = 5
     filter: Filter | None = None
+    acl: Viewer | None = None
     mode: Mode = "hybrid"
     min_score: float | None = None
     rerank: Rerank | None = None
+    rewrite: Annotated[
+        bool, Meta(description="Whether a question that goes on from earlier ones is searched for in full.")
+    ] = True
 
 
 class StreamOptions(OpenAIRequest):
@@ -113,7 +117,10 @@ class SamplingRequest(OpenAIRequest):
 
 
 class ChatRequest(SamplingRequest, kw_only=True):
+    """``conversation`` is one whose messages come before these, and which is added to."""
+
     messages: Annotated[list[ChatMessage], Meta(min_length=1)]
+    conversation: str | None = None
     retrieval: Retrieval | None = None
     max_completion_tokens: Annotated[int, Meta(ge=1)] | None = None
     logprobs: bool | None = None
@@ -207,7 +214,16 @@ class Choice(Answer):
     finish_reason: FinishReason = "stop"
 
 
+class ConversationUse(Answer):
+    """The conversation that an answer belongs to; so many earlier messages did not fit and were left out."""
+
+    id: str
+    left_out: int
+
+
 class ChatAnswer(Answer):
+    """``rewritten_query`` is what was searched for, where that is not the question as it was asked."""
+
     id: str
     created: int
     model: str
@@ -215,6 +231,8 @@ class ChatAnswer(Answer):
     usage: ChatUsage
     object: Literal["chat.completion"] = "chat.completion"
     sources: list[SourceAnswer] | UnsetType = UNSET
+    conversation: ConversationUse | UnsetType = UNSET
+    rewritten_query: str | UnsetType = UNSET
 
 
 class FunctionDelta(Answer):
@@ -250,6 +268,8 @@ class ChatChunk(Answer):
     object: Literal["chat.completion.chunk"] = "chat.completion.chunk"
     usage: ChatUsage | UnsetType | None = UNSET
     sources: list[SourceAnswer] | UnsetType = UNSET
+    conversation: ConversationUse | UnsetType = UNSET
+    rewritten_query: str | UnsetType = UNSET
 
 
 class CompletionLogprobs(Struct):

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from msgspec import Meta, field
 
-from api.schemas import Answer, Filter, Id, Include, K, Request
+from api.schemas import Answer, Filter, Id, Include, K, Request, Viewer
 
 MetadataKey = Annotated[
     str,
@@ -48,6 +48,7 @@ class RecommendRequest(Request):
     negative: Annotated[list[Id], Meta(max_length=MOST_EXAMPLES)] = field(default_factory=list)
     k: K = 10
     filter: Filter | None = None
+    acl: Viewer | None = None
     min_score: float | None = None
     include: tuple[Include, ...] = ("text", "metadata")
     exact: bool = False

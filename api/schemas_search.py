@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from api.schemas import Filter, Include, K, Mode, Request, Rerank, Vector
+from api.schemas import Filter, Include, K, Mode, Request, Rerank, Vector, Viewer
 
 Share = Annotated[float, Meta(ge=0, le=1)]
 
@@ -29,6 +29,7 @@ class SearchRequest(Request):
     vector: Vector | None = None
     k: K = 10
     filter: Filter | None = None
+    acl: Viewer | None = None
     mode: Mode = "hybrid"
     fusion: FusionRequest | None = None
     min_score: float | None = None

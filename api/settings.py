@@ -124,6 +124,24 @@ class Settings(BaseSettings):
     )
     request_timeout_s: Seconds = Field(60.0, description="deadline of interactive work on one request")
 
+    conversations: str = Field(
+        "sqlite",
+        pattern=r"^(sqlite|(redis|rediss|unix)://.+)$",
+        description="where conversations are kept: sqlite (in the data folder), or the URL of a Redis server",
+    )
+    conversation_tokens: Count = Field(
+        3000, description="tokens of a conversation's earlier messages that go with a question"
+    )
+    conversation_ttl_s: Seconds | None = Field(
+        None, description="time that a conversation is kept behind its last message; unless given, for ever"
+    )
+    resume_grace_s: Seconds = Field(
+        30.0, description="time to resume an answer over WebSocket when its connection was lost"
+    )
+    allowed_origins: Names = Field(
+        (), description="web pages elsewhere that may open a WebSocket here, such as https://chat.example.org"
+    )
+
     memory_bytes: Size | None = Field(
         None,
         description="memory for vectors and graphs; those not used for longest leave it; unless given, any",

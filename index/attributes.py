@@ -37,8 +37,11 @@ from index.vectors import Keys
 from index.writer import Change, WrittenDocuments
 
 T = TypeVar("T")
-# A document's id and metadata.
-Described: TypeAlias = tuple[str, Mapping[str, Any]]
+# A document's id, metadata and tags.
+Described: TypeAlias = tuple[str, Mapping[str, Any], Sequence[str]]
+
+# A document's key and id, its metadata and tags as JSON.
+Row: TypeAlias = tuple[int, str, str, str]
 
 # So many documents that came or changed of late are held against a filter one by one, at about 2 µs each.
 MAX_RECENT: Final = 512
@@ -52,17 +55,18 @@ MAX_COLUMNS: Final = 512
 MAX_WORN: Final = 2 * RUN_DOCUMENTS
 _ATTEMPTS: Final = 3
 _DECODED_AT_ONCE: Final = 64
+_NO_TAGS: Final = "[]"
 # Three numbers, and a text that no other document has.
 _BYTES_PER_VALUE: Final = 100
 
 
 class Since:
-    """Which documents were committed or removed since a question: id and metadata (JSON) of each that is
-    there.
+    """Which documents were committed or removed since a question: id, metadata and tags (JSON) of each that
+    is there.
     """
 
     def __init__(self) -> None:
-        self._changed: dict[int, tuple[str, str] | None] = {}
+        self._changed: dict[int, tuple[str, str, str] | None] = {}
 
     def __len__(self) -> int:
         return len(self._changed)
@@ -70,8 +74,7 @@ class Since:
     def follow(self, change: Change[Any]) -> None:
         self._changed.update(dict.fromkeys(change.gone))
         if (written := change.written) is not None:
-            rows = zip(written.keys, written.ids, written.metadata, strict=True)
-            self._changed.update({key: (id_, metadata) for key, id_, metadata in rows})
+            self._changed.update({row[0]: row[1:] for row in _rows(written)})
 
     def without(self, documents: Keys) -> Keys:
         """Those of ``documents`` of which still holds what was found."""
@@ -79,7 +82,7 @@ class Since:
 
     def matching(self, tree: Filter) -> dict[int, Described]:
         """Those that match, as they are now."""
-        known = {key: (held[0], json.loads(held[1])) for key, held in self._changed.items() if held}
+        known = {key: _described(*held) for key, held in self._changed.items() if held}
         return {key: document for key, document in known.items() if matches(tree, *document)}
 
 
@@ -266,8 +269,7 @@ class Columns:
             if self._settled is not None:
                 self._settled -= BitMap64(gone)
             if written is not None:
-                rows = zip(written.keys, written.ids, map(json.loads, written.metadata), strict=True)
-                self._recent.update({key: (id_, metadata) for key, id_, metadata in rows})
+                self._recent.update({key: _described(*held) for key, *held in _rows(written)})
                 if self._settled is not None:
                     self._settled -= BitMap64(written.keys)
 
@@ -301,19 +303,19 @@ class Columns:
         runs: dict[str, list[Run]] = {name: [] for name in names}
         keys = BitMap64()
         for page in self._pages():
-            keys |= BitMap64([key for key, _, _ in page])
+            keys |= BitMap64([row[0] for row in page])
             for name, entries in _entries(names, _decoded(page)).items():
                 runs[name].append(make_run(entries))
         if self._settled is None:
             self._settled = keys - BitMap64(self._recent)
         return {name: Column(found) for name, found in runs.items()}
 
-    def _pages(self) -> Iterator[list[tuple[int, str, str]]]:
-        """Keys, ids and metadata of all documents in one committed state, in order of their keys."""
+    def _pages(self) -> Iterator[list[Row]]:
+        """Keys, ids, metadata and tags of all documents in one committed state, in order of their keys."""
         uri = f"{self._path.absolute().as_uri()}?mode=ro"
         try:
             with closing(sqlite3.connect(uri, timeout=BUSY_TIMEOUT_S, uri=True)) as connection:
-                rows = connection.execute("SELECT key, id, metadata FROM documents ORDER BY key")
+                rows = connection.execute("SELECT key, id, metadata, acl FROM documents ORDER BY key")
                 while (page := rows.fetchmany(RUN_DOCUMENTS)) and not self._ended.is_set():
                     yield page
         except sqlite3.Error as error:
@@ -330,21 +332,33 @@ def _size(written: WrittenDocuments | None) -> int:
     return sum(map(len, written.metadata)) + _CHARACTERS_PER_DOCUMENT * len(written.metadata)
 
 
-def _decoded(page: Sequence[tuple[int, str, str]]) -> Iterator[tuple[int, str, Mapping[str, Any]]]:
+def _rows(written: WrittenDocuments) -> Iterator[Row]:
+    return zip(written.keys, written.ids, written.metadata, written.acls, strict=True)
+
+
+def _described(id_: str, metadata: str, acl: str) -> Described:
+    return id_, json.loads(metadata), _tags(acl)
+
+
+def _tags(acl: str) -> Sequence[str]:
+    return () if acl == _NO_TAGS else json.loads(acl)
+
+
+def _decoded(page: Sequence[Row]) -> Iterator[tuple[int, str, Mapping[str, Any], Sequence[str]]]:
     """A few at a time: one by one, reading a column takes a third longer, and all together may be large."""
     for start in range(0, len(page), _DECODED_AT_ONCE):
-        keys, ids, metadata = zip(*page[start : start + _DECODED_AT_ONCE], strict=True)
-        yield from zip(keys, ids, json.loads(f"[{','.join(metadata)}]"), strict=True)
+        keys, ids, metadata, acls = zip(*page[start : start + _DECODED_AT_ONCE], strict=True)
+        yield from zip(keys, ids, json.loads(f"[{','.join(metadata)}]"), map(_tags, acls), strict=True)
 
 
 def _entries(
-    names: Iterable[str], documents: Iterable[tuple[int, str, Mapping[str, Any]]]
+    names: Iterable[str], documents: Iterable[tuple[int, str, Mapping[str, Any], Sequence[str]]]
 ) -> dict[str, list[Entry]]:
-    """What these documents (key, id, metadata) have under each name; each is looked at once and let go."""
+    """What these documents (key, id, metadata, tags) have under each name; each is looked at once."""
     found: dict[str, list[Entry]] = {name: [] for name in names}
-    for key, id_, metadata in documents:
+    for key, id_, metadata, acl in documents:
         for name, entries in found.items():
-            if (value := value_at(name, id_, metadata)) is not MISSING:
+            if (value := value_at(name, id_, metadata, acl)) is not MISSING:
                 entries.append((key, value))
     return found
 

@@ -1,11 +1,12 @@
-"""Opening ``truth.db``, and SQLite's errors in the store's own words."""
+"""Opening ``truth.db``, or another file as safely, and SQLite's errors in the store's own words."""
 
 import sqlite3
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 from index.errors import DataTooNew, StorageFailed, StorageFull, StoreError
-from index.migrations import migrate
+from index.migrations import Migration, migrate
 
 FILE_NAME: Final = "truth.db"
 BUSY_TIMEOUT_S: Final = 5.0
@@ -32,7 +33,11 @@ def open_for_writing(folder: Path) -> sqlite3.Connection:
         DataTooNew: a newer version wrote the file.
         StorageFailed, StorageFull: SQLite cannot open it.
     """
-    path = folder / FILE_NAME
+    return open_file(folder / FILE_NAME)
+
+
+def open_file(path: Path, steps: Sequence[Migration] | None = None) -> sqlite3.Connection:
+    """As ``open_for_writing``, for the file at ``path``, whose format other ``steps`` may lead to."""
     try:
         connection = sqlite3.connect(
             path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
@@ -42,7 +47,7 @@ def open_for_writing(folder: Path) -> sqlite3.Connection:
     try:
         for pragma in _PRAGMAS:
             connection.execute(pragma)
-        migrate(connection)
+        migrate(connection, steps)
     except DataTooNew as error:
         connection.close()
         raise DataTooNew(error.found, error.known, path) from error

@@ -9,7 +9,7 @@ import sqlite3
 from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
-from index.codec import check_document, encode_metadata, timestamp
+from index.codec import check_document, encode_json, encode_metadata, timestamp
 from index.documents import COLUMNS, stored_document
 from index.errors import VersionConflict
 from index.living import LIVING
@@ -55,7 +55,7 @@ def apply(
     )
     after = _read(connection, "d.key = ?", key)
     assert after is not None
-    written = WrittenDocuments([key], [document_id], [metadata])
+    written = WrittenDocuments([key], [document_id], [metadata], [encode_json(before.acl)])
     return Change(after[1], written=written, expires_at=expires_at)
 
 

@@ -116,7 +116,8 @@ def upsert(
     texts = ((key, document.text) for key, document in zip(keys, encoded.documents, strict=True))
     insert_rows(connection, "texts", [(key, text) for key, text in texts if text is not None])
     added = _insert_passages(connection, keys, encoded)
-    written = WrittenDocuments(keys, ids, encoded.metadata)
+    acls = [encode_json(document.acl) for document in encoded.documents]
+    written = WrittenDocuments(keys, ids, encoded.metadata, acls)
     expires_at = min((d.expires_at for d in encoded.documents if d.expires_at is not None), default=None)
     return Change(None, removed, added, gone, written, expires_at=expires_at)
 

@@ -5,10 +5,11 @@ number, while 2**53 and 2**53 + 1 are two.
 """
 
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Literal, TypeAlias
 
 from index.filters import (
+    ACL,
     DOCUMENT_ID,
     AllOf,
     AnyOf,
@@ -38,17 +39,17 @@ _ORDERS: Final[Mapping[Ordering, Callable[[Any, Any], bool]]] = {
 _INTEGERS: Final = range(-(2**63), 2**63)
 
 
-def matches(tree: Filter, document_id: str, metadata: Mapping[str, Any]) -> bool:
-    """Whether the document matches; ``metadata`` is as it comes out of JSON."""
+def matches(tree: Filter, document_id: str, metadata: Mapping[str, Any], acl: Sequence[str] = ()) -> bool:
+    """Whether the document matches; ``metadata`` is as it comes out of JSON, ``acl`` its tags."""
     match tree:
         case AllOf(parts):
-            return all(matches(part, document_id, metadata) for part in parts)
+            return all(matches(part, document_id, metadata, acl) for part in parts)
         case AnyOf(parts):
-            return any(matches(part, document_id, metadata) for part in parts)
+            return any(matches(part, document_id, metadata, acl) for part in parts)
         case Not(part):
-            return not matches(part, document_id, metadata)
+            return not matches(part, document_id, metadata, acl)
         case _:
-            return _holds(tree, value_at(tree.key, document_id, metadata))
+            return _holds(tree, value_at(tree.key, document_id, metadata, acl))
 
 
 def _holds(condition: Condition, value: Any) -> bool:
@@ -65,12 +66,14 @@ def _holds(condition: Condition, value: Any) -> bool:
             return same_kind and _ORDERS[order](held, asked)
 
 
-def value_at(key: str, document_id: str, metadata: Mapping[str, Any]) -> Any:
-    """The value that a filter's key means: the id, the key as it stands, or else what its steps lead to;
-    ``MISSING`` if there is none.
+def value_at(key: str, document_id: str, metadata: Mapping[str, Any], acl: Sequence[str] = ()) -> Any:
+    """The value that a filter's key means: the id, the tags, the key as it stands, or else what its steps
+    lead to; ``MISSING`` if there is none.
     """
     if key == DOCUMENT_ID:
         return document_id
+    if key == ACL:
+        return list(acl) or MISSING
     if key in metadata:
         return metadata[key]
     value: Any = metadata

@@ -8,12 +8,13 @@ numbers.
 # ruff: noqa: S608 - statements are put together from constants of this package; values are bound.
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from index import filters
 from index.filters import (
+    ACL,
     DOCUMENT_ID,
     AllOf,
     AnyOf,
@@ -54,7 +55,7 @@ def compile_filter(tree: Filter | None) -> Condition:
             inner = compile_filter(part)
             return Condition(f"NOT ({inner.sql})", inner.parameters)
         case _:
-            return _of_id(tree) if tree.key == DOCUMENT_ID else _of_metadata(tree)
+            return _OWN.get(tree.key, _of_metadata)(tree)
 
 
 def _joined(word: str, parts: Sequence[Filter], *, empty: str) -> Condition:
@@ -87,6 +88,19 @@ def _of_id(tree: filters.Condition) -> Condition:
             return Condition("1", ())
         case _:  # an id is a text, whatever else is asked of it does not hold
             return Condition("0", ())
+
+
+def _of_acl(tree: filters.Condition) -> Condition:
+    match tree:
+        case Contains(_, str() as operand):
+            return Condition("EXISTS (SELECT 1 FROM json_each(d.acl) AS e WHERE e.value = ?)", (operand,))
+        case Exists():
+            return Condition("d.acl <> '[]'", ())
+        case _:  # it is a list of texts
+            return Condition("0", ())
+
+
+_OWN: Final[Mapping[str, Callable[[filters.Condition], Condition]]] = {DOCUMENT_ID: _of_id, ACL: _of_acl}
 
 
 def _keyed(key: str, condition: Condition) -> Condition:

@@ -3,7 +3,8 @@
     {"lang": "en", "year": {"$gte": 2020}, "$or": [{"tags": {"$contains": "tides"}}, {"meta.draft": True}]}
 
 A key is a key of a document's metadata; one with dots that metadata does not have as it stands leads into
-nested objects. ``document_id`` is reserved and means the document's own id. Several keys, and several
+nested objects. ``document_id`` is reserved and means the document's own id; of the tags of those who may see
+a document only `visible_to` asks. Several keys, and several
 operators on one key, must all hold; ``{}`` matches everything. Types are strict: booleans are not numbers,
 text is not a number, and ordered comparisons never match across types. ``$ne $nin $not_contains`` are exact
 complements, so they match documents without the key too.
@@ -14,13 +15,15 @@ Python; ``filter_sql`` and ``attributes`` say the same in SQL and in bitmaps. A 
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
 
 from index.errors import InvalidFilter
 
 DOCUMENT_ID: Final = "document_id"
+# Means the list of a document's own tags. No client can ask for it, since it is not valid Unicode.
+ACL: Final = "\ud800acl"
 MAX_CONDITIONS: Final = 256
 MAX_CHOICES: Final = 10_000
 MAX_DEPTH: Final = 16
@@ -87,6 +90,11 @@ class Not:
 
 Condition: TypeAlias = OneOf | Compared | Contains | Exists
 Filter: TypeAlias = Condition | AllOf | AnyOf | Not
+
+
+def visible_to(tags: Iterable[str]) -> Filter:
+    """What is open to everybody, and what has one of ``tags`` among its own."""
+    return AnyOf((Not(Exists(ACL)), *(Contains(ACL, tag) for tag in dict.fromkeys(tags))))
 
 
 def steps_of(key: str) -> tuple[str, ...]:

@@ -125,16 +125,18 @@ async def _answer(request: Request, sources: Sources, found: _Found | None = Non
         joined = found.joined
         if joined is None:
             joined = await points.by_seq(sources.readers, list(found.scores), request.parts)
-        candidates = [_hit(joined[seq], found) for seq in found.scores if seq in joined]
-        hits = tuple(hit for hit in candidates if _still_matches(hit, request.query))
+        candidates = [(_hit(joined[seq], found), joined[seq].acl) for seq in found.scores if seq in joined]
+        hits = tuple(hit for hit, acl in candidates if _still_matches(hit, acl, request.query))
         if len(hits) == len(found.scores):
             break
     assert found is not None
     return SearchResult(hits, found.plan)
 
 
-def _still_matches(hit: Hit, query: Query) -> bool:
-    return query.filter is None or matches(query.filter, hit.document_id, hit.metadata)
+def _still_matches(hit: Hit, acl: str, query: Query) -> bool:
+    if query.filter is None:
+        return True
+    return matches(query.filter, hit.document_id, hit.metadata, decode_json(acl))
 
 
 async def _chosen(request: Request, sources: Sources) -> _Found:

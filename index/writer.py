@@ -47,11 +47,12 @@ class AddedRows:
 
 @dataclass(frozen=True, slots=True)
 class WrittenDocuments:
-    """Documents that are new, or whose metadata is: keys, ids, and the metadata as JSON."""
+    """Documents that are new, or whose metadata is: keys, ids, the metadata and the tags as JSON."""
 
     keys: Sequence[int]
     ids: Sequence[str]
     metadata: Sequence[str]
+    acls: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 
 import click
+from click.core import ParameterSource
 from rich.console import Console
 from rich.text import Text
 
@@ -16,6 +17,7 @@ from api.cli.terminal import in_one_line, printable, standard_output
 from api.schemas_chat import ChatChunk, SourceAnswer
 
 _TURNS_KEPT = 20
+_NEW = "new"
 _TICK_S = 0.2
 Message = dict[str, str]
 
@@ -24,25 +26,54 @@ Message = dict[str, str]
 @click.argument("question", required=False)
 @collection_option
 @click.option("--generator", "-g", help="Who writes the answer.  [default: the service's own]")
+@click.option(
+    "--conversation",
+    metavar="ID",
+    help="Go on with a conversation that the service keeps, out of its own collection unless one is named; "
+    "'new' begins one and tells its id.",
+)
 @url_option
-def chat(*, question: str | None, collection: str, generator: str | None, url: str) -> None:
+@click.pass_context
+def chat(
+    context: click.Context,
+    *,
+    question: str | None,
+    collection: str,
+    generator: str | None,
+    conversation: str | None,
+    url: str,
+) -> None:
     """Answer QUESTION from a collection, with sources.
 
     Without QUESTION it is read from standard input; on a terminal this is a conversation that Ctrl-D ends.
     """
     with Client(url) as client:
-        conversation = Conversation(client, collection, generator, standard_output())
+        kept = _begun(client, collection) if conversation == _NEW else conversation
+        is_named = context.get_parameter_source("collection") is not ParameterSource.DEFAULT
+        asked = collection if kept is None or is_named else None
+        talk = Conversation(client, asked, generator, standard_output(), kept=kept)
         if question is None and sys.stdin.isatty():
-            _converse(conversation)
+            _converse(talk)
         else:
-            conversation.ask(_question(question))
+            talk.ask(_question(question))
 
 
 class Conversation:
-    """What was asked and answered so far; every answer is printed while it comes in."""
+    """What was asked and answered so far, unless the service has it under the id ``kept``; every answer is
+    printed while it comes in.
+    """
 
-    def __init__(self, client: Client, collection: str, generator: str | None, console: Console) -> None:
+    def __init__(
+        self,
+        client: Client,
+        collection: str | None,
+        generator: str | None,
+        console: Console,
+        *,
+        kept: str | None = None,
+    ) -> None:
         self._client = client
+        self._kept = kept
         self._collection = collection
         self._generator = generator
         self._console = console
@@ -57,19 +88,28 @@ class Conversation:
         asked = [*self._turns, {"role": "user", "content": question}]
         pieces: list[str] = []
         sources: list[SourceAnswer] = []
-        with closing(self._client.chat(asked, self._collection, self._generator)) as chunks:
+        stream = self._client.chat(asked, self._collection, self._generator, conversation=self._kept)
+        with closing(stream) as chunks:
             for chunk in chunks:
                 self._say(chunk, pieces)
                 sources = chunk.sources if isinstance(chunk.sources, list) else sources
         click.echo()
         _print_sources(self._console, sources)
-        self._turns = [*asked, {"role": "assistant", "content": "".join(pieces)}][-_TURNS_KEPT:]
+        if self._kept is None:
+            self._turns = [*asked, {"role": "assistant", "content": "".join(pieces)}][-_TURNS_KEPT:]
 
     def _say(self, chunk: ChatChunk, pieces: list[str]) -> None:
         for choice in chunk.choices:
             if isinstance(choice.delta.content, str):
                 pieces.append(choice.delta.content)
                 click.echo(printable(choice.delta.content), nl=False)
+
+
+def _begun(client: Client, collection: str) -> str:
+    """The id of a new conversation with ``collection``, which is told apart from the answers."""
+    id = client.begin_conversation({"retrieval": {"collection": collection}}).id
+    click.echo(f"conversation {id}", err=True)
+    return id
 
 
 def _converse(conversation: Conversation) -> None:

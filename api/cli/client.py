@@ -31,6 +31,7 @@ from api.schemas import (
     SearchAnswer,
 )
 from api.schemas_chat import ChatChunk
+from api.schemas_conversations import ConversationAnswer
 from api.schemas_transfer import Imported
 
 T = TypeVar("T")
@@ -176,19 +177,32 @@ class Client:
         """Write the documents of an export."""
         return self.decode(self.send("POST", f"{path_of(collection)}/import", content=lines), Imported)
 
+    def begin_conversation(self, settings: dict[str, Any]) -> ConversationAnswer:
+        """A new one; ``settings`` is the contract's request body."""
+        return self.decode(self.send("POST", "/v1/conversations", json=settings), ConversationAnswer)
+
     def chat(
-        self, messages: Sequence[dict[str, str]], collection: str, generator: str | None = None
+        self,
+        messages: Sequence[dict[str, str]],
+        collection: str | None,
+        generator: str | None = None,
+        *,
+        conversation: str | None = None,
+        retrieval: Mapping[str, Any] | None = None,
     ) -> Generator[ChatChunk, None, None]:
         """The chunks of one streamed answer out of ``collection``; closing the iterator ends the request.
 
-        ``messages`` have a ``role`` and a ``content``, the oldest first.
+        ``messages`` have a ``role`` and a ``content``, the oldest first; those of the ``conversation`` come
+        before them, and without a collection its own is asked. ``retrieval`` says more of how to search.
 
         Raises:
             ServiceError: refused before or failed during the answer.
         """
-        body = {"messages": list(messages), "stream": True, "retrieval": {"collection": collection}}
-        if generator is not None:
-            body["model"] = generator
+        body: dict[str, Any] = {"messages": list(messages), "stream": True}
+        optional: dict[str, Any] = {"model": generator, "conversation": conversation}
+        if collection is not None:
+            optional["retrieval"] = {"collection": collection, **(retrieval or {})}
+        body |= {name: value for name, value in optional.items() if value is not None}
         for data in self.events("POST", "/v1/chat/completions", json=body):
             yield self.decode(data, ChatChunk)
 

@@ -1,5 +1,6 @@
 """The command tree. A command's module is imported when the command is named, so that each starts fast."""
 
+import builtins
 import importlib
 import keyword
 from importlib.metadata import version
@@ -12,6 +13,7 @@ _MODULES = {
     "ingest": "api.cli.ingest",
     "search": "api.cli.search",
     "chat": "api.cli.chat",
+    "eval": "api.cli.eval",
     "models": "api.cli.models",
     "collections": "api.cli.collections",
     "jobs": "api.cli.jobs",
@@ -24,8 +26,8 @@ _MODULES = {
 
 
 class LazyGroup(click.Group):
-    """A group that finds command ``x`` as the attribute ``x`` of its module (``x_``, where ``x`` is a word of
-    Python), in the order of ``_MODULES``.
+    """A group that finds command ``x`` as the attribute ``x`` of its module (``x_``, where ``x`` is Python's
+    own word), in the order of ``_MODULES``.
     """
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - the signature is click's
@@ -34,7 +36,8 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         if cmd_name not in _MODULES:
             return None
-        name = f"{cmd_name}_" if keyword.iskeyword(cmd_name) else cmd_name
+        is_pythons = keyword.iskeyword(cmd_name) or hasattr(builtins, cmd_name)
+        name = f"{cmd_name}_" if is_pythons else cmd_name
         command = getattr(importlib.import_module(_MODULES[cmd_name]), name)
         assert isinstance(command, click.Command)
         return command

@@ -25,13 +25,14 @@ _SMALLEST_TOP_P = 1e-6
 _DEFAULT_COMPLETION_TOKENS = 16
 
 
-def turns_of(messages: Sequence[ChatMessage]) -> tuple[Turn, ...]:
-    """The conversation; ``developer`` is the new name of ``system``.
+def turns_of(messages: Sequence[ChatMessage], before: Sequence[Turn] = ()) -> tuple[Turn, ...]:
+    """The turns that these messages are, which come behind those ``before``; ``developer`` is the new name of
+    ``system``.
 
     Raises:
         InvalidRequest: a message has no text, or tool calls and their answers do not follow each other.
     """
-    waiting: set[str] = set()
+    waiting = _open_calls(before)
     for number, message in enumerate(messages):
         param = f"messages[{number}]"
         if message.role == "tool":
@@ -151,6 +152,15 @@ def _text(message: ChatMessage, param: str) -> str:
             f"messages may hold text only, not {', '.join(sorted(others))}", param="messages"
         )
     return "\n".join(part.text or "" for part in message.content)
+
+
+def _open_calls(turns: Sequence[Turn]) -> set[str]:
+    """The calls at the end of ``turns`` that have no answer yet."""
+    waiting: set[str] = set()
+    for turn in turns:
+        waiting = {call.id for call in turn.tool_calls} if turn.tool_calls else waiting
+        waiting.discard(turn.tool_call_id or "")
+    return waiting
 
 
 def _unanswered(where: str, ids: set[str]) -> str:

@@ -5,6 +5,7 @@ from http import HTTPStatus
 from api import schemas as s
 from api import schemas_aliases as a
 from api import schemas_chat as c
+from api import schemas_conversations as k
 from api import schemas_documents as d
 from api import schemas_jobs as j
 from api import schemas_points as p
@@ -16,8 +17,10 @@ from api import schemas_transfer as x
 from api.http.handlers import (
     aliases,
     chat,
+    chat_socket,
     collections,
     completions,
+    conversations,
     docs,
     documents,
     embeddings,
@@ -43,6 +46,7 @@ from embedd.tokenizer import Token
 _ONE = "/v1/collections/{name}"
 _DOCUMENTS = f"{_ONE}/documents"
 _POINTS = f"{_ONE}/points"
+_CONVERSATION = "/v1/conversations/{id}"
 
 ROUTES: tuple[Route, ...] = (
     Route("GET", "/", docs.to_docs, "text/html", status=HTTPStatus.FOUND),
@@ -76,6 +80,14 @@ ROUTES: tuple[Route, ...] = (
         chunk=c.ChatChunk,
     ),
     Route(
+        "GET",
+        "/v1/chat",
+        chat_socket.connect,
+        "application/json",
+        status=HTTPStatus.SWITCHING_PROTOCOLS,
+        dialect="openai",
+    ),
+    Route(
         "POST",
         "/v1/completions",
         completions.complete,
@@ -83,6 +95,32 @@ ROUTES: tuple[Route, ...] = (
         body=c.CompletionRequest,
         dialect="openai",
         chunk=c.CompletionAnswer,
+    ),
+    Route(
+        "POST",
+        "/v1/conversations",
+        conversations.post,
+        k.ConversationAnswer,
+        body=k.ConversationRequest,
+        status=HTTPStatus.CREATED,
+    ),
+    Route(
+        "GET",
+        "/v1/conversations",
+        conversations.list_page,
+        k.ConversationPage,
+        query=k.ConversationPageQuery,
+    ),
+    Route("GET", f"{_CONVERSATION}", conversations.get, k.ConversationAnswer),
+    Route("DELETE", f"{_CONVERSATION}", conversations.delete, s.Deleted),
+    Route("GET", f"{_CONVERSATION}/messages", conversations.list_messages, k.MessageList),
+    Route(
+        "POST",
+        f"{_CONVERSATION}/messages",
+        conversations.post_message,
+        k.MessageAnswer,
+        body=k.MessageRequest,
+        status=HTTPStatus.CREATED,
     ),
     # aiohttp tries the paths of a collection in this order: first what is asked most.
     Route("POST", f"{_ONE}/search", search.search, s.SearchAnswer, body=q.SearchRequest),

@@ -56,7 +56,7 @@ AnswerEvent = Candidates | Delta | Finished
 class Question:
     """A conversation, oldest turn first, and where to look for the answer.
 
-    ``scope`` says how to search ``store``; its text is the question itself.
+    ``scope`` says how to search ``store``; its text, or else the question itself, is searched for.
     """
 
     turns: tuple[Turn, ...]
@@ -109,7 +109,7 @@ class Answerer:
     async def _retrieve(self, question: Question) -> list[Hit] | None:
         if question.store is None or question.scope is None:
             return None
-        text = Prompt(question.turns).question
+        text = question.scope.text or Prompt(question.turns).question
         result = await self._retriever.retrieve(question.store, replace(question.scope, text=text))
         return [hit for hit in result.hits if hit.text]
 

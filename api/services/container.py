@@ -6,8 +6,11 @@ from prometheus_client import CollectorRegistry
 
 from api.services.answer import Answerer
 from api.services.complete import Completer
+from api.services.conversations import Conversations
+from api.services.follow_up import FollowUps
 from api.services.ingest import Ingestor
 from api.services.jobs import JobRunner
+from api.services.live_answers import LiveAnswers
 from api.services.models import Models
 from api.services.readiness import Readiness
 from api.services.reembed import Reembedder
@@ -26,6 +29,9 @@ class Services:
     ingestor: Ingestor
     retriever: Retriever
     answerer: Answerer
+    conversations: Conversations
+    follow_ups: FollowUps
+    live_answers: LiveAnswers
     completer: Completer
     jobs: JobRunner
     reembedder: Reembedder

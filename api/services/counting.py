@@ -1,4 +1,4 @@
-"""What an answer took, where its generator does not count tokens itself."""
+"""How many tokens texts have, where no generator counts them itself."""
 
 import asyncio
 from collections.abc import Sequence
@@ -17,8 +17,15 @@ class TokenCounter:
         """The tokens of what was read and written."""
         return await asyncio.to_thread(lambda: Usage(self._count(read), self._count([written])))
 
+    async def each(self, texts: Sequence[str]) -> list[int]:
+        """The tokens of each text."""
+        return await asyncio.to_thread(self._each, texts)
+
     def _count(self, texts: Sequence[str]) -> int:
+        return sum(self._each(texts))
+
+    def _each(self, texts: Sequence[str]) -> list[int]:
         embedders = self._models.embedders
         if embedders.default not in embedders.running:
-            return sum(len(text.split()) for text in texts)
-        return sum(embedders.get().tokenizer.count(texts))
+            return [len(text.split()) for text in texts]
+        return embedders.get().tokenizer.count(texts)

@@ -110,6 +110,11 @@ class Models:
         """
         return self.generators.get(name)
 
+    def context(self, generator: str) -> int | None:
+        """The most tokens of a prompt and its answer, where that is known."""
+        states = self.generators.states()
+        return next((state.context for state in states if state.name == generator), None)
+
     def split_generator(self, model: str | None) -> tuple[str, str | None]:
         """The generator that ``model`` names, and the collection behind its last @, if there is one."""
         if model is None:

@@ -6,9 +6,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from api.errors import InvalidRequest, NotFound
+from api.services.retrieve import visible
 from index.codec import searchable
 from index.filters import Filter
-from index.rows import Metric, Query, SearchResult, Vector
+from index.rows import Metric, Query, SearchResult, StoredPoint, Vector
 from index.store import Store
 
 
@@ -27,10 +28,13 @@ class Examples:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What is asked for beside the examples; the fields are those of ``index.rows.Query``."""
+    """What is asked for beside the examples; the fields are those of ``index.rows.Query``, and ``acl`` are
+    the tags of who asks, or None of who may see everything.
+    """
 
     k: int
     filter: Filter | None = None
+    acl: Sequence[str] | None = None
     min_score: float | None = None
     exact: bool = False
     with_vectors: bool = False
@@ -40,12 +44,13 @@ async def recommend(store: Store, examples: Examples, wanted: Wanted) -> SearchR
     """The best ``min(k, matches)`` points that are no examples, best first.
 
     Raises:
-        NotFound: an example does not exist.
+        NotFound: an example does not exist, or is not for who asks.
         InvalidRequest: the examples cancel out.
         StoreError: the collection refused the query.
     """
     ids = examples.ids
-    points = {point.id: point for point in await store.points(ids, with_vectors=True)}
+    found = await store.points(ids, with_vectors=True)
+    points = {point.id: point for point in found if _is_visible(point, wanted.acl)}
     if missing := [id_ for id_ in ids if id_ not in points]:
         param = "positive" if missing[0] in examples.positive else "negative"
         raise NotFound(f"collection {store.settings.name!r} has no point {missing[0][:80]!r}", param=param)
@@ -59,7 +64,7 @@ async def recommend(store: Store, examples: Examples, wanted: Wanted) -> SearchR
             k=wanted.k + len(ids),
             vector=_target(examples, vectors, metric),
             mode="dense",
-            filter=wanted.filter,
+            filter=visible(wanted.filter, wanted.acl),
             exact=wanted.exact,
             min_score=wanted.min_score,
             with_vectors=wanted.with_vectors,
@@ -67,6 +72,10 @@ async def recommend(store: Store, examples: Examples, wanted: Wanted) -> SearchR
     )
     others = [hit for hit in result.hits if hit.id not in points]
     return replace(result, hits=tuple(others[: wanted.k]))
+
+
+def _is_visible(point: StoredPoint, acl: Sequence[str] | None) -> bool:
+    return acl is None or not point.acl or not set(acl).isdisjoint(point.acl)
 
 
 def _target(examples: Examples, vectors: Mapping[str, Vector], metric: Metric) -> Vector:

@@ -14,7 +14,7 @@ from api.services.models import Models
 from api.services.rerank_hits import LATE, MOST_CANDIDATES, HitReranker, best, candidates
 from embedd import late
 from embedd.embedder import Embeddings, Truncated
-from index.filters import Filter
+from index.filters import AllOf, Filter, visible_to
 from index.late import weigh
 from index.rows import DEFAULT_FUSION, Fusion, Grouping, Hit, Mode, Query
 from index.store import Store
@@ -25,6 +25,8 @@ from index.together import together
 class Search:
     """What a client looks for: ``text``, ``vector`` (dim,), or both for a hybrid search with its own.
 
+    ``acl`` are the tags of who asks, and None of who may see everything.
+
     ``rerank`` is "late" for late interaction, or the name of a reranking model; ``min_score`` is then held
     against its score.
     """
@@ -34,6 +36,7 @@ class Search:
     text: str | None = None
     vector: npt.NDArray[np.float32] | None = None
     filter: Filter | None = None
+    acl: Sequence[str] | None = None
     min_score: float | None = None
     exact: bool = False
     with_content: bool = True
@@ -42,6 +45,11 @@ class Search:
     fusion: Fusion = DEFAULT_FUSION
     group_by: Grouping | None = None
     diversity: float | None = None
+
+    @property
+    def condition(self) -> Filter | None:
+        """What is found has to match this: the filter, and to be visible to who asks."""
+        return visible(self.filter, self.acl)
 
     @property
     def candidates(self) -> int:
@@ -180,6 +188,13 @@ class Retriever:
         return await embedder.embed([text], prompt=prompt, deadline_s=self._models.deadline_s)
 
 
+def visible(condition: Filter | None, acl: Sequence[str] | None) -> Filter | None:
+    """``condition``, and that the holder of the tags ``acl`` may see it; None of these is everything."""
+    if acl is None:
+        return condition
+    return visible_to(acl) if condition is None else AllOf((visible_to(acl), condition))
+
+
 def _refuse_to_rerank(search: Search) -> None:
     if search.text is None:
         raise InvalidRequest("`rerank` reads `query`: send it beside `vector`", param="query")
@@ -199,7 +214,7 @@ def _query(search: Search, mode: Mode, vector: npt.NDArray[np.float32] | None) -
         vector=None if mode == "lexical" else vector,
         text=None if mode == "dense" else search.text,
         mode=mode,
-        filter=search.filter,
+        filter=search.condition,
         exact=search.exact,
         min_score=search.min_score if search.rerank is None else None,
         with_content=search.with_content or search.rerank is not None,

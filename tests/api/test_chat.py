@@ -8,7 +8,8 @@ import pytest
 from aiohttp.test_utils import TestClient
 
 from api.http.chat_answer import Heading
-from api.http.handlers.chat import _chunks
+from api.http.chat_question import Asked
+from api.http.handlers.chat import chunks as chunks_of
 from api.services.answer import Answerer, AnswerEvent, Question
 from api.services.container import Services
 from embedd.conversation import Turn
@@ -148,7 +149,7 @@ async def test_a_client_that_leaves_stops_the_answer_before_the_handler_ends(
 
     monkeypatch.setattr(Answerer, "answer", answer)
     question = Question((Turn("user", "anything"),), "extractive")
-    chunks = _chunks(services, question, Heading.new("extractive"), with_usage=False)
+    chunks = chunks_of(services, Asked(question, Heading.new("extractive")))
     await anext(chunks)
     await chunks.aclose()
     assert stopped

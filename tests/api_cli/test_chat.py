@@ -48,6 +48,22 @@ def test_the_question_goes_out_as_the_contract_says(embedd: Embedd, stub: Stub) 
     ]
 
 
+def test_a_kept_conversation_is_sent_the_question_alone(embedd: Embedd, stub: Stub) -> None:
+    stub.answer("x", sources=[])
+    embedd("chat", "Why?", "--conversation", "0199")
+    embedd("chat", "Why?", "--conversation", "0199", "--collection", "mine")
+    asked = {"messages": [{"role": "user", "content": "Why?"}], "stream": True, "conversation": "0199"}
+    assert stub.bodies == [asked, asked | {"retrieval": {"collection": "mine"}}]
+
+
+def test_a_new_conversation_is_begun_with_the_collection_and_told(embedd: Embedd, stub: Stub) -> None:
+    stub.answer("x", sources=[])
+    shown = embedd("chat", "Why?", "--conversation", "new", "--collection", "mine")
+    assert shown.stderr == "conversation 0199-new\n"
+    assert stub.bodies[0] == {"retrieval": {"collection": "mine"}}
+    assert stub.bodies[1]["conversation"] == "0199-new"
+
+
 def test_the_question_may_come_from_a_pipe(embedd: Embedd, stub: Stub) -> None:
     stub.answer("x", sources=[])
     embedd("chat", stdin="Why?\n")

@@ -14,6 +14,7 @@ COMMANDS = [
     "ingest",
     "search",
     "chat",
+    "eval",
     "models",
     "collections",
     "jobs",

@@ -89,22 +89,25 @@ def _change(model: dict, what: str, value: Any) -> tuple[list[int], WrittenDocum
         rows = {first + n: (f"d{(first + n) % 5}", new) for n, new in enumerate(value)}
     model.update(rows)
     return [], WrittenDocuments(
-        list(rows), [id_ for id_, _ in rows.values()], [json.dumps(held) for _, held in rows.values()]
+        list(rows),
+        [id_ for id_, _ in rows.values()],
+        [json.dumps(held) for _, held in rows.values()],
+        ["[]"] * len(rows),
     )
 
 
 def _commit(connection: sqlite3.Connection, gone: list[int], written: WrittenDocuments | None) -> None:
     connection.executemany("DELETE FROM documents WHERE key = ?", [(key,) for key in gone])
     if written is not None:
-        rows = zip(written.keys, written.ids, written.metadata, strict=True)
-        connection.executemany("REPLACE INTO documents VALUES (?, ?, ?)", rows)
+        rows = zip(written.keys, written.ids, written.metadata, written.acls, strict=True)
+        connection.executemany("REPLACE INTO documents VALUES (?, ?, ?, ?)", rows)
     connection.commit()
 
 
 def test_what_was_read_ahead_of_its_change_is_taken_on_once() -> None:
     with truth_with([("a", {"n": 1}), ("b", {"n": 2})]) as (path, connection):
         columns = Columns(path, threading.Event())
-        written = WrittenDocuments([1, 2], ["b", "c"], ['{"n":1}', '{"n":1}'])
+        written = WrittenDocuments([1, 2], ["b", "c"], ['{"n":1}'] * 2, ["[]"] * 2)
         _commit(connection, [0], written)
         assert columns.matching(parse_filter({"n": 1})).tolist() == [1, 2]
         columns.changes.append(([0], written))
@@ -121,7 +124,7 @@ def test_a_worn_column_is_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
         columns.matching(ones)
         fresh = columns.memory_bytes
         for n in range(9):
-            written = WrittenDocuments([0], ["a"], [json.dumps({"n": n % 2})])
+            written = WrittenDocuments([0], ["a"], [json.dumps({"n": n % 2})], ["[]"])
             _commit(connection, [], written)
             columns.changes.append(([], written))
             assert columns.matching(ones).tolist() == ([0, 1] if n % 2 else [1])
@@ -200,7 +203,7 @@ async def test_what_nobody_asks_for_any_more_is_dropped(monkeypatch: pytest.Monk
         known = Attributes(path.parent, "notes", followed)
         ones = parse_filter({"n": 1})
         assert (await known.matching(ones)).tolist() == [0]
-        written = WrittenDocuments([1, 2, 3], ["b", "c", "d"], ['{"n":1}'] * 3)
+        written = WrittenDocuments([1, 2, 3], ["b", "c", "d"], ['{"n":1}'] * 3, ["[]"] * 3)
         _commit(connection, [], written)
         known.follow(Change(None, written=written))
         assert known.memory_bytes == 0
@@ -227,7 +230,7 @@ def changing(monkeypatch: pytest.MonkeyPatch, known: Attributes, changes: list[C
 
 def written(*documents: tuple[int, str, str]) -> WrittenDocuments:
     keys, ids, metadata = zip(*documents, strict=True)
-    return WrittenDocuments(keys, ids, metadata)
+    return WrittenDocuments(keys, ids, metadata, ["[]"] * len(keys))
 
 
 async def test_a_change_while_it_is_asked_is_in_the_answer(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 """Filters: SQL and the bitmaps match exactly what the definition in plain Python matches."""
 
+import json
 import random
 import sqlite3
 import threading
@@ -13,7 +14,7 @@ from random_filters import random_filter, random_metadata
 from index.attributes import Columns
 from index.filter_match import matches
 from index.filter_sql import compile_filter
-from index.filters import MAX_CONDITIONS, MAX_DEPTH, MAX_STEPS, Filter, parse_filter
+from index.filters import MAX_CONDITIONS, MAX_DEPTH, MAX_STEPS, AllOf, Filter, parse_filter, visible_to
 
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=4)
 keys = st.sampled_from(["a", "b", 'quo"te', "ключ", "a.b", "b.a.b", "$", "", "line\nbreak"])
@@ -74,6 +75,26 @@ def test_every_evaluator_matches_what_the_definition_matches(rows: list[Row], so
         expected = [n for n, row in enumerate(rows) if matches(tree, *row)]
         assert found_by_sql(connection, tree) == expected
         assert found_by_bitmaps(Columns(path, threading.Event()), tree) == expected
+
+
+tags = st.lists(st.sampled_from(["a", "b", "te'am", "ключ"]), max_size=3)
+
+
+@given(acls=st.lists(tags, min_size=1, max_size=6), asked=tags, source=filters)
+@example(acls=[[], ["a"], ["b", "a"]], asked=[], source={})
+def test_every_evaluator_shows_the_same_to_the_holders_of_tags(
+    acls: list[list[str]], asked: list[str], source: dict
+) -> None:
+    tree = AllOf((visible_to(asked), parse_filter(source)))
+    with truth_with([("doc", {"a": 1}) for _ in acls]) as (path, connection):
+        for key, acl in enumerate(acls):
+            connection.execute("UPDATE documents SET acl = ? WHERE key = ?", (json.dumps(acl), key))
+        connection.commit()
+        expected = [n for n, acl in enumerate(acls) if matches(tree, "doc", {"a": 1}, acl)]
+        assert found_by_sql(connection, tree) == expected
+        assert found_by_bitmaps(Columns(path, threading.Event()), tree) == expected
+        if source == {}:
+            assert expected == [n for n, acl in enumerate(acls) if not acl or set(acl) & set(asked)]
 
 
 def test_random_filters_over_one_collection_agree() -> None:

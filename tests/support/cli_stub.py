@@ -67,6 +67,7 @@ class Stub:
         app.router.add_get("/v1/collections/{name}/export", self._export)
         app.router.add_post("/v1/collections/{name}/import", self._import)
         app.router.add_post("/v1/chat/completions", self._chat)
+        app.router.add_post("/v1/conversations", self._begin)
         return app
 
     @web.middleware
@@ -228,6 +229,12 @@ class Stub:
             await response.write(b": still thinking\n\n")
             await asyncio.sleep(0.01)
         return response
+
+    async def _begin(self, request: web.Request) -> web.Response:
+        self.bodies.append(body := await request.json())
+        known = {"id": "0199-new", "title": "", "model": None, "retrieval": None, "metadata": {}}
+        times = {"created_at": "2026", "updated_at": "2026", "expires_at": None, "messages": 0}
+        return web.json_response(known | body | times, status=201)
 
     def answer(self, *pieces: str, sources: list[dict[str, Any]]) -> None:
         """Make this the next answers: the pieces, then the chunk with the sources, then the end."""

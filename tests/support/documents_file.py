@@ -18,9 +18,11 @@ def truth_with(rows: Sequence[Row]) -> Iterator[tuple[Path, sqlite3.Connection]]
         path = Path(folder) / "truth.db"
         connection = sqlite3.connect(path, check_same_thread=False)
         connection.execute("PRAGMA synchronous = OFF")
-        connection.execute("CREATE TABLE documents (key INTEGER PRIMARY KEY, id TEXT, metadata TEXT)")
+        connection.execute(
+            "CREATE TABLE documents (key INTEGER PRIMARY KEY, id TEXT, metadata TEXT, acl TEXT DEFAULT '[]')"
+        )
         connection.executemany(
-            "INSERT INTO documents VALUES (?, ?, ?)",
+            "INSERT INTO documents (key, id, metadata) VALUES (?, ?, ?)",
             [(n, id_, json.dumps(metadata, ensure_ascii=False)) for n, (id_, metadata) in enumerate(rows)],
         )
         connection.commit()

@@ -1,42 +1,42 @@
 """POST /v1/chat/completions, in OpenAI's shape, with the sources of the answer."""
 
-import dataclasses
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
 from aiohttp import web
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
-from api.http.chat_answer import Heading, WholeChoice, chunk_choice, describe_sources, describe_usage
-from api.http.chat_request import chat_settings, turns_of
+from api.http.chat_answer import WholeChoice, chunk_choice, describe_sources, describe_usage
+from api.http.chat_question import Asked, read_question
 from api.http.routing import Call
 from api.http.sse import DONE, stream_events
 from api.schemas import NoQuery
-from api.schemas_chat import ChatAnswer, ChatChunk, ChatRequest, ChunkChoice, MessageDelta, Retrieval
+from api.schemas_chat import (
+    ChatAnswer,
+    ChatChunk,
+    ChatRequest,
+    ChunkChoice,
+    ConversationUse,
+    MessageDelta,
+)
 from api.services.answer import Candidates, Finished, Question, Source
 from api.services.container import Services
-from api.services.retrieve import Search
 from embedd.generators import Delta
-from index.filters import parse_filter
 
 
 async def complete(call: Call[ChatRequest, NoQuery]) -> ChatAnswer | web.StreamResponse:
     """Chat, with sources if it retrieves; SSE if streamed."""
-    request = call.body
-    question = _question(request, call.services)
-    heading = Heading.new(request.model or question.generator)
-    if not request.stream:
-        return await _whole(call.services, question, heading)
-    with_usage = bool(request.stream_options and request.stream_options.include_usage)
-    return await stream_events(
-        call.request, _chunks(call.services, question, heading, with_usage=with_usage), end=DONE
-    )
+    asked = await read_question(call.body, call.services)
+    if not call.body.stream:
+        return await _whole(call.services, asked)
+    return await stream_events(call.request, chunks(call.services, asked), end=DONE)
 
 
-async def _whole(services: Services, question: Question, heading: Heading) -> ChatAnswer:
+async def _whole(services: Services, asked: Asked) -> ChatAnswer:
+    question, heading = asked.question, asked.heading
     choices = [WholeChoice(index) for index in range(question.settings.n)]
-    async with aclosing(services.answerer.answer(question)) as events:
+    async with aclosing(asked.answer(services)) as events:
         async for event in events:
             if isinstance(event, Delta):
                 choices[event.choice].add(event)
@@ -49,15 +49,16 @@ async def _whole(services: Services, question: Question, heading: Heading) -> Ch
         choices=[choice.chat(logprobs=logprobs) for choice in choices],
         usage=describe_usage(event.usage),
         sources=UNSET if question.store is None else describe_sources(event.cited),
+        conversation=_conversation(asked),
+        rewritten_query=UNSET if asked.rewritten is None else asked.rewritten,
     )
 
 
-async def _chunks(
-    services: Services, question: Question, heading: Heading, *, with_usage: bool
-) -> AsyncGenerator[ChatChunk, None]:
-    """The first chunk has the roles and the candidates, the last one with choices the sources that were
-    cited and the reasons for the ends.
+async def chunks(services: Services, asked: Asked) -> AsyncGenerator[ChatChunk, None]:
+    """The first chunk has the roles, the candidates and what else is known before anything is said, the last
+    one with choices the sources that were cited and the reasons for the ends.
     """
+    question, heading, with_usage = asked.question, asked.heading, asked.with_usage
 
     def chunk(choices: list[ChunkChoice], sources: Sequence[Source] | None = None) -> ChatChunk:
         return ChatChunk(
@@ -72,11 +73,13 @@ async def _chunks(
     logprobs = question.settings.logprobs is not None
     opened = False
     last: list[ChunkChoice] = []
-    async with aclosing(services.answerer.answer(question)) as events:  # whoever leaves stops it at once
+    async with aclosing(asked.answer(services)) as events:  # whoever leaves stops it at once
         async for event in events:
             if not opened:
                 opened = True
-                yield chunk(_openings(question), event.sources if isinstance(event, Candidates) else None)
+                first = chunk(_openings(question), event.sources if isinstance(event, Candidates) else None)
+                rewritten = UNSET if asked.rewritten is None else asked.rewritten
+                yield replace(first, conversation=_conversation(asked), rewritten_query=rewritten)
             if isinstance(event, Delta):
                 if event.text or event.tool_calls or event.logprobs:
                     yield chunk([replace(chunk_choice(event, logprobs=logprobs), finish_reason=None)])
@@ -97,23 +100,6 @@ def _closing(delta: Delta) -> ChunkChoice:
     return ChunkChoice(delta=MessageDelta(), index=delta.choice, finish_reason=delta.finish_reason)
 
 
-def _question(request: ChatRequest, services: Services) -> Question:
-    """Who answers, from where: ``retrieval`` names the collection, or the model behind its last @."""
-    generator, collection = services.models.split_generator(request.model)
-    retrieval = request.retrieval or (Retrieval(collection=collection) if collection else None)
-    question = Question(
-        turns=turns_of(request.messages),
-        generator=generator,
-        settings=chat_settings(request),
-        template_options=request.chat_template_kwargs or {},
-    )
-    if retrieval is None:
-        return question
-    scope = Search(
-        k=retrieval.k,
-        mode=retrieval.mode,
-        filter=None if retrieval.filter is None else parse_filter(retrieval.filter),
-        min_score=retrieval.min_score,
-        rerank=retrieval.rerank,
-    )
-    return dataclasses.replace(question, store=services.catalog.get(retrieval.collection), scope=scope)
+def _conversation(asked: Asked) -> ConversationUse | UnsetType:
+    exchange = asked.exchange
+    return UNSET if exchange is None else ConversationUse(exchange.conversation.id, exchange.left_out)

@@ -74,6 +74,7 @@ def _read(request: SearchRequest) -> Search:
         text=request.query,
         vector=None if request.vector is None else wire.vector_of(request.vector, "vector"),
         filter=None if request.filter is None else parse_filter(request.filter),
+        acl=request.acl,
         min_score=request.min_score,
         exact=request.exact,
         with_content=not {"text", "metadata"}.isdisjoint(request.include),

@@ -1,0 +1,1 @@
+"""Conversations kept over requests: what they are, and where they are kept."""

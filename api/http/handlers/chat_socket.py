@@ -1,0 +1,24 @@
+"""GET /v1/chat: questions and answers over WebSocket."""
+
+from typing import Final
+
+from aiohttp import web
+
+from api.http.origins import check_origin
+from api.http.routing import Call
+from api.http.websocket import Connection
+from api.schemas import NoQuery
+
+MOST_BYTES: Final = 4 * 2**20
+"""Of one frame; a larger one ends the connection, as the protocol has it."""
+_HEARTBEAT_S: Final = 20.0
+
+
+async def connect(call: Call[None, NoQuery]) -> web.StreamResponse:
+    """Chat over WebSocket: ask, stop and resume."""
+    settings = call.services.settings
+    check_origin(call.request, settings.host, settings.allowed_origins)
+    socket = web.WebSocketResponse(heartbeat=_HEARTBEAT_S, max_msg_size=MOST_BYTES, compress=False)
+    await socket.prepare(call.request)
+    await Connection(socket, call.services).run()
+    return socket
