@@ -164,6 +164,10 @@ def _quantise_graphs(connection: sqlite3.Connection) -> None:
     connection.execute("ALTER TABLE settings ADD COLUMN quantization TEXT NOT NULL DEFAULT 'none'")
 
 
+def _size_chunks(connection: sqlite3.Connection) -> None:
+    connection.execute("ALTER TABLE settings ADD COLUMN chunk_tokens INTEGER")
+
+
 MIGRATIONS: Final[tuple[Migration, ...]] = (
     _create_tables,
     _keep_token_vectors,
@@ -171,4 +175,5 @@ MIGRATIONS: Final[tuple[Migration, ...]] = (
     _give_identity,
     _age_idempotency_keys,
     _quantise_graphs,
+    _size_chunks,
 )

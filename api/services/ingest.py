@@ -119,7 +119,9 @@ class Ingestor:
         async with self._windows:
             began = time.monotonic()
             known = await store.revisions([document.id for document in window])
-            results = [await self._prepare(embedder, document, known.get(document.id)) for document in window]
+            results = [
+                await self._prepare(store, embedder, document, known.get(document.id)) for document in window
+            ]
             prepared = [one for one in results if isinstance(one, Prepared)]
             with_tokens = store.settings.token_vectors is not None
             embedded = await embed_documents(embedder, prepared, with_tokens=with_tokens)
@@ -130,7 +132,7 @@ class Ingestor:
             return outcomes
 
     async def _prepare(
-        self, embedder: Embedder, document: Incoming, known: Revision | None
+        self, store: Store, embedder: Embedder, document: Incoming, known: Revision | None
     ) -> Prepared | Outcome:
         if conflict := _conflict(document, known):
             return _refused(document.id, conflict)
@@ -150,7 +152,7 @@ class Ingestor:
             content_hash=content_hash,
             media_type=parsed.media_type,
         )
-        return await prepare(embedder, read, parsed)
+        return await prepare(embedder, read, parsed, store.settings.chunk_tokens)
 
     async def _parse(self, document: Incoming) -> Parsed:
         source = next(one for one in (document.text, document.upload, document.data) if one is not None)
