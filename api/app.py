@@ -27,6 +27,8 @@ from api.services.answer import Answerer
 from api.services.complete import Completer
 from api.services.container import Services
 from api.services.counting import TokenCounter
+from api.services.evidence import EvidenceReader
+from api.services.foundation import Groundwork
 from api.services.ingest import Ingestor
 from api.services.jobs import open_jobs
 from api.services.models import open_models
@@ -77,6 +79,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         )  # of this service alone, now that it has the folder
         ingestor = Ingestor(models, parser)
         retriever, counter = Retriever(models), TokenCounter(models)
+        groundwork = Groundwork(retriever, EvidenceReader(models), counter)
         reembedder = Reembedder(catalog, models)
         async with open_jobs(catalog, ingestor, reembedder) as jobs:
             yield Services(
@@ -85,7 +88,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
                 catalog=catalog,
                 ingestor=ingestor,
                 retriever=retriever,
-                answerer=Answerer(models, retriever, counter),
+                answerer=Answerer(models, groundwork, counter),
                 completer=Completer(models, counter),
                 jobs=jobs,
                 reembedder=reembedder,

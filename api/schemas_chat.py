@@ -53,7 +53,9 @@ class Retrieval(Request):
     filter: Filter | None = None
     mode: Mode = "hybrid"
     min_score: float | None = None
-    rerank: Rerank | None = None
+    rerank: Rerank | UnsetType | None = UNSET
+    min_evidence: Probability | None = None
+    max_tokens: Annotated[int, Meta(ge=64, le=1_000_000)] = 4_000
 
 
 class StreamOptions(OpenAIRequest):
@@ -207,6 +209,14 @@ class Choice(Answer):
     finish_reason: FinishReason = "stop"
 
 
+class GroundingAnswer(Answer):
+    """``evidence``: how likely the documents answer the question, going by what was found."""
+
+    abstained: bool
+    evidence: float
+    threshold: float
+
+
 class ChatAnswer(Answer):
     id: str
     created: int
@@ -215,6 +225,7 @@ class ChatAnswer(Answer):
     usage: ChatUsage
     object: Literal["chat.completion"] = "chat.completion"
     sources: list[SourceAnswer] | UnsetType = UNSET
+    grounding: GroundingAnswer | UnsetType = UNSET
 
 
 class FunctionDelta(Answer):
@@ -250,6 +261,7 @@ class ChatChunk(Answer):
     object: Literal["chat.completion.chunk"] = "chat.completion.chunk"
     usage: ChatUsage | UnsetType | None = UNSET
     sources: list[SourceAnswer] | UnsetType = UNSET
+    grounding: GroundingAnswer | UnsetType = UNSET
 
 
 class CompletionLogprobs(Struct):

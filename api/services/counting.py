@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from itertools import accumulate
 
 from api.services.models import Models
 from embedd.generators import Usage
@@ -17,8 +18,17 @@ class TokenCounter:
         """The tokens of what was read and written."""
         return await asyncio.to_thread(lambda: Usage(self._count(read), self._count([written])))
 
+    async def fitting(self, texts: Sequence[str], budget: int) -> int:
+        """How many of ``texts``, from the first on, have at most ``budget`` tokens together; at least one."""
+        counts = await asyncio.to_thread(self._counts, texts)
+        fitting = sum(total <= budget for total in accumulate(counts))
+        return max(1, fitting)
+
     def _count(self, texts: Sequence[str]) -> int:
+        return sum(self._counts(texts))
+
+    def _counts(self, texts: Sequence[str]) -> list[int]:
         embedders = self._models.embedders
         if embedders.default not in embedders.running:
-            return sum(len(text.split()) for text in texts)
-        return sum(embedders.get().tokenizer.count(texts))
+            return [len(text.split()) for text in texts]
+        return embedders.get().tokenizer.count(texts)

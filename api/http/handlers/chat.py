@@ -5,10 +5,17 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
 from aiohttp import web
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
-from api.http.chat_answer import Heading, WholeChoice, chunk_choice, describe_sources, describe_usage
+from api.http.chat_answer import (
+    Heading,
+    WholeChoice,
+    chunk_choice,
+    describe_grounding,
+    describe_sources,
+    describe_usage,
+)
 from api.http.chat_request import chat_settings, turns_of
 from api.http.routing import Call
 from api.http.sse import DONE, stream_events
@@ -16,9 +23,11 @@ from api.schemas import NoQuery
 from api.schemas_chat import ChatAnswer, ChatChunk, ChatRequest, ChunkChoice, MessageDelta, Retrieval
 from api.services.answer import Candidates, Finished, Question, Source
 from api.services.container import Services
+from api.services.rerank_hits import LATE
 from api.services.retrieve import Search
 from embedd.generators import Delta
 from index.filters import parse_filter
+from index.store import Store
 
 
 async def complete(call: Call[ChatRequest, NoQuery]) -> ChatAnswer | web.StreamResponse:
@@ -49,6 +58,7 @@ async def _whole(services: Services, question: Question, heading: Heading) -> Ch
         choices=[choice.chat(logprobs=logprobs) for choice in choices],
         usage=describe_usage(event.usage),
         sources=UNSET if question.store is None else describe_sources(event.cited),
+        grounding=describe_grounding(event.grounding),
     )
 
 
@@ -83,7 +93,8 @@ async def _chunks(
                 if event.finish_reason:
                     last.append(_closing(event))
             elif isinstance(event, Finished):
-                yield chunk(last, None if question.store is None else event.cited)
+                end = chunk(last, None if question.store is None else event.cited)
+                yield replace(end, grounding=describe_grounding(event.grounding))
                 if with_usage:
                     yield replace(chunk([]), usage=describe_usage(event.usage))
 
@@ -109,11 +120,23 @@ def _question(request: ChatRequest, services: Services) -> Question:
     )
     if retrieval is None:
         return question
+    store = services.catalog.get(retrieval.collection)
     scope = Search(
         k=retrieval.k,
         mode=retrieval.mode,
         filter=None if retrieval.filter is None else parse_filter(retrieval.filter),
         min_score=retrieval.min_score,
-        rerank=retrieval.rerank,
+        rerank=_usual_rerank(store) if isinstance(retrieval.rerank, UnsetType) else retrieval.rerank,
     )
-    return dataclasses.replace(question, store=services.catalog.get(retrieval.collection), scope=scope)
+    return dataclasses.replace(
+        question,
+        store=store,
+        scope=scope,
+        min_evidence=retrieval.min_evidence,
+        max_tokens=retrieval.max_tokens,
+    )
+
+
+def _usual_rerank(store: Store) -> str | None:
+    """Late interaction where it costs next to nothing: nothing else without weights finds as much."""
+    return None if store.settings.token_vectors is None else LATE
