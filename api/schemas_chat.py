@@ -55,6 +55,7 @@ class Retrieval(Request):
     min_score: float | None = None
     rerank: Rerank | UnsetType | None = UNSET
     min_evidence: Probability | None = None
+    max_quotes: Annotated[int, Meta(ge=1, le=20)] = 3
     max_tokens: Annotated[int, Meta(ge=64, le=1_000_000)] = 4_000
 
 

@@ -95,8 +95,8 @@ class _Reached:
     cosine: float
 
 
-def judge(asked: Asked, passages: Sequence[Passage]) -> Evidence:
-    """What the sentences of ``passages`` (best first) say about the question."""
+def judge(asked: Asked, passages: Sequence[Passage], most: int = MOST_QUOTES) -> Evidence:
+    """What at most ``most`` sentences of ``passages`` (best first) say about the question."""
     if not len(asked.tokens):
         return Evidence((), 0.0)
     reached = list(_reached(asked, passages[:MOST_READ]))
@@ -105,7 +105,7 @@ def judge(asked: Asked, passages: Sequence[Passage]) -> Evidence:
     scores = np.array([_closeness(one, asked.weights) for one in reached])
     order = np.argsort(-scores, kind="stable")
     best = scores[order[0]]
-    chosen = [at for at in order[:MOST_QUOTES] if scores[at] >= best - _WORTH_QUOTING]
+    chosen = [at for at in order[:most] if scores[at] >= best - _WORTH_QUOTING]
     quotes = tuple(_quote(reached[at].sentence, scores[at]) for at in chosen)
     return Evidence(quotes, _probability(reached[order[0]], asked.weights))
 

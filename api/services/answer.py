@@ -18,7 +18,7 @@ from api.services.models import Models
 from api.services.retrieve import Search
 from embedd.conversation import Prompt, Turn
 from embedd.errors import PromptTooLong
-from embedd.extractive import Quote
+from embedd.extractive import MOST_QUOTES, Quote
 from embedd.generators import NOTHING_FOUND, Delta, GenerationSettings, Usage
 from index.store import Store
 
@@ -76,7 +76,8 @@ class Question:
     """A conversation, oldest turn first, and where to look for the answer.
 
     ``scope`` says how to search ``store``; its text, if it has none, is the question itself. Evidence below
-    ``min_evidence`` (0 to 1) is none; of passages at most ``max_tokens`` are read.
+    ``min_evidence`` (0 to 1) is none. Whoever quotes takes at most ``max_quotes`` sentences, and whoever
+    writes reads passages of at most ``max_tokens``.
     """
 
     turns: tuple[Turn, ...]
@@ -86,6 +87,7 @@ class Question:
     settings: GenerationSettings = field(default_factory=GenerationSettings)
     template_options: Mapping[str, Any] = field(default_factory=dict)
     min_evidence: float | None = None
+    max_quotes: int = MOST_QUOTES
     max_tokens: int = 4_000
 
 
@@ -134,6 +136,7 @@ class Answerer:
             question.store,
             replace(question.scope, text=asked),
             min_evidence=question.min_evidence,
+            max_quotes=question.max_quotes,
             max_tokens=None if generator.card.quotes else question.max_tokens,
         )
 

@@ -28,8 +28,8 @@ class EvidenceReader:
     def __init__(self, models: Models) -> None:
         self._models = models
 
-    async def read(self, question: str, grounds: Grounds) -> Evidence:
-        """What the best of the hits, which all have a text, say about ``question``.
+    async def read(self, question: str, grounds: Grounds, most: int) -> Evidence:
+        """What the best of the hits, which all have a text, say about ``question``, in ``most`` sentences.
 
         Raises:
             EmbeddError: the model is away.
@@ -37,10 +37,10 @@ class EvidenceReader:
         hits = grounds.hits[:MOST_READ]
         if grounds.embedder is None or grounds.asked is None:
             asked, passages = await asyncio.to_thread(read_words, question, [hit.text or "" for hit in hits])
-            return await asyncio.to_thread(judge, asked, passages)
+            return await asyncio.to_thread(judge, asked, passages, most)
         codes = await self._codes(grounds.embedder, hits, grounds.asked.vectors.shape[1])
         asked = Asked(grounds.asked.vector, grounds.asked.vectors, grounds.weights)
-        return await asyncio.to_thread(_judge, asked, grounds.embedder, hits, codes)
+        return await asyncio.to_thread(_judge, asked, grounds.embedder, hits, codes, most)
 
     async def _codes(self, embedder: Embedder, hits: Sequence[Hit], dim: int) -> dict[int, Codes]:
         """The token vectors (t, dim) of each hit, by its place."""
@@ -55,8 +55,10 @@ class EvidenceReader:
         return codes
 
 
-def _judge(asked: Asked, embedder: Embedder, hits: Sequence[Hit], codes: Mapping[int, Codes]) -> Evidence:
-    return judge(asked, [_passage(embedder, hit, codes[at]) for at, hit in enumerate(hits)])
+def _judge(
+    asked: Asked, embedder: Embedder, hits: Sequence[Hit], codes: Mapping[int, Codes], most: int
+) -> Evidence:
+    return judge(asked, [_passage(embedder, hit, codes[at]) for at, hit in enumerate(hits)], most)
 
 
 def _passage(embedder: Embedder, hit: Hit, codes: Codes) -> Passage:

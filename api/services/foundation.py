@@ -49,7 +49,13 @@ class Groundwork:
         self._counter = counter
 
     async def lay(
-        self, store: Store, search: Search, *, min_evidence: float | None, max_tokens: int | None
+        self,
+        store: Store,
+        search: Search,
+        *,
+        min_evidence: float | None,
+        max_quotes: int,
+        max_tokens: int | None,
     ) -> Foundation:
         """For whoever writes: at most ``max_tokens`` with the sections around what was found, and evidence is
         asked for only by ``min_evidence``. Without ``max_tokens``, for whoever quotes: what was found, if the
@@ -60,7 +66,7 @@ class Groundwork:
         """
         grounds = await self._retriever.ground(store, search)
         grounds = replace(grounds, hits=tuple(distinct(grounds.hits)))
-        evidence = await self._reader.read(search.text or "", grounds)
+        evidence = await self._reader.read(search.text or "", grounds, max_quotes)
         characters = 0 if max_tokens is None else _section_characters(max_tokens, len(grounds.hits))
         found = await excerpts(store, grounds.hits, section_characters=characters)
         if max_tokens is not None:

@@ -133,6 +133,7 @@ def _question(request: ChatRequest, services: Services) -> Question:
         store=store,
         scope=scope,
         min_evidence=retrieval.min_evidence,
+        max_quotes=retrieval.max_quotes,
         max_tokens=retrieval.max_tokens,
     )
 
