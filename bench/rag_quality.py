@@ -91,26 +91,26 @@ async def abstention_of(
     said = {kind: await told(client, collection, questions) for kind, questions in kinds.items()}
     evidence = {kind: [one.evidence for one in answers] for kind, answers in said.items()}
     good, bad = evidence["answerable"], evidence["adversarial"]
-    of_good, of_bad = chosen[: len(good)], chosen[len(good) :]
-    fitted, kept = (
-        [
-            [value for value, is_chosen in zip(values, marks, strict=True) if is_chosen is half]
-            for values, marks in ((good, of_good), (bad, of_bad))
-        ]
-        for half in (True, False)
-    )
-    at = best_threshold(*fitted)
+    fitted_good, kept_good = in_halves(good, chosen[: len(good)])
+    fitted_bad, kept_bad = in_halves(bad, chosen[len(good) :])
+    at = best_threshold(fitted_good, fitted_bad)
     return {
         "threshold": said["answerable"][0].threshold,
         "refused": {kind: fmean(one.abstained for one in answers) for kind, answers in said.items()},
         "questions": {kind: len(answers) for kind, answers in said.items()},
         "balanced_accuracy": {
             "threshold_of_fitted_half": at,
-            "fitted_half": balanced_accuracy(*fitted, at),
-            "kept_half": balanced_accuracy(*kept, at),
+            "fitted_half": balanced_accuracy(fitted_good, fitted_bad, at),
+            "kept_half": balanced_accuracy(kept_good, kept_bad, at),
             "all_at_their_best": balanced_accuracy(good, bad, best_threshold(good, bad)),
         },
     }
+
+
+def in_halves(values: Sequence[float], chosen: Sequence[bool]) -> tuple[list[float], list[float]]:
+    """Those of the fitted half, and those of the half that was kept."""
+    marked = list(zip(values, chosen, strict=True))
+    return [value for value, is_in in marked if is_in], [value for value, is_in in marked if not is_in]
 
 
 async def squad_parts(client: Client, options: Options) -> dict[str, Any]:
@@ -220,8 +220,8 @@ def report(figures: dict[str, Any]) -> None:
         if cells:
             print_table(part, [{"squad": "sentences at most", "xquad": "language"}[part], *measures], cells)
     if abstention := figures.get("abstention"):
-        rows = [[kind, f"{share:.1%}"] for kind, share in abstention["refused"].items()]
-        print_table(f"refused at {abstention['threshold']}", ["questions", "share"], rows)
+        shares = [[kind, f"{share:.1%}"] for kind, share in abstention["refused"].items()]
+        print_table(f"refused at {abstention['threshold']}", ["questions", "share"], shares)
 
 
 if __name__ == "__main__":
