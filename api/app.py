@@ -28,7 +28,9 @@ from api.services.complete import Completer
 from api.services.container import Services
 from api.services.conversations import open_kept_conversations
 from api.services.counting import TokenCounter
+from api.services.evidence import EvidenceReader
 from api.services.follow_up import FollowUps
+from api.services.foundation import Groundwork
 from api.services.ingest import Ingestor
 from api.services.jobs import open_jobs
 from api.services.live_answers import open_live_answers
@@ -80,6 +82,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         )  # of this service alone, now that it has the folder
         ingestor = Ingestor(models, parser)
         retriever, counter = Retriever(models), TokenCounter(models)
+        groundwork = Groundwork(retriever, EvidenceReader(models), counter)
         reembedder = Reembedder(catalog, models)
         async with (
             open_kept_conversations(
@@ -98,7 +101,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
                 catalog=catalog,
                 ingestor=ingestor,
                 retriever=retriever,
-                answerer=Answerer(models, retriever, counter),
+                answerer=Answerer(models, groundwork, counter),
                 conversations=conversations,
                 follow_ups=FollowUps(models),
                 live_answers=live_answers,

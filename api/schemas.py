@@ -212,6 +212,7 @@ class CollectionRequest(Request):
     token_vectors: Literal["2bit"] | None = None
     tokenizer: Tokenizer = "porter"
     quantization: Literal["int8", "none"] | None = None
+    chunk_tokens: Annotated[int, Meta(ge=16, le=8192)] | None = None
 
 
 class CollectionPatch(Request):
@@ -228,6 +229,7 @@ class CollectionAnswer(Answer):
     token_vectors: str | None
     tokenizer: str
     quantization: str
+    chunk_tokens: int | None
     documents: int
     points: int
     size_bytes: int

@@ -54,10 +54,13 @@ class Retrieval(Request):
     acl: Viewer | None = None
     mode: Mode = "hybrid"
     min_score: float | None = None
-    rerank: Rerank | None = None
+    rerank: Rerank | UnsetType | None = UNSET
     rewrite: Annotated[
         bool, Meta(description="Whether a question that goes on from earlier ones is searched for in full.")
     ] = True
+    min_evidence: Probability | None = None
+    max_quotes: Annotated[int, Meta(ge=1, le=20)] = 3
+    max_tokens: Annotated[int, Meta(ge=64, le=1_000_000)] = 4_000
 
 
 class StreamOptions(OpenAIRequest):
@@ -221,6 +224,14 @@ class ConversationUse(Answer):
     left_out: int
 
 
+class GroundingAnswer(Answer):
+    """``evidence``: how likely the documents answer the question, going by what was found."""
+
+    abstained: bool
+    evidence: float
+    threshold: float
+
+
 class ChatAnswer(Answer):
     """``rewritten_query`` is what was searched for, where that is not the question as it was asked."""
 
@@ -233,6 +244,7 @@ class ChatAnswer(Answer):
     sources: list[SourceAnswer] | UnsetType = UNSET
     conversation: ConversationUse | UnsetType = UNSET
     rewritten_query: str | UnsetType = UNSET
+    grounding: GroundingAnswer | UnsetType = UNSET
 
 
 class FunctionDelta(Answer):
@@ -270,6 +282,7 @@ class ChatChunk(Answer):
     sources: list[SourceAnswer] | UnsetType = UNSET
     conversation: ConversationUse | UnsetType = UNSET
     rewritten_query: str | UnsetType = UNSET
+    grounding: GroundingAnswer | UnsetType = UNSET
 
 
 class CompletionLogprobs(Struct):

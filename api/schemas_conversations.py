@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from api.schemas import Answer, ExpiresAt, Metadata, Request
-from api.schemas_chat import Retrieval, SourceAnswer, ToolCallAnswer
+from api.schemas_chat import GroundingAnswer, Retrieval, SourceAnswer, ToolCallAnswer
 
 ConversationTitle = Annotated[str, Meta(max_length=1_000)]
 
@@ -57,7 +57,7 @@ class MessageAnswer(Answer):
     content: str
     created_at: str
     sources: list[SourceAnswer] | UnsetType = UNSET
-    grounding: dict[str, Any] | UnsetType = UNSET
+    grounding: GroundingAnswer | UnsetType = UNSET
     finish_reason: str | UnsetType = UNSET
     tool_calls: list[ToolCallAnswer] | UnsetType = UNSET
     tool_call_id: str | UnsetType = UNSET

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from embedd.errors import InvalidInput
+from embedd.extractive import Quote
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +35,14 @@ class Turn:
 class Prompt:
     """What is asked: the conversation, oldest turn first, and the passages to answer from, best first.
 
+    ``quotes`` are the sentences of the passages that answer the question, best first: none if none does.
     ``template_options`` are further values for a model's chat template, such as ``enable_thinking``.
     """
 
     turns: tuple[Turn, ...]
     passages: tuple[str, ...] | None = None
     template_options: Mapping[str, Any] = field(default_factory=dict)
+    quotes: tuple[Quote, ...] = ()
 
     @property
     def question(self) -> str:

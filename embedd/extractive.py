@@ -1,50 +1,44 @@
-"""Picks the sentences of given passages that answer a question best, word for word.
+"""Judges how well the sentences of given passages answer a question, and how likely any of them does.
 
-A sentence's closeness is half the cosine of its vector with the question's and half the share of the
-question's terms it holds, weighed by how rare they are among the candidates. Both halves are needed: words
-decide between neighbouring sentences, vectors carry paraphrases. Headings and questions are no answers, but a
-heading lends its words to all that stands below it, a question to the sentence behind it. Knows neither where
-the passages come from nor which model makes the vectors.
+All of it rests on late interaction: how close the tokens of a question come to those of a sentence, as the
+model reads them inside their passage, so that a sentence with "it" is found by what "it" is. Where the tokens
+of passages were kept, nothing but the question is embedded for that. Knows neither where passages come from
+nor which model makes the vectors. Runs on one core.
 
-The constants were set with all-MiniLM-L6-v2 on SQuAD (the five nearest passages of 2,000 questions, of which
-.893 hold the answer): the quotes hold it for .69, .77 and .79 of them with a limit of one, two and three.
-3 % of these questions stay without a quote, against 99 % of the Cranfield and 91 % of the NPL queries asked
-of the same passages. Models whose cosines are bunched near 1 need another threshold.
+Two small models were fitted with all-MiniLM-L6-v2 on every other article of SQuAD's dev part: which sentence
+answers (softmax over the sentences of five passages), and whether one does (logistic, answerable questions
+against adversarial ones and every other query of Cranfield and NPL). How they do on the rest, and what gained
+nothing, is in bench/NOTES.md. Models whose cosines are bunched need another threshold.
 """
 
-import asyncio
 import math
-import re
-from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from embedd.sentences import split_sentences
-from embedd.stop_words import STOP_WORDS
+from embedd.quotable import Sentence, Span, quotable
 
-EmbedTexts = Callable[[Sequence[str]], Awaitable[npt.NDArray[np.float32]]]
-"""Texts in, their unit vectors (n, dim) out, in the same order."""
+Vectors = npt.NDArray[np.float32]
 
-DEFAULT_THRESHOLD = 0.32
+MOST_QUOTES = 3
+MOST_READ = 8
+"""Passages in which sentences are looked for: on SQuAD, more than five gain nothing."""
 
-_PRIOR = 0.1  # what the first passage is ahead of one far down the ranking
-_CLOSE_TO_BEST = 0.6  # a sentence less close than this share of the best one adds noise, not an answer
-_SAME_VECTOR = 0.97  # overlapping passages and boilerplate bring sentences twice
-_CODE_SIGNS = 3  # brackets and operators, so that prose with a link or a formula stays
-_CODE_SHARE = 0.06
-_MOST_EMBEDDED = 12  # sentences a question may cost; the terms choose (on SQuAD 24 gained nothing)
+DEFAULT_THRESHOLD = 0.14
+"""Where it was chosen, 2 % of the questions that have an answer are below it."""
 
-# Chinese and Japanese put no blanks between words: each character is a term.
-_TERM = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]|[^\W\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]+")
-_SUFFIXES = ("ing", "edly", "ed", "es", "s", "ly")
-_QUESTION_MARKS = "?？؟"  # noqa: RUF001 - of three scripts
-_HEADING = re.compile(r"#{1,6}[ \t]+")
-_NO_PROSE = re.compile(r"```|~~~|[\W_]*$")
-_CODE = re.compile(r"[{}\[\]<>=|$\\]")
-_MARKER = re.compile(r"(?:(?:[-*+•‣◦]|\(?\d{1,3}[.)]|>)\s+)+")
+_AMONG_NEIGHBOURS = 14.0
+_WITH_CONTEXT = 16.0
+_OF_PASSAGE = 9.0
+_FIRST_PASSAGE = 0.7
+_WORTH_QUOTING = 5.0
+"""Behind the best sentence by more, one adds noise: less than 1 in 100 times it is the answer."""
+
+_EVIDENCE = (2.5, 3.6, 2.7, 3.2)
+"""Of found among neighbours, found on average, worst token found, and the cosine of the whole."""
+_EVIDENCE_AT_0 = -6.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,121 +52,122 @@ class Quote:
 
 
 @dataclass(frozen=True, slots=True)
-class _Candidate:
-    passage: int
-    start: int
-    end: int
-    reading: str  # what is compared with the question: the sentence and what stands above it
-    terms: frozenset[str]
-
-
-async def extract(
-    question: str,
-    passages: Sequence[str],
-    embed: EmbedTexts,
-    *,
-    limit: int = 3,
-    threshold: float = DEFAULT_THRESHOLD,
-) -> list[Quote]:
-    """At most ``limit`` sentences of ``passages`` (best first) that answer ``question``, in reading order:
-    passages by rank, sentences as they stand there. Empty when none is as close as ``threshold`` (0 to 1).
+class Asked:
+    """A question: the ``vector`` (dim,) of all, those of its ``tokens`` (t, dim), of length 1, and the
+    ``weights`` (t,) of these, 1 together.
     """
-    # In a thread: passages are as long as whoever wrote them wished.
-    candidates = await asyncio.to_thread(lambda: list(_candidates(passages)))
-    if not candidates:
-        return []
-    overlap = await asyncio.to_thread(_term_overlap, question, candidates)
-    prior = np.array([_PRIOR / (1 + candidate.passage) for candidate in candidates])
-    chosen = np.argsort(-(overlap + prior), kind="stable")[:_MOST_EMBEDDED]
-    vectors = await embed([question, *(candidates[at].reading for at in chosen)])
-    closeness = _closeness(vectors[1:] @ vectors[0], overlap[chosen], has_terms=bool(_terms(question)))
-    picked = _pick(closeness, closeness + prior[chosen], vectors[1:], limit, threshold)
-    quotes = [_quote(candidates[chosen[at]], closeness[at]) for at in picked]
-    return sorted(quotes, key=lambda quote: (quote.passage, quote.start))
+
+    vector: Vectors
+    tokens: Vectors
+    weights: Vectors
 
 
-def _candidates(passages: Sequence[str]) -> Iterator[_Candidate]:
-    """Every sentence worth quoting, once."""
-    seen: set[str] = set()
-    for passage, text in enumerate(passages):
-        heading = asked = ""
-        for start, end in split_sentences(text):
-            if marker := _HEADING.match(text, start, end):
-                heading, asked = text[marker.end() : end], ""
-                continue
-            if text[end - 1] in _QUESTION_MARKS:
-                asked = text[start:end]
-                continue
-            candidate = _candidate(passage, text, start, end, f"{heading}\n{asked}".strip())
-            asked = ""
-            if candidate is None or text[candidate.start : candidate.end] in seen:
-                continue
-            seen.add(text[candidate.start : candidate.end])
-            yield candidate
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A text and the ``tokens`` (n, dim) it was read as, each of length 1, with the ``spans`` (n, 2) that
+    they have in it, ascending; below 0 for what was read before it, its title and headings.
+    """
+
+    text: str
+    tokens: Vectors
+    spans: npt.NDArray[np.int32]
 
 
-def _candidate(passage: int, text: str, start: int, end: int, above: str) -> _Candidate | None:
-    """The sentence without its list marker; None for fences, rules, code and other punctuation."""
-    if marker := _MARKER.match(text, start, end):
-        start = marker.end()
-    if _NO_PROSE.match(text, start, end) or _is_code(text[start:end]):
-        return None
-    reading = f"{above}\n{text[start:end]}" if above else text[start:end]
-    return _Candidate(passage, start, end, reading, _terms(reading))
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """The sentences to quote, best first, and the ``probability`` that they answer the question."""
+
+    quotes: tuple[Quote, ...]
+    probability: float
 
 
-def _is_code(sentence: str) -> bool:
-    """Whether it is a piece of program or data, which answers nobody in the middle of a text."""
-    signs = len(_CODE.findall(sentence))
-    return signs >= _CODE_SIGNS and signs + sentence.count('"') > _CODE_SHARE * len(sentence)
+@dataclass(frozen=True, slots=True)
+class _Reached:
+    """How well each token of the question (t,) is found in a sentence: alone, with the one before it, with
+    title and headings; and anywhere in the passage. ``cosine`` compares all of both.
+    """
+
+    sentence: Sentence
+    alone: Vectors
+    among_neighbours: Vectors
+    with_context: Vectors
+    in_passage: Vectors
+    cosine: float
 
 
-def _terms(text: str) -> frozenset[str]:
-    return frozenset(_stem(word) for word in _TERM.findall(text.lower()) if word not in STOP_WORDS)
+def judge(asked: Asked, passages: Sequence[Passage], most: int = MOST_QUOTES) -> Evidence:
+    """What at most ``most`` sentences of ``passages`` (best first) say about the question."""
+    if not len(asked.tokens):
+        return Evidence((), 0.0)
+    reached = list(_reached(asked, passages[:MOST_READ]))
+    if not reached:
+        return Evidence((), 0.0)
+    scores = np.array([_closeness(one, asked.weights) for one in reached])
+    order = np.argsort(-scores, kind="stable")
+    best = scores[order[0]]
+    chosen = [at for at in order[:most] if scores[at] >= best - _WORTH_QUOTING]
+    quotes = tuple(_quote(reached[at].sentence, scores[at]) for at in chosen)
+    return Evidence(quotes, _probability(reached[order[0]], asked.weights))
 
 
-def _stem(word: str) -> str:
-    """``word`` without a common English ending; crude, but question and sentence are cut alike."""
-    for suffix in _SUFFIXES:
-        if word.endswith(suffix) and len(word) >= len(suffix) + 3:
-            return word.removesuffix(suffix)
-    return word
+def _reached(asked: Asked, passages: Sequence[Passage]) -> Iterator[_Reached]:
+    found = [_similarities(asked, passage) for passage in passages]
+    previous: tuple[int, Vectors] | None = None
+    for sentence in quotable([passage.text for passage in passages]):
+        passage, similarities = passages[sentence.passage], found[sentence.passage]
+        own = _tokens_in(passage, (sentence.start, sentence.end))
+        if own.start == own.stop:  # behind what the model could take
+            continue
+        parts = [own, *(_tokens_in(passage, span) for span in sentence.above)]
+        alone = np.concatenate([similarities[part] for part in parts]).max(axis=0)
+        context = similarities[: np.searchsorted(passage.spans[:, 0], 0)]
+        before = previous[1] if previous and previous[0] == sentence.passage else alone
+        yield _Reached(
+            sentence,
+            alone,
+            among_neighbours=np.maximum(alone, before),
+            with_context=np.maximum(alone, context.max(axis=0, initial=-1.0)),
+            in_passage=similarities.max(axis=0),
+            cosine=_cosine(passage.tokens[own], asked.vector),
+        )
+        previous = sentence.passage, alone
 
 
-def _term_overlap(question: str, candidates: Sequence[_Candidate]) -> npt.NDArray[np.float64]:
-    """The weighted share (0 to 1) of the question's terms in each candidate, (n,)."""
-    asked = sorted(_terms(question))
-    holders = Counter(term for candidate in candidates for term in candidate.terms)
-    weights = {term: math.log(1 + len(candidates) / (1 + holders[term])) for term in asked}
-    total = sum(weights.values()) or 1.0
-    shares = [sum(weights[term] for term in asked if term in one.terms) / total for one in candidates]
-    return np.array(shares)
+def _similarities(asked: Asked, passage: Passage) -> Vectors:
+    """(n, t). ``vecdot`` and not ``@``, for which BLAS would wake all cores: see bench/NOTES.md."""
+    return np.asarray(np.vecdot(passage.tokens[:, None], asked.tokens), dtype=np.float32)
 
 
-def _closeness(
-    cosines: npt.NDArray[np.float32], overlap: npt.NDArray[np.float64], *, has_terms: bool
-) -> npt.NDArray[np.float64]:
-    """Half each, (n,); a question of stop words alone has nothing to overlap with."""
-    return 0.5 * cosines + 0.5 * overlap if has_terms else cosines.astype(np.float64)
+def _tokens_in(passage: Passage, span: Span) -> slice:
+    first, last = np.searchsorted(passage.spans[: len(passage.tokens), 0], span)
+    return slice(int(first), int(last))
 
 
-def _pick(
-    closeness: npt.NDArray[np.float64],
-    scores: npt.NDArray[np.float64],
-    vectors: npt.NDArray[np.float32],
-    limit: int,
-    threshold: float,
-) -> list[int]:
-    """The places of the best sentences that are close enough and do not repeat each other."""
-    enough = max(threshold, _CLOSE_TO_BEST * float(closeness.max()))
-    picked: list[int] = []
-    for at in np.argsort(-scores, kind="stable"):
-        if len(picked) == limit:
-            break
-        if closeness[at] >= enough and all(vectors[at] @ vectors[other] < _SAME_VECTOR for other in picked):
-            picked.append(int(at))
-    return picked
+def _cosine(tokens: Vectors, vector: Vectors) -> float:
+    mean = tokens.mean(axis=0)
+    length = math.sqrt(float(np.vecdot(mean, mean)) * float(np.vecdot(vector, vector)))
+    return float(np.vecdot(mean, vector)) / length if length else 0.0
 
 
-def _quote(candidate: _Candidate, closeness: float) -> Quote:
-    return Quote(candidate.passage, candidate.start, candidate.end, round(float(closeness), 4))
+def _closeness(reached: _Reached, weights: Vectors) -> float:
+    return (
+        _AMONG_NEIGHBOURS * float(np.vecdot(reached.among_neighbours, weights))
+        + _WITH_CONTEXT * float(np.vecdot(reached.with_context, weights))
+        + _OF_PASSAGE * float(np.vecdot(reached.in_passage, weights))
+        + _FIRST_PASSAGE / (1 + reached.sentence.passage)
+    )
+
+
+def _probability(best: _Reached, weights: Vectors) -> float:
+    features = (
+        float(np.vecdot(best.among_neighbours, weights)),
+        float(best.alone.mean()),
+        float(best.alone.min()),
+        best.cosine,
+    )
+    logit = _EVIDENCE_AT_0 + sum(one * weight for one, weight in zip(features, _EVIDENCE, strict=True))
+    return 1 / (1 + math.exp(-logit))
+
+
+def _quote(sentence: Sentence, score: float) -> Quote:
+    return Quote(sentence.passage, sentence.start, sentence.end, round(float(score), 4))

@@ -11,7 +11,7 @@ from typing import Literal, Protocol
 
 from embedd.conversation import Continuation, Prompt, Tools
 from embedd.errors import InvalidInput
-from embedd.extractive import EmbedTexts, Quote, extract
+from embedd.extractive import Quote
 from embedd.sampling import ResponseFormat, Sampling
 from embedd.sentences import split_sentences
 
@@ -102,13 +102,9 @@ class Generator(Protocol):
 
 
 class ExtractiveGenerator:
-    """Answers with the best sentences of the passages, word for word; needs no weights of its own.
-
-    Settings that are about tokens mean nothing to it.
+    """Answers with the sentences that were found, word for word and as they follow each other there; needs no
+    weights. Settings that are about tokens mean nothing to it.
     """
-
-    def __init__(self, embed: EmbedTexts) -> None:
-        self._embed = embed
 
     async def generate(
         self, prompt: Prompt | Continuation, settings: GenerationSettings
@@ -121,7 +117,7 @@ class ExtractiveGenerator:
                 "send `retrieval` or name the model 'extractive@<collection>'"
             )
         _refuse_forced(settings, "extractive")
-        quotes = await extract(prompt.question, prompt.passages, self._embed)
+        quotes = sorted(prompt.quotes, key=lambda quote: (quote.passage, quote.start))
         if not quotes:
             yield Delta(NOTHING_FOUND)
         for position, quote in enumerate(quotes):

@@ -6,7 +6,7 @@ question behind them. Passages are data: they are fenced, and what looks like a 
 """
 
 import re
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 
@@ -23,8 +23,8 @@ INSTRUCTIONS = (
 )
 
 _FENCE = re.compile(r"</?passages?\b", re.IGNORECASE)
-_CITATION = re.compile(r"\[(\d{1,4}(?:\s*,\s*\d{1,4})*)\]")
-_OPEN_CITATION = re.compile(r"\[[\d,\s]{0,40}$")
+_CITATION = re.compile(r"(?P<blank> ?)\[\s*(?P<numbers>\d{1,9}(?:\s*,\s*\d{1,9})*)\s*\]")
+_HELD_BACK = re.compile(r" ?(?:\[[\d,\s]{0,40})?\Z")
 _WORD = re.compile(r"\w+")
 _SENTENCE_BEFORE = 400
 """Characters before a citation that are looked at for the words it stands for."""
@@ -65,12 +65,17 @@ def _with_passages(question: str, passages: Sequence[str]) -> str:
 
 
 async def cite(
-    events: AsyncGenerator[Delta | Usage, None], passages: Sequence[str]
+    events: AsyncGenerator[Delta | Usage, None],
+    passages: Sequence[str],
+    *,
+    invented: Callable[[int], None],
+    verbatim: bool = False,
 ) -> AsyncGenerator[Delta | Usage, None]:
-    """``events`` with a quote for each passage that a text cites as ``[n]``; numbers of no passage have none.
+    """``events`` with a quote for each passage that a text cites as ``[n]``, without numbers of no passage.
 
-    The quote is the sentence of the passage that shares most words with what stands before the citation. Each
-    passage is quoted once in an answer, and text is passed on as it comes.
+    The quote is the sentence of the passage that shares most words with what stands before the citation; each
+    passage is quoted once in an answer. ``invented`` is told how many numbers were left out. A ``verbatim``
+    text stays as it is, and so does code: brackets mean something else there.
     """
     watchers: dict[int, _Watcher] = {}
     async with aclosing(events) as source:
@@ -78,36 +83,61 @@ async def cite(
             if isinstance(event, Usage):
                 yield event
                 continue
-            watcher = watchers.setdefault(event.choice, _Watcher(passages))
-            quotes = watcher.read(event.text)
-            yield replace(event, quotes=(*event.quotes, *quotes)) if quotes else event
+            watcher = watchers.setdefault(event.choice, _Watcher(passages, verbatim=verbatim))
+            text, quotes = watcher.read(event.text, is_last=event.finish_reason is not None)
+            invented(watcher.take_invented())
+            yield replace(event, text=text, quotes=(*event.quotes, *quotes))
 
 
 class _Watcher:
-    """Finds the citations of one answer, also those that come in two pieces."""
+    """Finds the citations of one answer, also those that come in two pieces: what may become one is held
+    back until it is known.
+    """
 
-    def __init__(self, passages: Sequence[str]) -> None:
+    def __init__(self, passages: Sequence[str], *, verbatim: bool) -> None:
         self._passages = passages
-        self._tail = ""  # what was read and may still matter
-        self._from = 0  # in the tail: where the next citation may begin
+        self._verbatim = verbatim
+        self._held = ""
+        self._said = ""  # the end of what was passed on
+        self._in_code = False
         self._cited: set[int] = set()
+        self._invented = 0
 
-    def read(self, piece: str) -> list[Quote]:
-        text = self._tail + piece
+    def read(self, piece: str, *, is_last: bool) -> tuple[str, list[Quote]]:
+        """What can be passed on now, and the quotes for it."""
+        text = self._held + piece
+        held = None if is_last else _HELD_BACK.search(text)
+        ready = held.start() if held else len(text)
+        text, self._held = text[:ready], text[ready:]
         quotes: list[Quote] = []
-        for found in _CITATION.finditer(text, self._from):
-            numbers = [int(number) - 1 for number in found[1].split(",")]
-            before = _CITATION.sub(" ", text[max(0, found.start() - _SENTENCE_BEFORE) : found.start()])
-            quotes += [self._quote(number, before) for number in numbers if self._is_new(number)]
-            self._from = found.end()
-        cut = max(0, len(text) - 2 * _SENTENCE_BEFORE)
-        open_ = _OPEN_CITATION.search(text, self._from)
-        ready = open_.start() if open_ else len(text)
-        self._tail, self._from = text[cut:], max(self._from, ready) - cut
-        return quotes
+        told: list[str] = []
+        at = 0
+        for found in _CITATION.finditer(text):
+            self._pass_on(text[at : found.start()], told)
+            at = found.end()
+            numbers = [int(number) - 1 for number in found["numbers"].split(",")]
+            known = [number for number in numbers if 0 <= number < len(self._passages)]
+            before = _CITATION.sub(" ", self._said)
+            quotes += [self._quote(number, before) for number in known if number not in self._cited]
+            self._pass_on(self._told(found, numbers, known), told)
+        self._pass_on(text[at:], told)
+        return "".join(told), quotes
 
-    def _is_new(self, number: int) -> bool:
-        return 0 <= number < len(self._passages) and number not in self._cited
+    def take_invented(self) -> int:
+        """How many numbers were left out since the last time."""
+        count, self._invented = self._invented, 0
+        return count
+
+    def _pass_on(self, text: str, told: list[str]) -> None:
+        told.append(text)
+        self._said = (self._said + text)[-_SENTENCE_BEFORE:]
+        self._in_code ^= text.count("`") % 2 == 1
+
+    def _told(self, found: re.Match[str], numbers: Sequence[int], known: Sequence[int]) -> str:
+        if self._verbatim or self._in_code or len(known) == len(numbers):
+            return found[0]
+        self._invented += len(numbers) - len(known)
+        return f"{found['blank']}[{', '.join(str(number + 1) for number in known)}]" if known else ""
 
     def _quote(self, number: int, before: str) -> Quote:
         self._cited.add(number)

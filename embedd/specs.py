@@ -78,12 +78,16 @@ class ModelCard:
 
 @dataclass(frozen=True, slots=True)
 class GeneratorCard:
-    """A generator as it is: where it comes from, and which weights those are, where it has some."""
+    """A generator as it is: where it comes from, and which weights those are, where it has some.
+
+    One that ``quotes`` says what stands in passages and nothing else.
+    """
 
     name: str
     source: str
     revision: str = ""
     sha256: str = ""
+    quotes: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -182,6 +182,10 @@ def _find_equal_passages(connection: sqlite3.Connection) -> None:
     connection.execute("CREATE INDEX passages_by_digest ON passages (digest) WHERE digest IS NOT NULL")
 
 
+def _size_chunks(connection: sqlite3.Connection) -> None:
+    connection.execute("ALTER TABLE settings ADD COLUMN chunk_tokens INTEGER")
+
+
 MIGRATIONS: Final[tuple[Migration, ...]] = (
     _create_tables,
     _keep_token_vectors,
@@ -191,4 +195,5 @@ MIGRATIONS: Final[tuple[Migration, ...]] = (
     _quantise_graphs,
     _count_jobs,
     _find_equal_passages,
+    _size_chunks,
 )

@@ -33,7 +33,8 @@ class CollectionSettings:
     read them. ``token_vectors`` says how those of the passages' tokens are kept, or that none are;
     ``tokenizer`` how texts are cut into words: English stems, words as they are, or any three characters.
     ``quantization`` is what the graph keeps of each vector to find candidates by; scores are always of the
-    vectors themselves. None is only said on creation, for the usual one.
+    vectors themselves. None is only said on creation, for the usual one. ``chunk_tokens`` asks whoever cuts
+    documents for passages of at most so many tokens; None for what the model can take.
     """
 
     name: str
@@ -46,6 +47,7 @@ class CollectionSettings:
     token_vectors: TokenFormat | None = None
     tokenizer: Tokenizer = "porter"
     quantization: Quantization | None = None
+    chunk_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,11 +22,12 @@ from index.writer import Change
 
 _MAX_SEQ: Final = 2**63 - 1
 _COLUMNS: Final = (
-    "dim, metric, model, model_revision, model_sha256, description, token_vectors, tokenizer, quantization"
+    "dim, metric, model, model_revision, model_sha256, description, token_vectors, tokenizer, quantization,"
+    " chunk_tokens"
 )
 _INSERT: Final = (
     f"INSERT INTO settings (only_row, {_COLUMNS}, created_at)"  # noqa: S608
-    " VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    " VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 
 
@@ -47,6 +48,7 @@ def create(folder: Path, settings: CollectionSettings) -> None:
             settings.token_vectors,
             settings.tokenizer,
             settings.quantization,
+            settings.chunk_tokens,
         )
         try:
             connection.execute(_INSERT, (*values, timestamp()))

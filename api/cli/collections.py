@@ -69,6 +69,7 @@ def show(*, name: str, as_json: bool, url: str) -> None:
     help="What the graph keeps of vectors to find candidates by; unless said otherwise, what serves them.",
 )
 @click.option("--token-vectors", type=click.Choice(["2bit"]), help="Keep what 'rerank: late' needs.")
+@click.option("--chunk-tokens", type=click.IntRange(16, 8192), help="Tokens of a passage, at most.")
 @json_option
 @url_option
 def create(
@@ -81,6 +82,7 @@ def create(
     tokenizer: str,
     quantization: str | None,
     token_vectors: str | None,
+    chunk_tokens: int | None,
     as_json: bool,
     url: str,
 ) -> None:
@@ -94,6 +96,7 @@ def create(
         "description": description,
         "quantization": quantization,
         "token_vectors": token_vectors,
+        "chunk_tokens": chunk_tokens,
     }
     body = {"metric": metric, "tokenizer": tokenizer} | {
         key: value for key, value in optional.items() if value is not None
@@ -147,6 +150,7 @@ def _details(one: CollectionAnswer) -> Table:
         "words": one.tokenizer,
         "quantization": one.quantization,
         "token vectors": one.token_vectors or "",
+        "tokens a passage": "" if one.chunk_tokens is None else f"{one.chunk_tokens:,}",
         "documents": f"{one.documents:,}",
         "points": f"{one.points:,}",
         "size": decimal(one.size_bytes),

@@ -123,5 +123,5 @@ def _settings(head: bytes) -> dict[str, Any] | None:
         exported = msgspec.json.decode(head, type=CollectionLine).collection
     except msgspec.DecodeError:
         return None
-    model = ("model", "token_vectors") if exported.get("model") else ("dim",)
+    model = ("model", "token_vectors", "chunk_tokens") if exported.get("model") else ("dim",)
     return {key: exported[key] for key in (*_KEPT, *model) if exported.get(key) is not None}

@@ -5,7 +5,7 @@ import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
 from api.schemas_chat import (
     AssistantMessage,
@@ -18,6 +18,7 @@ from api.schemas_chat import (
     CompletionTokensDetails,
     FunctionAnswer,
     FunctionDelta,
+    GroundingAnswer,
     LogprobsAnswer,
     MessageDelta,
     PromptTokensDetails,
@@ -26,7 +27,7 @@ from api.schemas_chat import (
     ToolCallAnswer,
     ToolCallDelta,
 )
-from api.services.answer import Source
+from api.services.answer import Grounding, Source
 from embedd.generators import Delta, FinishReason, TokenLogprob, ToolCallPiece, Usage
 
 
@@ -141,6 +142,16 @@ def describe_sources(sources: Sequence[Source]) -> list[SourceAnswer]:
         )
         for source in sources
     ]
+
+
+def describe_grounding(grounding: Grounding | None) -> GroundingAnswer | UnsetType:
+    if grounding is None:
+        return UNSET
+    return GroundingAnswer(
+        abstained=grounding.abstained,
+        evidence=round(grounding.evidence, 4),
+        threshold=grounding.threshold,
+    )
 
 
 def _call(pieces: Sequence[ToolCallPiece]) -> ToolCallAnswer:

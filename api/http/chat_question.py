@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 
 import msgspec
+from msgspec import UnsetType
 from msgspec.structs import replace
 
 from api.conversations.records import Conversation
@@ -15,9 +16,11 @@ from api.services.answer import AnswerEvent, Question
 from api.services.container import Services
 from api.services.conversations import Exchange, History
 from api.services.follow_up import Rewritten
+from api.services.rerank_hits import LATE
 from api.services.retrieve import Search
 from embedd.conversation import Turn
 from index.filters import parse_filter
+from index.store import Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,22 +112,34 @@ def _exchange(
 
 async def _searching(asked: Asked, retrieval: Retrieval, services: Services) -> Asked:
     """The question with where to look for its answer, and what to look for."""
+    store = services.catalog.get(retrieval.collection)
     scope = Search(
         k=retrieval.k,
         mode=retrieval.mode,
         filter=None if retrieval.filter is None else parse_filter(retrieval.filter),
         acl=retrieval.acl,
         min_score=retrieval.min_score,
-        rerank=retrieval.rerank,
+        rerank=_usual_rerank(store) if isinstance(retrieval.rerank, UnsetType) else retrieval.rerank,
     )
-    store = services.catalog.get(retrieval.collection)
-    question = dataclasses.replace(asked.question, store=store, scope=scope)
+    question = dataclasses.replace(
+        asked.question,
+        store=store,
+        scope=scope,
+        min_evidence=retrieval.min_evidence,
+        max_quotes=retrieval.max_quotes,
+        max_tokens=retrieval.max_tokens,
+    )
     rewritten = (
         await services.follow_ups.rewrite(question.generator, question.turns) if retrieval.rewrite else None
     )
     if rewritten is None:
         return dataclasses.replace(asked, question=question)
     return dataclasses.replace(asked, question=_about(question, rewritten), rewritten=rewritten.text)
+
+
+def _usual_rerank(store: Store) -> str | None:
+    """Late interaction where it costs next to nothing: nothing else without weights finds as much."""
+    return None if store.settings.token_vectors is None else LATE
 
 
 def _about(question: Question, rewritten: Rewritten) -> Question:

@@ -162,6 +162,8 @@ class Exchange:
         sources = [msgspec.to_builtins(source) for source in finished.cited] if finished else []
         details: dict[str, Any] = {"finish_reason": said.finish_reason}
         details |= {"sources": [_without_nulls(source) for source in sources]} if sources else {}
+        if finished is not None and finished.grounding is not None:
+            details["grounding"] = msgspec.to_builtins(finished.grounding)
         answer = Turn("assistant", "".join(said.texts), _calls(said.calls))
         messages = [message_of(turn) for turn in self.sent] + [message_of(answer, details)]
         with suppress(NotFound):  # who deleted it while it was answered does not want it kept

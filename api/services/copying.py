@@ -136,7 +136,7 @@ class Copier:
             if_version=if_version,
         )
         parsed = Parsed(text, document.media_type, page_starts=await self._page_starts(document))
-        return await prepare(self.embedder, bare, parsed)
+        return await prepare(self.embedder, bare, parsed, self.target.settings.chunk_tokens)
 
     async def _page_starts(self, document: StoredDocument) -> tuple[int, ...]:
         """Where each page begins, as far as the passages of the source know: at the first one on it."""

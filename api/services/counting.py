@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from itertools import accumulate
 
 from api.services.models import Models
 from embedd.generators import Usage
@@ -20,6 +21,11 @@ class TokenCounter:
     async def each(self, texts: Sequence[str]) -> list[int]:
         """The tokens of each text."""
         return await asyncio.to_thread(self._each, texts)
+
+    async def fitting(self, texts: Sequence[str], budget: int) -> int:
+        """How many of ``texts``, from the first on, have at most ``budget`` tokens together; at least one."""
+        fitting = sum(total <= budget for total in accumulate(await self.each(texts)))
+        return max(1, fitting)
 
     def _count(self, texts: Sequence[str]) -> int:
         return sum(self._each(texts))

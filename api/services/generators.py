@@ -12,7 +12,6 @@ from api.services.registry import Registry, RunningModel, open_registry
 from api.settings import Settings, upstream_key
 from embedd.conversation import Continuation, Prompt
 from embedd.errors import ModelLoadError
-from embedd.extractive import EmbedTexts
 from embedd.generation.launch import GenerationLimits
 from embedd.generation.local import open_local_generator
 from embedd.generation.metrics import GenerationMetrics
@@ -35,6 +34,10 @@ _NAMED = re.compile(r"(?P<name>[A-Za-z0-9][\w.-]*)=(?P<what>.+)")
 class RunningGenerator(RunningModel, Generator, Protocol):
     """A generator that tells about itself."""
 
+    @property
+    def card(self) -> GeneratorCard:
+        """What it is."""
+
 
 @dataclass(frozen=True, slots=True)
 class Weightless:
@@ -54,7 +57,7 @@ class Weightless:
 
 @asynccontextmanager
 async def open_generators(
-    settings: Settings, registry: CollectorRegistry, embed: EmbedTexts
+    settings: Settings, registry: CollectorRegistry
 ) -> AsyncIterator[Registry[RunningGenerator]]:
     """Every configured generator, measured in ``registry``; models load in the background."""
     metrics = GenerationMetrics(registry)
@@ -64,7 +67,7 @@ async def open_generators(
     def open_one(name: str) -> AbstractAsyncContextManager[RunningGenerator]:
         what = asked[name]
         if what in ("extractive", "fake"):
-            return _weightless(name, what, embed)
+            return _weightless(name, what)
         if what.startswith(SCHEME):
             spec = parse_upstream(what, name=name)
             spec = parse_upstream(what, name=name, key=upstream_key(name, spec.base_url))
@@ -113,9 +116,9 @@ def _language_model(name: str, what: str, settings: Settings) -> ModelSpec:
 
 
 @asynccontextmanager
-async def _weightless(name: str, what: str, embed: EmbedTexts) -> AsyncIterator[RunningGenerator]:
-    generator: Generator = FakeGenerator() if what == "fake" else ExtractiveGenerator(embed)
-    yield Weightless(GeneratorCard(name, f"{what}:"), generator)
+async def _weightless(name: str, what: str) -> AsyncIterator[RunningGenerator]:
+    generator: Generator = FakeGenerator() if what == "fake" else ExtractiveGenerator()
+    yield Weightless(GeneratorCard(name, f"{what}:", quotes=what == "extractive"), generator)
 
 
 def _limits(settings: Settings) -> GenerationLimits:

@@ -145,7 +145,7 @@ class Ingestor:
             began = time.monotonic()
             known = await store.revisions([document.id for document in window])
             async with self._parsing:
-                results = [await self._prepare(embedder, one, known.get(one.id)) for one in window]
+                results = [await self._prepare(store, embedder, one, known.get(one.id)) for one in window]
             prepared = [one for one in results if isinstance(one, Prepared)]
             embedded = await embed_documents(embedder, prepared, store, told)
             ready = [one for one in embedded if isinstance(one, Document)]
@@ -155,7 +155,7 @@ class Ingestor:
             return outcomes
 
     async def _prepare(
-        self, embedder: Embedder, document: Incoming, known: Revision | None
+        self, store: Store, embedder: Embedder, document: Incoming, known: Revision | None
     ) -> Prepared | Outcome:
         if conflict := _conflict(document, known):
             return _refused(document.id, conflict)
@@ -175,7 +175,7 @@ class Ingestor:
             content_hash=content_hash,
             media_type=parsed.media_type,
         )
-        return await prepare(embedder, read, parsed)
+        return await prepare(embedder, read, parsed, store.settings.chunk_tokens)
 
     async def _parse(self, document: Incoming) -> Parsed:
         source = next(one for one in (document.text, document.upload, document.data) if one is not None)

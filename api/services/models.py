@@ -17,7 +17,6 @@ from embedd.cache import Cache, CacheLimits, open_cache
 from embedd.calibration import Calibrator
 from embedd.embedder import Embedder, Lane, ModelLimits, open_embedder
 from embedd.errors import UnknownModel
-from embedd.extractive import EmbedTexts
 from embedd.metrics import Metrics, ModelMetrics
 from embedd.reranker import Reranker, open_reranker
 from embedd.specs import ModelSpec, parse_spec
@@ -141,15 +140,6 @@ class Models:
         return [note for note in told if note not in self.unready()]
 
 
-def embed_with(embedder: Embedder, deadline_s: float | None) -> EmbedTexts:
-    """``embedder`` as a plain function from texts to vectors (n, dim)."""
-
-    async def embed(texts: Sequence[str]) -> npt.NDArray[np.float32]:
-        return (await embedder.embed(texts, deadline_s=deadline_s)).vectors
-
-    return embed
-
-
 @asynccontextmanager
 async def open_models(settings: Settings, registry: CollectorRegistry) -> AsyncIterator[Models]:
     """Start every configured model, measured in ``registry``; their workers load in the background."""
@@ -169,7 +159,7 @@ async def open_models(settings: Settings, registry: CollectorRegistry) -> AsyncI
         async with (
             open_registry("embedding", embedding, _default(settings.model), embedder) as embedders,
             open_registry("reranking", reranking, _default(settings.reranker), reranker) as rerankers,
-            open_generators(settings, registry, _embed_by_default(embedders, deadline_s)) as generators,
+            open_generators(settings, registry) as generators,
         ):
             folder = settings.data / "calibration"
             calibrators = {
@@ -219,14 +209,3 @@ def _limits(settings: Settings) -> ModelLimits:
         max_waiting_tokens=settings.max_waiting_tokens,
         batch_timeout_s=settings.batch_timeout_s,
     )
-
-
-def _embed_by_default(embedders: Registry[Embedder], deadline_s: float) -> EmbedTexts:
-    """The default embedding model; without one sentences are told apart by their words alone."""
-
-    async def embed(texts: Sequence[str]) -> npt.NDArray[np.float32]:
-        if embedders.default is None:
-            return np.zeros((len(texts), 1), dtype=np.float32)
-        return await embed_with(embedders.get(), deadline_s)(texts)
-
-    return embed

@@ -37,10 +37,19 @@ class Prepared:
         return [passage_digest(embedder, text) for text in self.texts]
 
 
-async def prepare(embedder: Embedder, document: Document, parsed: Parsed) -> Prepared:
-    """Cut what was parsed of ``document`` for this model."""
+async def prepare(
+    embedder: Embedder, document: Document, parsed: Parsed, chunk_tokens: int | None
+) -> Prepared:
+    """Cut what was parsed of ``document`` for this model, into chunks of ``chunk_tokens`` at most."""
     room = embedder.card.max_tokens - sum(embedder.tokenizer.count([passage_prompt(embedder)]))
-    chunks = await asyncio.to_thread(chunk, parsed, embedder.tokenizer, max_tokens=room, title=document.title)
+    chunks = await asyncio.to_thread(
+        chunk,
+        parsed,
+        embedder.tokenizer,
+        max_tokens=room,
+        title=document.title,
+        target_tokens=chunk_tokens,
+    )
     return Prepared(document, parsed.text, tuple(chunks))
 
 

@@ -80,7 +80,7 @@ class HitReranker:
             return [Judged(hit, None, hit.score, hit.score) for hit in hits]
         async with self._turns:
             result = await reranker.rerank(
-                question, [_searched_text(hit) for hit in readable], deadline_s=self._models.deadline_s
+                question, [searched_text(hit) for hit in readable], deadline_s=self._models.deadline_s
             )
         scores, raw = result.scores.tolist(), result.raw.tolist()
         judged = [Judged(*row) for row in zip(readable, scores, scores, raw, strict=True)]
@@ -95,7 +95,7 @@ class HitReranker:
         async with self._turns:
             _, tokens = await late.passages(
                 embedder,
-                [_searched_text(hits[at]) for at in lacking],
+                [searched_text(hits[at]) for at in lacking],
                 prompt=passage_prompt(embedder),
                 deadline_s=self._models.deadline_s,
             )
@@ -119,7 +119,7 @@ def _reaches(score: float | None, least: float | None) -> bool:
 
 def _rewritten(one: Judged) -> Hit:
     scores = one.hit.scores if one.score is None else {**one.hit.scores, "rerank": one.score}
-    return replace(one.hit, score=one.final, scores=scores, token_vectors=None)
+    return replace(one.hit, score=one.final, scores=scores)
 
 
 def _compare(
@@ -156,7 +156,7 @@ def _is_readable(hit: Hit) -> bool:
     return bool(hit.text and not hit.text.isspace())
 
 
-def _searched_text(hit: Hit) -> str:
-    """What was embedded for a passage: its surroundings, then its text."""
+def searched_text(hit: Hit) -> str:
+    """What was embedded for a passage: its surroundings, a line break, then its text."""
     context = passage_context(hit.title, hit.heading)
     return f"{context}\n{hit.text}" if context else hit.text or ""

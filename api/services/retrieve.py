@@ -4,7 +4,7 @@ what it found into a better order if that is wanted.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -13,9 +13,9 @@ from api.errors import InvalidRequest
 from api.services.models import Models
 from api.services.rerank_hits import LATE, MOST_CANDIDATES, HitReranker, best, candidates
 from embedd import late
-from embedd.embedder import Embeddings, Truncated
+from embedd.embedder import Embedder, Embeddings, Truncated
 from index.filters import AllOf, Filter, visible_to
-from index.late import weigh
+from index.late import Scores, weigh
 from index.rows import DEFAULT_FUSION, Fusion, Grouping, Hit, Mode, Query
 from index.store import Store
 from index.together import together
@@ -66,6 +66,20 @@ class Found:
     cut: Truncated | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Grounds:
+    """What an answer may rest on: hits that have a text, best first, and what their tokens are compared with.
+
+    ``embedder`` read the question as ``asked``, whose tokens have the ``weights`` (t,); there is none where
+    nothing embeds.
+    """
+
+    hits: tuple[Hit, ...]
+    embedder: Embedder | None = None
+    asked: late.LateQuery | None = None
+    weights: Scores = field(default_factory=lambda: np.zeros(0, dtype=np.float32))
+
+
 class Retriever:
     """Searches collections."""
 
@@ -97,6 +111,56 @@ class Retriever:
         judging = together(self._retrieve(store, search, mode) for search, mode in reranked)
         found, judged = map(iter, await together([self._search_many(store, plain), judging]))
         return [next(found if search.rerank is None else judged) for search in searches]
+
+    async def ground(self, store: Store, search: Search) -> Grounds:
+        """As ``retrieve`` in words, with all that is needed to compare the passages with the question.
+
+        Raises:
+            InvalidRequest, UnknownModel, EmbeddError, StoreError: as ``retrieve`` does.
+        """
+        mode = self._check(store, search)
+        embedder = self._reader(store)
+        if embedder is None:
+            found = await self._retrieve(store, search, mode)
+            return Grounds(tuple(hit for hit in found.hits if hit.text))
+        asked, weights = await self._ask(store, embedder, search)
+        if store.settings.model is None:
+            hits = (await self._retrieve(store, search, mode)).hits
+        else:
+            hits, _ = await self._judged(store, search, mode, asked, weights)
+        return Grounds(tuple(hit for hit in hits if hit.text), embedder, asked, weights)
+
+    def _reader(self, store: Store) -> Embedder | None:
+        """The collection's model, or else the default one, if there is any."""
+        if store.settings.model is not None:
+            return self._models.embedder_of(store.settings)
+        return None if self._models.default is None else self._models.embedder()
+
+    async def _judged(
+        self, store: Store, search: Search, mode: Mode, asked: late.LateQuery, weights: Scores
+    ) -> tuple[tuple[Hit, ...], str]:
+        """The hits with their token vectors, in the order of the reranker if there is one, and the plan."""
+        query = _query(search, mode, asked.vector if search.vector is None else search.vector)
+        result = await store.search(replace(query, with_token_vectors=True))
+        if search.rerank is None:
+            return result.hits, result.plan
+        if search.rerank == LATE:
+            embedder = self._models.embedder_of(store.settings)
+            judged = await self._reranker.by_late_interaction(embedder, asked, weights, result.hits)
+        else:
+            judged = await self._reranker.by_model(search.rerank, search.text or "", result.hits)
+        return best(judged, search.k, search.min_score), result.plan
+
+    async def _ask(self, store: Store, embedder: Embedder, search: Search) -> tuple[late.LateQuery, Scores]:
+        """The question's tokens, and how rare the words are that they are of."""
+        asked = await late.query(
+            embedder,
+            search.text or "",
+            prompt=embedder.card.prompts.get("query", ""),
+            deadline_s=self._models.deadline_s,
+        )
+        idf = await store.idf([word for word in asked.words if word is not None])
+        return asked, weigh(asked.words, idf)
 
     def _check(self, store: Store, search: Search) -> Mode:
         """The mode in which it can be carried out."""
@@ -144,20 +208,9 @@ class Retriever:
                 f"collection {store.settings.name!r} has no embedding model that could compare tokens",
                 param="rerank",
             )
-        embedder = self._models.embedder_of(store.settings)
-        question = await late.query(
-            embedder,
-            search.text or "",
-            prompt=embedder.card.prompts.get("query", ""),
-            deadline_s=self._models.deadline_s,
-        )
-        vector = question.vector if search.vector is None else search.vector
-        result = await store.search(replace(_query(search, mode, vector), with_token_vectors=True))
-        idf = await store.idf([word for word in question.words if word is not None])
-        weights = weigh(question.words, idf)
-        judged = await self._reranker.by_late_interaction(embedder, question, weights, result.hits)
-        hits = best(judged, search.k, search.min_score)
-        return Found(hits, f"{result.plan}+{LATE}", next(iter(question.embedded.truncated), None))
+        asked, weights = await self._ask(store, self._models.embedder_of(store.settings), search)
+        hits, plan = await self._judged(store, search, mode, asked, weights)
+        return Found(hits, f"{plan}+{LATE}", next(iter(asked.embedded.truncated), None))
 
     async def _with_model(self, store: Store, search: Search, mode: Mode, name: str) -> Found:
         self._models.reranker(name)  # is there, before anything is searched for it

@@ -95,6 +95,12 @@ class Client:
             raise RequestFailed(f"the answer to {question!r} held no text or did not end")
         return ChatTimes(first, total)
 
+    async def answer(self, question: str, **retrieval: Any) -> dict[str, Any]:
+        """What `extractive` says to one question, as a whole."""
+        messages = [{"role": "user", "content": question}]
+        body = {"model": "extractive", "messages": messages, "retrieval": retrieval}
+        return await self._request("POST", "/v1/chat/completions", body)
+
     async def _add_batch(self, collection: str, documents: Sequence[SourceDocument]) -> list[dict[str, Any]]:
         rows = [{"id": d.id, "text": d.text} | ({"title": d.title} if d.title else {}) for d in documents]
         path = f"/v1/collections/{collection}/documents?wait=true"

@@ -119,8 +119,12 @@ class LocalGenerator:
                 run.begin()
                 if plan.payload["grammar"] is None:
                     yield Delta()  # nothing is left that the worker might refuse
-                passages = None if isinstance(prompt, Continuation) else prompt.passages
-                events = run.events() if passages is None else cite(run.events(), passages)
+                events = run.events()
+                if isinstance(prompt, Prompt) and prompt.passages is not None:
+                    verbatim = settings.response_format is not None
+                    events = cite(
+                        events, prompt.passages, invented=self._metrics.invented_citations, verbatim=verbatim
+                    )
                 async with aclosing(events):
                     async for event in events:
                         yield event

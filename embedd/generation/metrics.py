@@ -54,6 +54,9 @@ class GenerationMetrics:
         self.accepted = self._counter("embedd_spec_accepted_tokens", "Tokens guessed ahead and right")
         self.rejected = self._counter("embedd_spec_rejected_tokens", "Tokens guessed ahead in vain")
         self.answers = self._counter("embedd_answers", "Answers by how they ended", "finish_reason")
+        self.invented = self._counter(
+            "embedd_invented_citations", "Citations of passages that were not there, left out of answers"
+        )
         self.overloaded = self._counter("embedd_generation_overloaded", "Requests refused: too much waited")
         self.restarts = self._counter(
             "embedd_generation_worker_restarts",
@@ -87,6 +90,7 @@ class GeneratorMetrics:
         self._prefix_hits = metrics.prefix_hits.labels(generator)
         self._accepted = metrics.accepted.labels(generator)
         self._rejected = metrics.rejected.labels(generator)
+        self._invented = metrics.invented.labels(generator)
         self._overloaded = metrics.overloaded.labels(generator)
         self._restarts = metrics.restarts.labels(generator)
 
@@ -98,6 +102,9 @@ class GeneratorMetrics:
         metrics.kv_usage.labels(self._name).set_function(lambda: engine.kv_usage)
         metrics.preempted.labels(self._name).set_function(lambda: engine.preempted)
         metrics.workers_live.labels(self._name).set_function(lambda: engine.live_workers)
+
+    def invented_citations(self, count: int) -> None:
+        self._invented.inc(count)
 
     def overloaded(self) -> None:
         self._overloaded.inc()

@@ -52,9 +52,12 @@ class UpstreamGenerator:
         Raises:
             UpstreamError: it did not answer, or not to the end.
         """
-        passages = None if isinstance(prompt, Continuation) else prompt.passages
-        answer = self._answer(prompt, settings)
-        events = answer if passages is None else cite(answer, passages)
+        events = self._answer(prompt, settings)
+        if isinstance(prompt, Prompt) and prompt.passages is not None:
+            verbatim = settings.response_format is not None
+            events = cite(
+                events, prompt.passages, invented=self._metrics.invented_citations, verbatim=verbatim
+            )
         try:
             async with aclosing(events):
                 async for event in events:

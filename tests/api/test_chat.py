@@ -13,6 +13,7 @@ from api.http.handlers.chat import chunks as chunks_of
 from api.services.answer import Answerer, AnswerEvent, Question
 from api.services.container import Services
 from embedd.conversation import Turn
+from embedd.extractive import DEFAULT_THRESHOLD
 from embedd.generators import NOTHING_FOUND, Delta
 
 Ask = Callable[..., Awaitable[Any]]
@@ -62,6 +63,57 @@ async def test_a_question_about_something_else_finds_nothing(ask: Ask, docs: str
     answer = await ask("POST", PATH, asking("zebra quantum chromodynamics?"))
     assert answer["choices"][0]["message"]["content"] == NOTHING_FOUND
     assert answer["sources"] == []
+    assert answer["grounding"]["abstained"]
+    assert answer["grounding"]["evidence"] < answer["grounding"]["threshold"]
+
+
+async def test_an_answer_says_how_much_speaks_for_it(
+    client: TestClient[Any, Any], ask: Ask, docs: str
+) -> None:
+    body = asking("Which port does the service listen on?")
+    grounding = (await ask("POST", PATH, body))["grounding"]
+    assert not grounding["abstained"]
+    assert grounding["evidence"] > grounding["threshold"] == DEFAULT_THRESHOLD
+    chunks = await stream(client, body | {"stream": True})
+    assert chunks[-1]["grounding"] == grounding
+    assert all("grounding" not in chunk for chunk in chunks[:-1])
+
+
+async def test_how_much_evidence_is_asked_for_is_the_clients_to_say(ask: Ask, docs: str) -> None:
+    strict, lenient = ({"collection": "docs", "min_evidence": least} for least in (1.0, 0.0))
+    body = asking("Which port does the service listen on?")
+    answer = await ask("POST", PATH, body | {"model": "extractive", "retrieval": strict})
+    assert answer["choices"][0]["message"]["content"] == NOTHING_FOUND
+    assert answer["grounding"]["threshold"] == 1.0
+    body = asking("zebra quantum chromodynamics?")
+    answer = await ask("POST", PATH, body | {"model": "extractive", "retrieval": lenient})
+    assert answer["sources"]
+    assert not answer["grounding"]["abstained"]
+
+
+async def test_a_text_that_two_documents_have_is_one_candidate(
+    client: TestClient[Any, Any], ask: Ask, docs: str
+) -> None:
+    twin = {"id": "port-again", "text": "The service  listens on port 8080. It answers in JSON."}
+    twins = [{"id": "port-copy", "text": " ".join(twin["text"].split())}, twin]
+    await ask("POST", "/v1/collections/docs/documents?wait=true", {"documents": twins})
+    chunks = await stream(client, asking("Which port does the service listen on?", stream=True))
+    found = [source["quote"] for source in chunks[0]["sources"]]
+    assert len({" ".join(quote.split()) for quote in found}) == len(found)
+
+
+async def test_neighbouring_passages_are_one_source(client: TestClient[Any, Any], ask: Ask) -> None:
+    text = "\n\n".join(f"Harbour number {number} has a lighthouse of its own." for number in range(4))
+    await ask("PUT", "/v1/collections/coast", {"chunk_tokens": 16, "token_vectors": "2bit"}, status=201)
+    body = {"documents": [{"id": "coast", "text": text}]}
+    written = await ask("POST", "/v1/collections/coast/documents?wait=true", body)
+    assert written["documents"][0]["passages"] == 4
+    body = asking("Which harbour has a lighthouse?", stream=True) | {"model": "extractive@coast"}
+    chunks = await stream(client, body)
+    assert [(one["start"], one["end"]) for one in chunks[0]["sources"]] == [(0, len(text))]
+    assert len(chunks[-1]["sources"]) == 3
+    for source in chunks[-1]["sources"]:
+        assert text[source["start"] : source["end"]] == source["quote"]
 
 
 async def test_a_stream_says_the_same_as_the_plain_answer(

@@ -39,6 +39,22 @@ async def test_quantization_is_chosen_or_usual(ask: Ask) -> None:
     await ask("PUT", "/v1/collections/other", {"dim": 256, "quantization": "int4"}, status=422)
 
 
+async def test_documents_are_cut_as_the_collection_asks(ask: Ask) -> None:
+    text = " ".join(f"Sentence number {number} is about the sea." for number in range(20))
+    created = await ask("PUT", "/v1/collections/small", {"chunk_tokens": 32}, status=201)
+    await ask("PUT", "/v1/collections/large", {}, status=201)
+    assert created["chunk_tokens"] == 32
+    body = {"documents": [{"id": "sea", "text": text}]}
+    cut = [
+        (await ask("POST", f"/v1/collections/{name}/documents?wait=true", body))["documents"][0]["passages"]
+        for name in ("small", "large")
+    ]
+    assert cut == [5, 1]
+    await ask("PUT", "/v1/collections/small", {"chunk_tokens": 64}, status=409)
+    await ask("PUT", "/v1/collections/none", {"chunk_tokens": 8}, status=422)
+    await ask("PUT", "/v1/collections/none", {"dim": 4, "chunk_tokens": 32}, status=422)
+
+
 async def test_collections_are_listed_and_deleted(ask: Ask) -> None:
     await ask("PUT", "/v1/collections/a", {"dim": 2}, status=201)
     await ask("PUT", "/v1/collections/b", {"dim": 2}, status=201)

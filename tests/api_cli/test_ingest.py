@@ -36,7 +36,7 @@ def test_names_with_spaces_and_umlauts_arrive(embedd: Embedd, stub: Stub, tmp_pa
 def test_the_collection_is_created_if_it_is_absent(embedd: Embedd, stub: Stub, docs: Path) -> None:
     embedd("ingest", docs, "--collection", "mine")
     assert stub.requests[:2] == [("GET", "/v1/collections/mine"), ("PUT", "/v1/collections/mine")]
-    assert stub.bodies == [{}]
+    assert stub.bodies == [{"token_vectors": "2bit"}]
     assert stub.documents["a.md"].collection == "mine"
 
 

@@ -51,18 +51,28 @@ def test_that_nothing_was_found_is_said() -> None:
     assert "(nothing was found)" in asked.content
 
 
-async def cited(pieces: list[str], passages: tuple[str, ...] = (TIDES, WIND)) -> list[tuple[int, str]]:
-    """The passages that are quoted, by number, and the words."""
+async def answered(
+    pieces: list[str], passages: tuple[str, ...] = (TIDES, WIND), *, verbatim: bool = False
+) -> tuple[str, list[tuple[int, str]], int]:
+    """The text that is passed on, the passages that are quoted with the words, and how many were invented."""
 
     async def events() -> AsyncGenerator[Delta | Usage, None]:
         for piece in pieces:
             yield Delta(piece)
+        yield Delta(finish_reason="stop")
         yield Usage(1, 1)
 
-    told = [event async for event in cite(events(), passages)]
-    assert "".join(event.text for event in told if isinstance(event, Delta)) == "".join(pieces)
-    quotes = [quote for event in told if isinstance(event, Delta) for quote in event.quotes]
-    return [(quote.passage + 1, passages[quote.passage][quote.start : quote.end]) for quote in quotes]
+    invented: list[int] = []
+    told = cite(events(), passages, invented=invented.append, verbatim=verbatim)
+    deltas = [event async for event in told if isinstance(event, Delta)]
+    quotes = [quote for delta in deltas for quote in delta.quotes]
+    words = [(quote.passage + 1, passages[quote.passage][quote.start : quote.end]) for quote in quotes]
+    return "".join(delta.text for delta in deltas), words, sum(invented)
+
+
+async def cited(pieces: list[str], passages: tuple[str, ...] = (TIDES, WIND)) -> list[tuple[int, str]]:
+    """The passages that are quoted, by number, and the words."""
+    return (await answered(pieces, passages))[1]
 
 
 async def test_the_quote_is_the_sentence_that_is_closest_to_what_was_said() -> None:
@@ -70,8 +80,15 @@ async def test_the_quote_is_the_sentence_that_is_closest_to_what_was_said() -> N
     assert await cited([said]) == [(1, "Neap tides come between."), (2, WIND)]
 
 
-async def test_numbers_of_no_passage_are_no_sources() -> None:
-    assert await cited(["It is so [0], [3], [99], [12345] and [x] [1x] [-1]."]) == []
+async def test_numbers_of_no_passage_are_left_out_and_counted() -> None:
+    said = "It is so [0], [3]; so [12345] and [x] [1x] [-1] [2, 7]."
+    assert await answered([said]) == ("It is so,; so and [x] [1x] [-1] [2].", [(2, WIND)], 4)
+
+
+async def test_numbers_in_code_and_in_structured_answers_are_no_citations() -> None:
+    said = "Take `rows[7]`:\n```\nrows[9]\n```\nand so on [9]."
+    assert await answered([said]) == (said.replace(" [9]", ""), [], 1)
+    assert await answered(['{"a": [7, 9]}'], verbatim=True) == ('{"a": [7, 9]}', [], 0)
 
 
 async def test_several_numbers_may_stand_together() -> None:
@@ -88,7 +105,16 @@ async def test_a_citation_is_found_wherever_the_text_is_cut(cuts: set[int]) -> N
     said = "Neap tides come between [1]. Wind is moving air [ 2 ] [2], [2,1]."
     borders = [0, *sorted(cut for cut in cuts if cut < len(said)), len(said)]
     pieces = [said[first:last] for first, last in itertools.pairwise(borders)]
-    assert await cited(pieces) == [(1, "Neap tides come between."), (2, WIND)]
+    assert await answered(pieces) == (said, [(1, "Neap tides come between."), (2, WIND)], 0)
+
+
+@given(st.sets(st.integers(1, 60)))
+async def test_an_invented_number_never_appears_wherever_the_text_is_cut(cuts: set[int]) -> None:
+    said = "Neap tides come between [31]. Wind [ 32 ] moves [33,1]."
+    borders = [0, *sorted(cut for cut in cuts if cut < len(said)), len(said)]
+    pieces = [said[first:last] for first, last in itertools.pairwise(borders)]
+    text, _, invented = await answered(pieces)
+    assert (text, invented) == ("Neap tides come between. Wind moves [1].", 3)
 
 
 async def test_an_empty_passage_can_be_cited() -> None:

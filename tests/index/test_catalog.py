@@ -24,7 +24,9 @@ from index.errors import (
 )
 from index.rows import CollectionSettings, Document, Metric, Query
 
-SETTINGS = CollectionSettings("notes", 8, "dot", "a-model", "rev", "abc", "about", quantization="none")
+SETTINGS = CollectionSettings(
+    "notes", 8, "dot", "a-model", "rev", "abc", "about", quantization="none", chunk_tokens=64
+)
 
 
 async def test_a_collection_comes_back_with_its_settings(tmp_path: Path) -> None:

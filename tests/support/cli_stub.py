@@ -257,7 +257,7 @@ def collection(name: str) -> dict[str, Any]:
     sizes = {"documents": 12, "points": 3456, "size_bytes": 7_800_000}
     sizes |= {"memory_bytes": 5_300_000, "mapped_bytes": 0}
     model = {"model": "all-MiniLM-L6-v2", "model_revision": "r", "dim": 384, "metric": "cosine"}
-    kept = {"token_vectors": None, "tokenizer": "porter", "quantization": "int8"}
+    kept = {"token_vectors": None, "tokenizer": "porter", "quantization": "int8", "chunk_tokens": None}
     return {"name": name, "description": f"About {name}", **model, **kept, **sizes}
 
 

@@ -7,7 +7,13 @@ from aiohttp import web
 from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
-from api.http.chat_answer import WholeChoice, chunk_choice, describe_sources, describe_usage
+from api.http.chat_answer import (
+    WholeChoice,
+    chunk_choice,
+    describe_grounding,
+    describe_sources,
+    describe_usage,
+)
 from api.http.chat_question import Asked, read_question
 from api.http.routing import Call
 from api.http.sse import DONE, stream_events
@@ -51,6 +57,7 @@ async def _whole(services: Services, asked: Asked) -> ChatAnswer:
         sources=UNSET if question.store is None else describe_sources(event.cited),
         conversation=_conversation(asked),
         rewritten_query=UNSET if asked.rewritten is None else asked.rewritten,
+        grounding=describe_grounding(event.grounding),
     )
 
 
@@ -86,7 +93,8 @@ async def chunks(services: Services, asked: Asked) -> AsyncGenerator[ChatChunk, 
                 if event.finish_reason:
                     last.append(_closing(event))
             elif isinstance(event, Finished):
-                yield chunk(last, None if question.store is None else event.cited)
+                end = chunk(last, None if question.store is None else event.cited)
+                yield replace(end, grounding=describe_grounding(event.grounding))
                 if with_usage:
                     yield replace(chunk([]), usage=describe_usage(event.usage))
 

@@ -69,10 +69,7 @@ def _settings(name: str, request: CollectionRequest, description: str, models: M
             raise InvalidRequest(
                 "send `model` or `dim`, not both: a model has its own dimension", param="dim"
             )
-        if request.token_vectors is not None:
-            raise InvalidRequest(
-                "send `model`, not `dim`: token vectors come from a model", param="token_vectors"
-            )
+        _refuse_what_models_do(request)
         return CollectionSettings(
             name=name,
             dim=request.dim,
@@ -97,7 +94,17 @@ def _settings(name: str, request: CollectionRequest, description: str, models: M
         token_vectors=request.token_vectors,
         tokenizer=request.tokenizer,
         quantization=request.quantization,
+        chunk_tokens=request.chunk_tokens,
     )
+
+
+def _refuse_what_models_do(request: CollectionRequest) -> None:
+    if request.token_vectors is not None:
+        raise InvalidRequest(
+            "send `model`, not `dim`: token vectors come from a model", param="token_vectors"
+        )
+    if request.chunk_tokens is not None:
+        raise InvalidRequest("send `model`, not `dim`: texts are cut for a model", param="chunk_tokens")
 
 
 async def _describe(store: Store) -> CollectionAnswer:
@@ -113,6 +120,7 @@ async def _describe(store: Store) -> CollectionAnswer:
         token_vectors=settings.token_vectors,
         tokenizer=settings.tokenizer,
         quantization=settings.quantization,
+        chunk_tokens=settings.chunk_tokens,
         documents=sizes.documents,
         points=sizes.points,
         size_bytes=sizes.size_bytes,
