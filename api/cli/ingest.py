@@ -45,8 +45,9 @@ def ingest(
 ) -> None:
     """Ingest PATHS: files, folders, quoted patterns such as 'docs/**/*.md', or - for standard input.
 
-    Text, Markdown, HTML and PDF are read. Inside folders the document ids are relative paths, and hidden
-    files and other types are left out. Running it again only ingests what has changed.
+    Text, PDF, office documents, books, mails and tables are read. Inside folders the document ids are
+    relative paths, and hidden files and other types are left out. Running it again only ingests what has
+    changed.
     """
     selection = _selected(paths, id_)
     if not selection.uploads:

@@ -10,9 +10,8 @@ from pathlib import Path
 import pypdfium2
 
 from api.services.extraction import UnreadableFile
-from api.services.extraction.extracted import Extracted, refuse_beyond
+from api.services.extraction.extracted import Extracted, join_pages
 
-_PAGE_BREAK = "\n\n"
 # pdfium marks a hyphen that only a line break put there, and takes the break out.
 _NO_TEXT = re.compile("[\x00\x02\ufffe\ufffd]")
 _LINE_END = re.compile(r"[ \t]*\r?\n")
@@ -28,16 +27,10 @@ def extract_pdf(source: bytes | Path, password: str | None, *, max_characters: i
     """
     document = _open(source, password)
     try:
-        pages, starts, length = [], [], 0
-        for page in _page_texts(document):
-            starts.append(length)
-            pages.append(page)
-            length += len(page) + len(_PAGE_BREAK) if page else 0
-            refuse_beyond(length, max_characters)
-        if not length:
-            raise UnreadableFile("has no text layer, only images: run OCR over it first")
-        text = _PAGE_BREAK.join(page for page in pages if page)
-        return Extracted(text, _title(document), tuple(min(start, len(text)) for start in starts))
+        text, starts = join_pages(_page_texts(document), max_characters)
+        if not text:
+            raise UnreadableFile("no_text", "has no text layer, only images: run OCR over it first")
+        return Extracted(text, _title(document), starts)
     finally:
         document.close()
 
@@ -47,9 +40,10 @@ def _open(source: bytes | Path, password: str | None) -> pypdfium2.PdfDocument:
         return pypdfium2.PdfDocument(source, password=password)
     except pypdfium2.PdfiumError as error:
         if error.err_code == pypdfium2.raw.FPDF_ERR_PASSWORD:
-            reason = "the password does not open it" if password else "is encrypted: give its password"
-            raise UnreadableFile(reason) from error
-        raise UnreadableFile("is damaged or not a PDF file") from error
+            if password:
+                raise UnreadableFile("wrong_password", "the password does not open it") from error
+            raise UnreadableFile("encrypted", "is encrypted: give its password") from error
+        raise UnreadableFile("broken", "is damaged or not a PDF file") from error
 
 
 def _page_texts(document: pypdfium2.PdfDocument) -> Iterator[str]:
@@ -57,7 +51,7 @@ def _page_texts(document: pypdfium2.PdfDocument) -> Iterator[str]:
         try:
             page = document[number]
         except pypdfium2.PdfiumError as error:
-            raise UnreadableFile(f"is damaged: its page {number + 1} cannot be read") from error
+            raise UnreadableFile("broken", f"is damaged: its page {number + 1} cannot be read") from error
         try:
             yield _clean(page.get_textpage().get_text_bounded())
         finally:
