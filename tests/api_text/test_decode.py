@@ -56,6 +56,11 @@ def test_an_encoding_that_nobody_named_is_guessed(text: str, encoding: str) -> N
     assert decode_any(text.encode(encoding)) == text
 
 
+def test_xml_names_its_own_encoding() -> None:
+    text = '<?xml version="1.0" encoding="ISO-8859-2"?><p>Zażółć gęślą jaźń</p>'
+    assert decode_any(text.encode("iso8859-2")) == text
+
+
 def test_a_few_broken_bytes_do_not_make_utf_8_another_encoding() -> None:
     text = "Größe und Maß für Öfen über Köln: häufig, später, möglich. "
     damaged = text.encode() + b"\xff" + text.encode()

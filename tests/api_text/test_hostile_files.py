@@ -1,21 +1,26 @@
 """Files that were made to hurt: what they cost is bounded, and what is said of them is true."""
 
 import asyncio
+import contextlib
 import io
 import os
 import struct
 import zipfile
 import zlib
 from pathlib import Path
+from random import Random
 
 import pytest
-from office_files import W, docx, epub, open_document, paragraph, xlsx, zipped
+from office_files import W, docx, epub, open_document, paragraph, pptx, shape, xlsx, zipped
+from ole_files import compound
+from pdf_files import pdf
 
 from api.services.extraction import UnreadableFile
 from api.services.extraction.archive import open_archive
 from api.services.extraction.containers import extract_zip
 from api.services.extraction.source import Source
 from api.services.parse import ParseFailed, Parser, ParserLimits, open_parser
+from harness.mutations import mutate
 
 LAUGHS = '<!DOCTYPE x [<!ENTITY a "ha">' + "".join(
     f'<!ENTITY {chr(98 + n)} "{f"&{chr(97 + n)};" * 10}">' for n in range(9)
@@ -192,3 +197,26 @@ async def test_a_name_with_line_breaks_is_read_like_any_other(parser: Parser, tm
     file = tmp_path / "two\nlines.csv"
     file.write_text("a,b\n1,2\n")
     assert (await parser.parse(file, filename=file.name)).media_type == "text/csv"
+
+
+async def test_spoiled_copies_of_every_kind_end_ready_or_failed(parser: Parser) -> None:
+    random = Random(9)
+    whole = {
+        "a.docx": docx(paragraph("Some text.") + f"<w:tbl>{paragraph('cell')}</w:tbl>"),
+        "a.pptx": pptx(shape("title", "Head") + shape("body", "point"), notes=shape("body", "note")),
+        "a.xlsx": xlsx(A=[["one", "two"], ["three"]]),
+        "a.odt": open_document("<text:h>Head</text:h><text:p>Text.</text:p>"),
+        "a.epub": epub({"1.xhtml": "<h1>Head</h1>", "2.xhtml": "<p>Text.</p>"}),
+        "a.pdf": pdf("Some text", "on two pages", title="Report"),
+        "a.msg": compound({"__properties_version1.0": bytes(32), "__substg1.0_0037001F": b"s\0"}),
+        "a.eml": b"From: a@x.org\nSubject: s\nContent-Type: text/html\n\n<p>Text.</p>",
+        "a.rtf": rb"{\rtf1\ansi Some {\b bold} text\par \u8364?}",
+        "a.ipynb": b'{"cells": [{"cell_type": "code", "source": ["x"], "outputs": []}]}',
+        "a.csv": b'name,price\n"a, b",1\n',
+    }
+    for name, content in whole.items():
+        assert (await parser.parse(content, filename=name)).text
+        for _ in range(8):
+            with contextlib.suppress(ParseFailed):
+                await parser.parse(mutate(content, random), filename=name)
+    assert (await parser.parse(docx(paragraph("after")))).text == "after"

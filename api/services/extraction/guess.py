@@ -12,8 +12,11 @@ import chardet
 from api.services.decode import UndecodableText, UnknownEncoding, canonical, decode_text
 
 _FALLBACK = "windows-1252"
-_META_CHARSET = re.compile(rb"<meta[^>]{0,200}?charset\s*=\s*[\"']?([a-z0-9_.:-]+)", re.IGNORECASE)
-_META_WITHIN = 4096
+# In a page's head, or in the first line of XML.
+_NAMED_INSIDE = re.compile(
+    rb"<(?:meta[^>]{0,200}?charset|\?xml[^>]{0,200}?encoding)\s*=\s*[\"']?([a-z0-9_.:-]+)", re.IGNORECASE
+)
+_NAMED_WITHIN = 4096
 _NOT_ASCII = re.compile(rb"[\x80-\xff]")
 _SAMPLE_BYTES = 65_536
 _BEFORE_SAMPLE_BYTES = 1_024
@@ -39,7 +42,7 @@ def decode_any(data: bytes, charset: str | None = None) -> str:
 def decode_html(data: bytes, charset: str | None = None) -> str:
     """As ``decode_any``, but a page may name its own charset, and like in a browser nothing is refused."""
     try:
-        return decode_any(data, charset or _named_in_page(data))
+        return decode_any(data, charset or _named_inside(data))
     except UndecodableText:
         return data.decode(_FALLBACK, "replace")
 
@@ -63,6 +66,8 @@ def _decode_guessed(data: bytes) -> str:
 
 
 def _candidates(data: bytes) -> list[str]:
+    if (named := _named_inside(data)) is not None:
+        return [named]
     sample = _sample(data)
     guess = chardet.detect(sample)
     encoding = guess["encoding"]
@@ -83,8 +88,8 @@ def _sample(data: bytes) -> bytes:
     return data[start : start + _SAMPLE_BYTES]
 
 
-def _named_in_page(data: bytes) -> str | None:
-    named = _META_CHARSET.search(data, 0, _META_WITHIN)
+def _named_inside(data: bytes) -> str | None:
+    named = _NAMED_INSIDE.search(data, 0, _NAMED_WITHIN)
     if named is None:
         return None
     try:

@@ -3,7 +3,9 @@
 Pages are joined by a blank line. Words that were hyphenated at a line's end are whole again.
 """
 
+import math
 import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +18,9 @@ from api.services.extraction.extracted import Extracted, join_pages
 _NO_TEXT = re.compile("[\x00\x02\ufffe\ufffd]")
 _LINE_END = re.compile(r"[ \t]*\r?\n")
 _LIGATURES = str.maketrans({"ﬀ": "ff", "ﬁ": "fi", "ﬂ": "fl", "ﬃ": "ffi", "ﬄ": "ffl"})
+_QUARTER = math.pi / 2
+_ON_ITS_SIDE = frozenset({90, 270})
+_SAMPLED_CHARACTERS = 500
 _NO_TITLES = frozenset({"untitled", "(anonymous)", "(unspecified)"})
 
 
@@ -53,9 +58,31 @@ def _page_texts(document: pypdfium2.PdfDocument) -> Iterator[str]:
         except pypdfium2.PdfiumError as error:
             raise UnreadableFile("broken", f"is damaged: its page {number + 1} cannot be read") from error
         try:
-            yield _clean(page.get_textpage().get_text_bounded())
+            yield _clean(_upright_text(page))
         finally:
             page.close()
+
+
+def _upright_text(page: pypdfium2.PdfPage) -> str:
+    """The text inside the page's borders, its lines in the order of a reader who turns the page upright.
+
+    pdfium gives the lines of a page that is shown on its side from the last to the first, and glues some of
+    them together where text that stands on its side is cut at the borders, so that is not cut.
+    """
+    turned = _turned_by(page.get_textpage())
+    if page.get_rotation() != turned:
+        page.set_rotation(turned)
+    textpage = page.get_textpage()
+    text: str = textpage.get_text_range() if turned in _ON_ITS_SIDE else textpage.get_text_bounded()
+    return text
+
+
+def _turned_by(textpage: pypdfium2.PdfTextPage) -> int:
+    """By how much most of the text is turned on the page itself: 0, 90, 180 or 270 degrees."""
+    sampled = range(min(textpage.count_chars(), _SAMPLED_CHARACTERS))
+    angles = (pypdfium2.raw.FPDFText_GetCharAngle(textpage, number) for number in sampled)
+    quarters = Counter(round(angle / _QUARTER) % 4 for angle in angles if angle >= 0)
+    return 90 * quarters.most_common(1)[0][0] if quarters else 0
 
 
 def _clean(text: str) -> str:
