@@ -142,7 +142,7 @@ class Ingestor:
         except ParseFailed as failure:
             return Outcome(document.id, "failed", error=str(failure), code=failure.code)
         except OSError as error:  # its upload is gone
-            return Outcome(document.id, "failed", error=f"cannot be read: {error.strerror}")
+            return Outcome(document.id, "failed", error=f"cannot be read: {error.strerror}", code="broken")
         read = replace(
             _bare(document),
             title=document.title or (parsed.title or _stem(document.filename))[:LONGEST_TITLE],

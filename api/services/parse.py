@@ -209,15 +209,20 @@ def _parsed(kind: Any, text: str, title: str | None = None, page_starts: tuple[i
 
 def _failure(error: CallFailed, limits: ParserLimits) -> ParseFailed:
     if error.kind == MemoryError.__name__:
-        return ParseFailed(
-            "too_much_memory", f"needs more than {limits.memory_bytes >> 20:,} MiB of memory to read"
-        )
+        return _without_memory(limits)
     return ParseFailed("broken", f"could not be read ({error.kind}: {error})")
+
+
+def _without_memory(limits: ParserLimits) -> ParseFailed:
+    most = limits.memory_bytes >> 20
+    return ParseFailed("too_much_memory", f"needs more than {most:,} MiB of memory to read")
 
 
 def _failure_of_dead(error: ChildDied, limits: ParserLimits) -> ParseFailed:
     if error.exit_code == -signal.SIGXCPU:
         return ParseFailed("too_slow", f"took more than {limits.cpu_s} s of processor time to read")
+    if error.exit_code == -signal.SIGABRT:  # so end the libraries in Rust and C++ that get no memory
+        return _without_memory(limits)
     return ParseFailed(
         "broken",
         f"crashed its parser, which {describe_exit(error.exit_code)}: "

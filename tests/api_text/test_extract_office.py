@@ -150,6 +150,18 @@ def test_sheets_are_pages_with_their_names_above_them() -> None:
     assert [extracted.text[start:][:5] for start in extracted.page_starts] == ["## Pr", "## No", "## No"]
 
 
+def test_sheets_of_an_open_document_are_pages_and_repeated_cells_are_filled_in() -> None:
+    cell = '<table:table-cell office:value-type="string"{}><text:p>{}</text:p></table:table-cell>'
+    rows = cell.format(' table:number-columns-repeated="2"', "a") + cell.format("", "b")
+    sheet = f'<table:table table:name="Prices"><table:table-row>{rows}</table:table-row></table:table>'
+    manifest = '<m:manifest xmlns:m="urn:oasis:names:tc:opendocument:xmlns:manifest:1.0"/>'
+    extracted = extract(open_document(sheet, kind="spreadsheet", manifest=manifest))
+    assert (extracted.text, extracted.page_starts) == (
+        "## Prices\n\n| a | a | b |\n| --- | --- | --- |",
+        (0,),
+    )
+
+
 def test_an_open_document_has_headings_lists_tables_and_notes() -> None:
     body = (
         '<text:h text:outline-level="2">Head</text:h>'

@@ -128,7 +128,7 @@ async def test_a_sheet_that_claims_to_be_endless_is_refused(parser: Parser) -> N
     name = "xl/worksheets/sheet1.xml"
     parts[name] = parts[name].replace(b'r="A2"', b'r="XFD1048576"').replace(b'r="2"', b'r="1048576"')
     failed = await failure(parser, zipped(parts))
-    assert failed.code in {"too_large", "too_much_memory", "broken"}
+    assert failed.code == "too_much_memory"
     assert (await parser.parse(xlsx(A=[["after"]]))).page_starts == (0,)
 
 
@@ -155,7 +155,7 @@ async def test_a_page_packed_into_a_page_of_a_pdf_stays_within_the_limits() -> N
     data = b"%PDF-1.4\n" + bodies + b"trailer\n<</Size 5/Root 1 0 R>>\n%%EOF\n"
     async with open_parser(ParserLimits(memory_bytes=320 * 2**20)) as parser:
         failed = await failure(parser, data)
-        assert failed.code in {"no_text", "too_much_memory", "broken"}
+        assert failed.code == "too_much_memory"
         assert (await parser.parse(docx(paragraph("after")))).text == "after"
 
 
