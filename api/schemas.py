@@ -9,6 +9,8 @@ from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from api.services.file_types import Kind
+
 Metadata = dict[str, Any]
 Filter = Annotated[
     dict[str, Any],
@@ -254,7 +256,7 @@ class DocumentRequest(Request):
     id: Id | None = None
     text: str | None = None
     data: bytes | None = None
-    format: Literal["text", "markdown", "html", "pdf"] | None = None
+    format: Kind | None = None
     title: Title | None = None
     metadata: Metadata = {}
     password: str | None = None

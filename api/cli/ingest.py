@@ -51,9 +51,10 @@ def ingest(
 ) -> None:
     """Ingest PATHS: files, folders, quoted patterns such as 'docs/**/*.md', or - for standard input.
 
-    Text, Markdown, HTML and PDF are read. Inside folders the document ids are relative paths, and hidden
-    files and other types are left out. Running it again only ingests what has changed. With --sync the
-    collection becomes equal to a folder: documents that are no files in it are deleted.
+    Text, PDF, office documents, books, mails and tables are read. Inside folders the document ids are
+    relative paths, and hidden files and other types are left out. Running it again only ingests what has
+    changed. With --sync the collection becomes equal to a folder: documents that are no files in it are
+    deleted.
     """
     selection = _selected(paths, id_)
     if sync:

@@ -17,10 +17,9 @@ from pathlib import Path, PurePath
 import click
 
 from api.cli.client import Upload
+from api.services.file_types import EXTENSIONS
 
-SUFFIXES = frozenset(
-    {".txt", ".text", ".md", ".markdown", ".mdown", ".rst", ".log", ".html", ".htm", ".xhtml", ".pdf"}
-)
+SUFFIXES = EXTENSIONS
 
 
 UNREADABLE = "unreadable folder"

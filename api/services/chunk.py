@@ -12,12 +12,12 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from api.services.file_types import MARKDOWN_TYPES
 from api.services.outline import Block, outline
 from api.services.parse import Parsed
 from api.services.ruler import Ruler, TokenSpans
 from embedd.sentences import split_sentences
 
-_MARKDOWN = frozenset({"text/markdown", "text/html"})
 _ARROW = " > "
 _LONGEST_TITLE = 120  # characters
 _LONGEST_HEADING = 160
@@ -73,7 +73,7 @@ def chunk(
     """
     ruler = Ruler(parsed.text, tokenizer)
     room = _Room(tokenizer, max_tokens, title, target_tokens)
-    blocks = outline(parsed.text, is_markdown=parsed.media_type in _MARKDOWN)
+    blocks = outline(parsed.text, is_markdown=parsed.media_type in MARKDOWN_TYPES)
     pieces = [piece for section in _sections(blocks, ruler) for piece in _cut(section, ruler, room)]
     return [
         Chunk(

@@ -165,9 +165,9 @@ class Ingestor:
                 return Outcome(document.id, "unchanged")
             parsed = await self._parse(document)
         except ParseFailed as failure:
-            return Outcome(document.id, "failed", error=str(failure))
+            return Outcome(document.id, "failed", error=str(failure), code=failure.code)
         except OSError as error:  # its upload is gone
-            return Outcome(document.id, "failed", error=f"cannot be read: {error.strerror}")
+            return Outcome(document.id, "failed", error=f"cannot be read: {error.strerror}", code="broken")
         read = replace(
             _bare(document),
             title=document.title or (parsed.title or _stem(document.filename))[:LONGEST_TITLE],

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 import aiohttp
 
@@ -59,6 +60,27 @@ class Client:
             requests=len(batches),
         )
         return [report for answer in answers for report in answer]
+
+    async def add_file(
+        self, collection: str, name: str, content: bytes, *, password: str | None = None
+    ) -> dict[str, Any]:
+        """Uploads one file; what became of it, which may be that it failed."""
+        form = aiohttp.FormData()
+        form.add_field("file", content, filename=name, content_type="application/octet-stream")
+        if password is not None:
+            form.add_field("password", password)
+        path = f"/v1/collections/{collection}/documents?wait=true"
+        async with self._session.post(path, data=form) as response:
+            await check(response)
+            answer: dict[str, Any] = await response.json()
+            outcome: dict[str, Any] = answer["documents"][0]
+            return outcome
+
+    async def text(self, collection: str, id_: str) -> str:
+        """The text of a document, as it was read."""
+        path = f"/v1/collections/{collection}/documents/{quote(id_, safe='')}?include=text"
+        text: str = (await self._request("GET", path))["text"]
+        return text
 
     async def add_points(self, collection: str, points: Sequence[dict[str, Any]]) -> None:
         """Adds points with vectors of their own."""

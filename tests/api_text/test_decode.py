@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.services.decode import UndecodableText, decode_html, decode_text
+from api.services.decode import UndecodableText, UnknownEncoding, decode_text
+from api.services.extraction.guess import decode_any, decode_html
 
 
 @given(st.text(alphabet=st.characters(exclude_characters="\0\ufeff", exclude_categories=["Cs"])))
@@ -25,25 +26,53 @@ def test_big_endian_marks_are_known_too() -> None:
     assert decode_text(codecs.BOM_UTF32_BE + "Größe".encode("utf-32-be")) == "Größe"
 
 
-def test_western_prose_that_is_not_utf_8_is_windows_1252() -> None:
-    assert decode_text("L'été à la plage 3,50 €".encode("cp1252")) == "L'été à la plage 3,50 €"
+@pytest.mark.parametrize("data", ["L'été".encode("cp1252"), "мир".encode("koi8-r"), b"MZ\0\0"])
+def test_what_is_not_utf_8_and_has_no_name_is_not_guessed_at_here(data: bytes) -> None:
+    with pytest.raises(UnknownEncoding):
+        decode_text(data)
 
 
-@pytest.mark.parametrize(("text", "encoding"), [("Привет, мир", "koi8-r"), ("佐藤太郎", "shift_jis")])
-def test_another_script_that_is_not_utf_8_is_refused(text: str, encoding: str) -> None:
-    with pytest.raises(UndecodableText, match="save it as UTF-8 or name its charset"):
-        decode_text(text.encode(encoding))
-    assert decode_text(text.encode(encoding), encoding) == text
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        ("L'été à la plage 3,50 €", "cp1252"),
+        ("Alle Menschen sind frei und gleich an Würde und Rechten geboren.", "cp1252"),
+        ("Wszyscy ludzie rodzą się wolni i równi pod względem swej godności i swych praw.", "iso8859-2"),
+        ("Привет, мир", "koi8-r"),
+        ("Все люди рождаются свободными и равными в своем достоинстве и правах.", "cp1251"),
+        ("Όλοι οι άνθρωποι γεννιούνται ελεύθεροι και ίσοι στην αξιοπρέπεια.", "cp1253"),
+        ("כל בני האדם נולדו בני חורין ושווים בערכם ובזכויותיהם.", "cp1255"),
+        ("يولد جميع الناس أحرارا متساوين في الكرامة والحقوق.", "cp1256"),
+        ("すべての人間は、生まれながらにして自由であり、かつ、尊厳と権利とについて平等である。", "euc-jp"),
+        ("名前,年齢,住所\n佐藤太郎,30,東京\n三木英子,25,大阪\n髙橋淳,35,名古屋\n", "cp932"),
+        ("人人生而自由,在尊严和权利上一律平等。他们赋有理性和良心。", "gb18030"),
+        ("人人生而自由,在尊嚴和權利上一律平等。他們賦有理性和良心。", "big5"),
+        ("모든 인간은 태어날 때부터 자유로우며 그 존엄과 권리에 있어 동등하다.", "euc-kr"),
+        ("Alle Menschen sind frei und gleich an Würde.", "utf-16-le"),
+        ("Все люди рождаются свободными и равными.", "utf-16-be"),
+    ],
+)
+def test_an_encoding_that_nobody_named_is_guessed(text: str, encoding: str) -> None:
+    assert decode_any(text.encode(encoding)) == text
 
 
-def test_bytes_that_windows_1252_does_not_have_are_refused() -> None:
-    with pytest.raises(UndecodableText, match="is not UTF-8"):
-        decode_text(b"mostly plain text \x81")
+def test_xml_names_its_own_encoding() -> None:
+    text = '<?xml version="1.0" encoding="ISO-8859-2"?><p>Zażółć gęślą jaźń</p>'
+    assert decode_any(text.encode("iso8859-2")) == text
 
 
-def test_bytes_with_nulls_are_binary() -> None:
-    with pytest.raises(UndecodableText, match="is a binary file"):
-        decode_text(b"MZ\0\0")
+def test_a_few_broken_bytes_do_not_make_utf_8_another_encoding() -> None:
+    text = "Größe und Maß für Öfen über Köln: häufig, später, möglich. "
+    damaged = text.encode() + b"\xff" + text.encode()
+    assert decode_any(damaged) == f"{text}\ufffd{text}"
+
+
+@pytest.mark.parametrize(
+    "data", [b"MZ\0\0\x90\x01\xff\xfe\0", bytes(range(256)) * 4, b"\x89PNG\r\n\x1a\n\0\0"]
+)
+def test_binary_files_are_no_text(data: bytes) -> None:
+    with pytest.raises(UndecodableText):
+        decode_any(data)
 
 
 def test_a_label_stands_for_the_superset_that_browsers_read() -> None:

@@ -44,6 +44,22 @@ def test_a_password_opens_an_encrypted_file() -> None:
         extract(locked, "wrong")
 
 
+@pytest.mark.parametrize("shown", [0, 90, 180, 270])
+@pytest.mark.parametrize(
+    "matrix", ["1 0 0 1 72 720", "0 1 -1 0 99 99", "-1 0 0 -1 500 99", "0 -1 1 0 99 700"]
+)
+def test_lines_come_in_order_however_the_page_and_the_text_on_it_are_turned(shown: int, matrix: str) -> None:
+    lines = "First line here\nsecond line\nthird line of it"
+    turned = pdf(lines).replace(b"72 720 Td", f"{matrix} Tm".encode())
+    turned = turned.replace(b"/MediaBox", b"/Rotate %d/MediaBox" % shown)
+    assert extract(turned).text == lines
+
+
+def test_columns_are_read_one_after_the_other_whatever_stands_on_its_side(real_documents: Path) -> None:
+    text = extract((real_documents / "pypdf__multicolumn.pdf").read_bytes()).text
+    assert text.index("This is a sample document") < text.index("Proin fermentum massa")
+
+
 def test_a_damaged_page_is_named() -> None:
     broken = pdf("One", "Two").replace(b"/Kids[4 0 R 6 0 R]", b"/Kids[4 0 R 9 0 R]")
     with pytest.raises(UnreadableFile, match="is damaged: its page 2 cannot be read"):

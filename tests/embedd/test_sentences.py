@@ -1,5 +1,4 @@
 """The sentence splitter: its rules one by one, and its invariants over any text."""
-# ruff: noqa: RUF001 - punctuation of many scripts is what is tested
 
 import pytest
 from hypothesis import example, given

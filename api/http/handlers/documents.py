@@ -30,18 +30,12 @@ from api.schemas import (
 )
 from api.schemas_documents import DocumentChange
 from api.schemas_jobs import JobAccepted
+from api.services.file_types import MEDIA_TYPES
 from api.services.incoming import Incoming, Outcome
 from index.errors import VersionConflict
 from index.filters import parse_filter
 from index.rows import DocumentPatch, Kept, Once, StoredDocument
 from index.store import Store
-
-_MEDIA_TYPES = {
-    "text": "text/plain",
-    "markdown": "text/markdown",
-    "html": "text/html",
-    "pdf": "application/pdf",
-}
 
 
 async def post(call: Call[DocumentsRequest | None, IngestQuery]) -> Reply:
@@ -209,7 +203,7 @@ def _incoming(number: int, document: DocumentRequest) -> Incoming:
         id=document.id or uuid.uuid4().hex,
         text=document.text,
         data=document.data,
-        media_type=_MEDIA_TYPES[document.format or "text"],
+        media_type=MEDIA_TYPES[document.format or "text"],
         title=document.title,
         metadata=document.metadata,
         password=document.password,

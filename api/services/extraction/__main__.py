@@ -1,7 +1,8 @@
-"""The parser child: serves the calls ``html`` and ``pdf`` on the socket it inherits, one file at a time.
+"""The parser child: serves the calls ``read`` and ``ready`` on the socket it inherits, one file at a time.
 
-A payload holds ``data`` (bytes) or ``path``, and ``password`` (None without one). A reply holds ``text``,
-``title`` (None without one) and ``page_starts``. What a single file may cost is set by the process's own
+A payload holds ``kind``, ``content`` (bytes) or ``path``, and ``charset`` and ``password``, if any.
+A reply holds the ``kind`` it turned out to be, ``text``, ``title`` (None without one) and ``page_starts``, or
+the ``refused`` file's code with the ``reason``. What a single file may cost is set by the process's own
 resource limits: address space for good, processor time anew for each file.
 """
 
@@ -13,25 +14,39 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from api.services.extraction.html import extract_html
-from api.services.extraction.pdf import extract_pdf
+from api.services.decode import UndecodableText
+from api.services.extraction import UnreadableFile
+from api.services.extraction.readers import extract
+from api.services.extraction.source import Source
 from embedd.serving import serve
 
 
 @dataclass(frozen=True, slots=True)
 class _Handlers:
     cpu_s: int
+    max_bytes: int
     max_characters: int
 
-    def html(self, payload: Mapping[str, Any]) -> dict[str, Any]:
-        self._allow_processor_time()
-        data = payload["data"] if payload["path"] is None else Path(payload["path"]).read_bytes()
-        return asdict(extract_html(data, payload["charset"], max_characters=self.max_characters))
+    def ready(self, _: Mapping[str, Any]) -> dict[str, Any]:
+        """Answers when the readers are loaded."""
+        return {}
 
-    def pdf(self, payload: Mapping[str, Any]) -> dict[str, Any]:
+    def read(self, payload: Mapping[str, Any]) -> dict[str, Any]:
         self._allow_processor_time()
-        source = payload["data"] if payload["path"] is None else Path(payload["path"])
-        return asdict(extract_pdf(source, payload["password"], max_characters=self.max_characters))
+        content = payload["content"] if payload["path"] is None else Path(payload["path"])
+        try:
+            kind, extracted = extract(
+                payload["kind"],
+                Source(content, self.max_bytes),
+                charset=payload["charset"],
+                password=payload["password"],
+                max_characters=self.max_characters,
+            )
+        except UnreadableFile as error:
+            return {"refused": error.code, "reason": str(error)}
+        except UndecodableText as error:
+            return {"refused": "unsupported", "reason": str(error)}
+        return asdict(extracted) | {"kind": kind, "refused": None}
 
     def _allow_processor_time(self) -> None:
         """Moves the limit ahead of what earlier files used; beyond it the kernel sends SIGXCPU."""
@@ -43,13 +58,13 @@ class _Handlers:
 
 def main() -> None:
     options = argparse.ArgumentParser(description="the document parser's child process")
-    for name in ("--memory-bytes", "--cpu-s", "--max-characters", "--fd"):
+    for name in ("--memory-bytes", "--cpu-s", "--max-bytes", "--max-characters", "--fd"):
         options.add_argument(name, type=int, required=True)
     args = options.parse_args()
     resource.setrlimit(resource.RLIMIT_AS, (args.memory_bytes, args.memory_bytes))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    handlers = _Handlers(args.cpu_s, args.max_characters)
-    serve(args.fd, {"html": handlers.html, "pdf": handlers.pdf})
+    handlers = _Handlers(args.cpu_s, args.max_bytes, args.max_characters)
+    serve(args.fd, {"ready": handlers.ready, "read": handlers.read})
 
 
 if __name__ == "__main__":

@@ -9,9 +9,9 @@ from functools import partial
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode, SelectolaxError
 
-from api.services.decode import decode_html
 from api.services.extraction import UnreadableFile
-from api.services.extraction.extracted import Extracted, refuse_beyond
+from api.services.extraction.extracted import Extracted, refuse_beyond, refuse_blank
+from api.services.extraction.guess import decode_html
 from api.services.extraction.markdown_writer import MarkdownWriter
 
 _Action = Callable[[], None]
@@ -44,17 +44,25 @@ def extract_html(data: bytes, charset: str | None, *, max_characters: int) -> Ex
     Raises:
         UnreadableFile: without text, or too long.
     """
+    page = read_page(data, charset, max_characters=max_characters)
+    refuse_blank(page.text)
+    return page
+
+
+def read_page(data: bytes, charset: str | None, *, max_characters: int) -> Extracted:
+    """As ``extract_html``, but the page may be empty.
+
+    Raises:
+        UnreadableFile: too long.
+    """
     try:
         parsed = LexborHTMLParser(decode_html(data, charset))
     except SelectolaxError as error:  # it has no memory left
-        raise UnreadableFile("is too large a page to read: split it") from error
+        raise UnreadableFile("too_large", "is too large a page to read: split it") from error
     walk = _Walk(max_characters)
     if (root := _content(parsed)) is not None:
         walk.over(root)
-    text = walk.writer.text()
-    if not text:
-        raise UnreadableFile("holds no text")
-    return Extracted(text, _title(parsed))
+    return Extracted(walk.writer.text(), _title(parsed))
 
 
 def _content(parsed: LexborHTMLParser) -> LexborNode | None:

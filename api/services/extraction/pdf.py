@@ -3,20 +3,24 @@
 Pages are joined by a blank line. Words that were hyphenated at a line's end are whole again.
 """
 
+import math
 import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pypdfium2
 
 from api.services.extraction import UnreadableFile
-from api.services.extraction.extracted import Extracted, refuse_beyond
+from api.services.extraction.extracted import Extracted, join_pages
 
-_PAGE_BREAK = "\n\n"
 # pdfium marks a hyphen that only a line break put there, and takes the break out.
 _NO_TEXT = re.compile("[\x00\x02\ufffe\ufffd]")
 _LINE_END = re.compile(r"[ \t]*\r?\n")
 _LIGATURES = str.maketrans({"ﬀ": "ff", "ﬁ": "fi", "ﬂ": "fl", "ﬃ": "ffi", "ﬄ": "ffl"})
+_QUARTER = math.pi / 2
+_ON_ITS_SIDE = frozenset({90, 270})
+_SAMPLED_CHARACTERS = 500
 _NO_TITLES = frozenset({"untitled", "(anonymous)", "(unspecified)"})
 
 
@@ -28,16 +32,10 @@ def extract_pdf(source: bytes | Path, password: str | None, *, max_characters: i
     """
     document = _open(source, password)
     try:
-        pages, starts, length = [], [], 0
-        for page in _page_texts(document):
-            starts.append(length)
-            pages.append(page)
-            length += len(page) + len(_PAGE_BREAK) if page else 0
-            refuse_beyond(length, max_characters)
-        if not length:
-            raise UnreadableFile("has no text layer, only images: run OCR over it first")
-        text = _PAGE_BREAK.join(page for page in pages if page)
-        return Extracted(text, _title(document), tuple(min(start, len(text)) for start in starts))
+        text, starts = join_pages(_page_texts(document), max_characters)
+        if not text:
+            raise UnreadableFile("no_text", "has no text layer, only images: run OCR over it first")
+        return Extracted(text, _title(document), starts)
     finally:
         document.close()
 
@@ -47,9 +45,10 @@ def _open(source: bytes | Path, password: str | None) -> pypdfium2.PdfDocument:
         return pypdfium2.PdfDocument(source, password=password)
     except pypdfium2.PdfiumError as error:
         if error.err_code == pypdfium2.raw.FPDF_ERR_PASSWORD:
-            reason = "the password does not open it" if password else "is encrypted: give its password"
-            raise UnreadableFile(reason) from error
-        raise UnreadableFile("is damaged or not a PDF file") from error
+            if password:
+                raise UnreadableFile("wrong_password", "the password does not open it") from error
+            raise UnreadableFile("encrypted", "is encrypted: give its password") from error
+        raise UnreadableFile("broken", "is damaged or not a PDF file") from error
 
 
 def _page_texts(document: pypdfium2.PdfDocument) -> Iterator[str]:
@@ -57,11 +56,33 @@ def _page_texts(document: pypdfium2.PdfDocument) -> Iterator[str]:
         try:
             page = document[number]
         except pypdfium2.PdfiumError as error:
-            raise UnreadableFile(f"is damaged: its page {number + 1} cannot be read") from error
+            raise UnreadableFile("broken", f"is damaged: its page {number + 1} cannot be read") from error
         try:
-            yield _clean(page.get_textpage().get_text_bounded())
+            yield _clean(_upright_text(page))
         finally:
             page.close()
+
+
+def _upright_text(page: pypdfium2.PdfPage) -> str:
+    """The text inside the page's borders, its lines in the order of a reader who turns the page upright.
+
+    pdfium gives the lines of a page that is shown on its side from the last to the first, and glues some of
+    them together where text that stands on its side is cut at the borders, so that is not cut.
+    """
+    turned = _turned_by(page.get_textpage())
+    if page.get_rotation() != turned:
+        page.set_rotation(turned)
+    textpage = page.get_textpage()
+    text: str = textpage.get_text_range() if turned in _ON_ITS_SIDE else textpage.get_text_bounded()
+    return text
+
+
+def _turned_by(textpage: pypdfium2.PdfTextPage) -> int:
+    """By how much most of the text is turned on the page itself: 0, 90, 180 or 270 degrees."""
+    sampled = range(min(textpage.count_chars(), _SAMPLED_CHARACTERS))
+    angles = (pypdfium2.raw.FPDFText_GetCharAngle(textpage, number) for number in sampled)
+    quarters = Counter(round(angle / _QUARTER) % 4 for angle in angles if angle >= 0)
+    return 90 * quarters.most_common(1)[0][0] if quarters else 0
 
 
 def _clean(text: str) -> str:
