@@ -6,6 +6,7 @@ from api import schemas as s
 from api import schemas_aliases as a
 from api import schemas_chat as c
 from api import schemas_documents as d
+from api import schemas_map as m
 from api import schemas_points as p
 from api import schemas_reembed as e
 from api import schemas_rerank as r
@@ -22,6 +23,7 @@ from api.http.handlers import (
     embeddings,
     health,
     jobs,
+    maps,
     metrics,
     models,
     points,
@@ -141,6 +143,7 @@ ROUTES: tuple[Route, ...] = (
         body=e.ReembedRequest,
         status=HTTPStatus.ACCEPTED,
     ),
+    Route("GET", f"{_ONE}/map", maps.draw, m.MapAnswer, query=m.MapQuery),
     Route("GET", f"{_ONE}/export", transfer.export, JSON_LINES, query=x.ExportQuery),
     Route("POST", f"{_ONE}/import", transfer.import_lines, x.Imported, lines=x.DocumentLine),
     Route("GET", "/v1/jobs/{id}", jobs.get, s.JobAnswer),
