@@ -26,6 +26,7 @@ from api.http.handlers import (
     maps,
     metrics,
     models,
+    page,
     points,
     recommend,
     reembed,
@@ -46,7 +47,8 @@ _DOCUMENTS = f"{_ONE}/documents"
 _POINTS = f"{_ONE}/points"
 
 ROUTES: tuple[Route, ...] = (
-    Route("GET", "/", docs.to_docs, "text/html", status=HTTPStatus.FOUND),
+    Route("GET", "/", page.index, "text/html"),
+    Route("GET", "/ui/{file}", page.file, "text/html"),
     Route("GET", "/healthz", health.live, s.Health),
     Route("GET", "/startupz", health.startup, s.Startup),
     Route("GET", "/readyz", health.ready, s.Readiness),
