@@ -118,7 +118,7 @@ async def test_a_collection_is_made_and_deleted_after_a_question(open_page: Open
 async def test_the_sample_is_ready_to_be_asked(open_page: Open, api: httpx.AsyncClient, empty: str) -> None:
     page = await open_page(empty, "documents")
     await page.get_by_role("button", name="Try it with a sample").click()
-    await page.get_by_role("button", name="When do spring tides come?").click()
+    await page.get_by_role("button", name="When do spring tides come?", exact=True).click()
     await expect(page.get_by_role("article", name="Answer")).to_contain_text("Spring tides come at new moon")
     await api.delete("/v1/collections/sample")
 

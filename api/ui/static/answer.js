@@ -65,12 +65,16 @@ function cited(text, sources) {
   return sources.filter((source) => text.includes(`[${source.index}]`));
 }
 
+/** Nothing is cited: because the documents do not have it, or because whoever wrote this does not say where it is from. */
 function abstention(grounding) {
+  const enough = grounding && grounding.evidence >= grounding.threshold;
   const figures = grounding
-    ? ` The best evidence scores ${grounding.evidence.toFixed(2)}; an answer takes ${grounding.threshold.toFixed(2)}.`
+    ? ` The evidence scores ${grounding.evidence.toFixed(2)}; an answer takes ${grounding.threshold.toFixed(2)}.`
     : "";
-  return h("p", { class: "abstention" }, icon("none"), h("span", {}, h("strong", {}, "Not in these documents."), figures,
-    " Try other words, or add a document that has it."));
+  const [title, advice] = enough
+    ? ["No source is cited.", " Nothing in the documents vouches for this text."]
+    : ["Not in these documents.", `${figures} Try other words, or add a document that has it.`];
+  return h("p", { class: "abstention" }, icon("none"), h("span", {}, h("strong", {}, title), advice));
 }
 
 function sourceList(sources, open) {

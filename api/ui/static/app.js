@@ -6,23 +6,19 @@
  */
 
 import { at, get, put, remove } from "./api.js";
-import { askView } from "./ask.js";
 import { conversations } from "./conversations.js";
 import { emptyState, h, icon, iconButton, remember, remembered } from "./dom.js";
-import { documentsView } from "./documents.js";
 import { dropped } from "./dropped.js";
-import { mapView } from "./map.js";
 import { attempt, confirmed, notify, typed } from "./notices.js";
 import { reader } from "./reader.js";
 import { addSample } from "./sample.js";
-import { searchView } from "./search.js";
 import { sidebar } from "./sidebar.js";
 
 const VIEWS = {
-  ask: { title: "Ask", make: askView },
-  search: { title: "Search", make: searchView },
-  documents: { title: "Documents", make: documentsView },
-  map: { title: "Map", make: mapView },
+  ask: { title: "Ask", load: async () => (await import("./ask.js")).askView },
+  search: { title: "Search", load: async () => (await import("./search.js")).searchView },
+  documents: { title: "Documents", load: async () => (await import("./documents.js")).documentsView },
+  map: { title: "Map", load: async () => (await import("./map.js")).mapView },
 };
 const POLL_MS = 2000;
 
@@ -63,37 +59,44 @@ function addressOf(...parts) {
 
 /** Where the reader was in a view of this collection. */
 function restOf(view) {
-  return made.get(`${view}/${app.collection}`)?.rest?.() ?? "";
+  return made.get(keyOf(view, app.collection))?.rest?.() ?? "";
 }
 
 function route() {
   const [, collection, view, ...rest] = location.hash.split("/").map(decodeURIComponent);
   const known = app.describe(collection) ?? app.describe(remembered("collection")) ?? app.collections[0];
   const isHere = known?.name === collection;
+  if (app.collection !== (known?.name ?? null)) app.reader.close();
   app.collection = known?.name ?? null;
   app.view = view in VIEWS ? view : "ask";
   app.rest = isHere ? rest.join("/") : "";
   if (collection && !isHere && app.collections.length) notify(`There is no collection “${collection}”.`);
   if (app.collection) remember("collection", app.collection);
-  show();
+  return show();
 }
 
-function show() {
+async function show() {
   side.render();
   document.body.dataset.view = app.view;
   document.title = app.collection ? `${VIEWS[app.view].title} · ${app.collection} · embedd` : "embedd";
   if (!app.collection) return void main.replaceChildren(topBar(), welcome());
-  const view = viewOf(app.view, app.collection);
+  const view = await viewOf(app.view, app.collection);
+  if (view !== made.get(keyOf(app.view, app.collection))) return; // the reader has gone on meanwhile
   // Moved in the tree an element loses its focus and its place, so the view that is there stays.
   if (main.contains(view.element)) main.firstElementChild.replaceWith(topBar());
   else main.replaceChildren(topBar(), view.element);
   view.show(app.rest);
 }
 
-function viewOf(name, collection) {
-  const key = `${name}/${collection}`;
-  if (!made.has(key)) made.set(key, VIEWS[name].make(app, collection));
+async function viewOf(name, collection) {
+  const make = await VIEWS[name].load();
+  const key = keyOf(name, collection);
+  if (!made.has(key)) made.set(key, make(app, collection));
   return made.get(key);
+}
+
+function keyOf(name, collection) {
+  return `${name}/${collection}`;
 }
 
 function topBar() {
@@ -147,7 +150,7 @@ async function addFiles(files) {
   if (!app.collection) await createCollection();
   if (!app.collection) return;
   go(app.collection, "documents");
-  viewOf("documents", app.collection).add(files);
+  (await viewOf("documents", app.collection)).add(files);
 }
 
 /** Asks again what there is; the views are told by what they ask themselves. */
@@ -187,7 +190,7 @@ function onKey(event) {
     if (app.view === "documents") go(app.collection, "ask", restOf("ask"));
     main.querySelector("[data-main-field]")?.focus();
   } else if (event.key === "Escape" && !document.querySelector("dialog[open]")) {
-    if (!side.close() && !app.reader.close()) made.get(`${app.view}/${app.collection}`)?.stop?.();
+    if (!side.close() && !app.reader.close()) made.get(keyOf(app.view, app.collection))?.stop?.();
   }
 }
 
@@ -195,5 +198,6 @@ window.addEventListener("hashchange", route);
 window.addEventListener("keydown", onKey);
 dropped(document.body, addFiles);
 await attempt(learn);
-route();
+await route();
 performance.mark("first-view");
+Object.values(VIEWS).forEach(({ load }) => load()); // at hand when they are wanted

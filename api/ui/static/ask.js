@@ -13,7 +13,8 @@ export function askView(app, collection) {
     oninput: grow, onkeydown: onKey,
   });
   const button = h("button", { class: "primary round", "aria-label": "Send", title: "Send" }, icon("send"));
-  const generators = h("select", { "aria-label": "Who answers" });
+  const generators = h("select", { "aria-label": "Who answers", hidden: app.generators.length < 2 },
+    app.generators.map((name) => h("option", { selected: name === app.generator }, name)));
   const again = h("button", { type: "button", class: "quiet again", onclick: startAnew },
     icon("plus"), "New conversation");
   const composer = h("form", { class: "composer", onsubmit },
@@ -157,8 +158,6 @@ export function askView(app, collection) {
   }
 
   function show(rest) {
-    generators.replaceChildren(...app.generators.map((name) => h("option", { selected: name === app.generator }, name)));
-    generators.hidden = app.generators.length < 2;
     if (rest !== state.conversation || !state.turns.length) attempt(() => load(rest));
     if (matchMedia("(hover: hover)").matches) field.focus();
   }

@@ -60,7 +60,7 @@ function collectionLink(app, { name, documents }) {
 
 function conversationLink(app, conversation) {
   const { id, title, retrieval } = conversation;
-  const collection = retrieval?.collection ?? app.collection;
+  const collection = app.describe(retrieval?.collection) ? retrieval.collection : app.collection;
   const current = app.view === "ask" && app.rest === id;
   return h("li", {},
     h("a", { href: `#/${collection}/ask/${encodeURIComponent(id)}`, "aria-current": current ? "page" : null },

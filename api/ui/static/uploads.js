@@ -1,7 +1,7 @@
 /** Uploads and the jobs that follow them: a card for each while it runs, and what failed with its reason. */
 
 import { follow, get, remove, upload } from "./api.js";
-import { count, h, icon, iconButton } from "./dom.js";
+import { count, h, icon, iconButton, remember, remembered } from "./dom.js";
 import { attempt, notify, notifyOf, typed } from "./notices.js";
 import { duration, size } from "./text.js";
 
@@ -50,7 +50,7 @@ export function uploads(app, collection, changed) {
     const failed = (job.documents ?? []).filter((one) => one.status === "failed");
     const ready = job.done - job.failed;
     const said = job.status === "cancelled" ? `Cancelled; ${count(ready, "document")} had been added` : `${count(ready, "document")} added`;
-    card.end(said, failed.map(failure));
+    card.end(said, failed.map(failure), () => remember(`closed.${job.id}`, "1"));
     if (!failed.length) setTimeout(() => card.element.remove(), GOES_AFTER_MS);
     changed();
   }
@@ -70,7 +70,7 @@ export function uploads(app, collection, changed) {
   /** Jobs that were under way before this page was opened, and the latest failures. */
   async function resume() {
     const { jobs } = await get(`/v1/jobs?collection=${encodeURIComponent(collection)}`).catch(() => ({ jobs: [] }));
-    for (const job of jobs.slice(0, JOBS_LOOKED_AT)) {
+    for (const job of jobs.slice(0, JOBS_LOOKED_AT).filter((one) => !remembered(`closed.${one.id}`))) {
       if (job.status === "running") attempt(() => watch(job.id, newCard(job)));
       else if (job.failed) attempt(async () => end(await get(`/v1/jobs/${encodeURIComponent(job.id)}`), newCard(job)));
     }
@@ -108,12 +108,15 @@ function jobCard(title, stop) {
       bar.value = share;
       text.textContent = what;
     },
-    end(what, failed) {
+    end(what, failed, closed) {
       bar.remove();
       text.textContent = failed.length ? `${what}, ${failed.length} failed` : what;
       button.setAttribute("aria-label", "Close");
       button.title = "Close";
-      stop = () => element.remove();
+      stop = () => {
+        element.remove();
+        closed();
+      };
       failures.replaceChildren(...failed);
       if (failed.length) notify(`${count(failed.length, "document")} failed.`);
     },
