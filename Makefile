@@ -21,7 +21,7 @@ ARGS ?=
 IN_PARALLEL := --numprocesses auto --maxprocesses 4 --dist worksteal
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help setup run test coverage check bench peers figures lock clean
+.PHONY: help setup run test coverage check bench peers figures screenshots lock clean
 
 help:  ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */  make \1\t/' | expand -t 16
@@ -54,6 +54,9 @@ peers: setup  ## install what the benchmarks compare with, into bench/out/peers 
 
 figures: setup  ## write bench/README.md's figures and plot from bench/results
 	cd bench && ../$(BIN)/python -m harness.readme
+
+screenshots: setup  ## take the pictures of the web page in docs/screenshots anew (needs Chromium)
+	cd bench && ../$(BIN)/python -m harness.screenshots
 
 lock:  ## resolve constraints.txt anew (newest versions; then: make setup)
 	$(BIN)/python deploy/lock.py

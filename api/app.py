@@ -41,6 +41,7 @@ from api.services.reembed import Reembedder
 from api.services.retrieve import Retriever
 from api.settings import Settings
 from api.telemetry import configure_logging
+from api.ui.assets import load_assets
 from index.catalog import open_catalog
 from index.errors import StoreError
 
@@ -110,6 +111,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
                 reembedder=reembedder,
                 readiness=Readiness(models),
                 metrics=metrics,
+                assets=load_assets(),
             )
 
 

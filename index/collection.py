@@ -14,6 +14,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+import numpy as np
+
 from index import (
     cursors,
     document_patch,
@@ -204,6 +206,13 @@ class Collection:
         behind = 0 if after is None else cursors.verify(after, secret)
         page, last = await points.scroll(self._readers, limit, behind, condition, with_vectors=with_vectors)
         return page, None if last is None else cursors.sign(last, secret)
+
+    async def sample(self, limit: int) -> list[StoredPoint]:
+        async with self._memory.in_use() as memory:
+            await self._expiry.hide()
+            seqs = memory.table.view().seqs()
+        spread = np.unique(np.linspace(0, len(seqs) - 1, min(limit, len(seqs))).round().astype(np.int64))
+        return await points.of_seqs(self._readers, seqs[spread].tolist())
 
     async def count(self, condition: Filter | None = None) -> int:
         self._refuse_closed()

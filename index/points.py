@@ -129,6 +129,12 @@ async def scroll(
     return [_point(row) for row in page], page[-1][0] if len(rows) > limit else None
 
 
+async def of_seqs(readers: Readers, seqs: Sequence[int]) -> list[StoredPoint]:
+    """The points of these ascending seqs that are still there, with their vectors."""
+    found = await by_seq(readers, seqs, Parts(vectors=True))
+    return [_point(found[seq][:-1]) for seq in seqs if seq in found]
+
+
 async def count(readers: Readers) -> int:
     """How many points there are; a collection that is not in memory need not be loaded for that."""
     sql = f"SELECT coalesce(sum(d.passages), 0) FROM documents AS d WHERE {LIVING}"

@@ -191,6 +191,12 @@ class Store(Protocol):
         """
         ...
 
+    async def sample(self, limit: int) -> list[StoredPoint]:
+        """Up to ``limit`` points with their vectors, spread evenly over all in the order they were written;
+        the same ones as long as nothing is written.
+        """
+        ...
+
     async def count(self, condition: Filter | None = None) -> int:
         """How many points there are, or match."""
         ...

@@ -8,6 +8,7 @@ from api import schemas_chat as c
 from api import schemas_conversations as k
 from api import schemas_documents as d
 from api import schemas_jobs as j
+from api import schemas_map as m
 from api import schemas_points as p
 from api import schemas_reembed as e
 from api import schemas_rerank as r
@@ -26,8 +27,10 @@ from api.http.handlers import (
     embeddings,
     health,
     jobs,
+    maps,
     metrics,
     models,
+    page,
     points,
     recommend,
     reembed,
@@ -49,7 +52,8 @@ _POINTS = f"{_ONE}/points"
 _CONVERSATION = "/v1/conversations/{id}"
 
 ROUTES: tuple[Route, ...] = (
-    Route("GET", "/", docs.to_docs, "text/html", status=HTTPStatus.FOUND),
+    Route("GET", "/", page.index, "text/html"),
+    Route("GET", "/ui/{file}", page.file, "text/html"),
     Route("GET", "/healthz", health.live, s.Health),
     Route("GET", "/startupz", health.startup, s.Startup),
     Route("GET", "/readyz", health.ready, s.Readiness),
@@ -180,6 +184,7 @@ ROUTES: tuple[Route, ...] = (
         body=e.ReembedRequest,
         status=HTTPStatus.ACCEPTED,
     ),
+    Route("GET", f"{_ONE}/map", maps.draw, m.MapAnswer, query=m.MapQuery),
     Route("GET", f"{_ONE}/export", transfer.export, JSON_LINES, query=x.ExportQuery),
     Route("POST", f"{_ONE}/import", transfer.import_lines, x.Imported, lines=x.DocumentLine),
     Route("GET", "/v1/jobs", jobs.list_all, j.JobList, query=j.JobsQuery),

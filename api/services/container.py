@@ -1,5 +1,6 @@
 """What handlers may use: the long-lived parts of one running service, made in `api.app`."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry
@@ -16,12 +17,13 @@ from api.services.readiness import Readiness
 from api.services.reembed import Reembedder
 from api.services.retrieve import Retriever
 from api.settings import Settings
+from api.ui.assets import Asset
 from index.catalog import Catalog
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """One running service; ``metrics`` holds all that it counts."""
+    """One running service; ``metrics`` holds all that it counts, ``assets`` the files of the web page."""
 
     settings: Settings
     models: Models
@@ -37,3 +39,4 @@ class Services:
     reembedder: Reembedder
     readiness: Readiness
     metrics: CollectorRegistry
+    assets: Mapping[str, Asset]

@@ -53,11 +53,6 @@ async def test_the_docs_page_loads_nothing_from_elsewhere(client: TestClient[Any
     assert "default-src 'none'" in response.headers["Content-Security-Policy"]
 
 
-async def test_the_root_leads_to_the_docs(client: TestClient[Any, Any]) -> None:
-    response = await client.get("/", allow_redirects=False)
-    assert (response.status, response.headers["Location"]) == (302, "/docs")
-
-
 async def test_unknown_query_parameters_are_refused(ask: Ask) -> None:
     await ask("GET", "/v1/collections?limits=3", status=422)
 

@@ -48,6 +48,18 @@ async def test_points_come_in_the_order_asked_without_those_that_are_not_there(s
     assert await store.points([]) == []
 
 
+async def test_a_sample_is_spread_evenly_over_all_points_with_their_vectors(store: Store) -> None:
+    assert await store.sample(5) == []
+    await store.upsert([point_of(f"p{n}", n + 1) for n in range(9)])
+    assert ids_of(await store.sample(9)) == ids_of(await store.sample(99)) == [f"p{n}" for n in range(9)]
+    found = await store.sample(3)
+    assert ids_of(found) == ["p0", "p4", "p8"]
+    expected = [vector_of(seed) for seed in (1, 5, 9)]
+    assert all(np.array_equal(point.vector, row) for point, row in zip(found, expected, strict=True))
+    await store.delete(["p0", "p4"])
+    assert ids_of(await store.sample(3)) == ["p1", "p5", "p8"]
+
+
 @pytest.mark.parametrize("limit", [1, 2, 7, 100])
 async def test_a_scroll_meets_every_point_once_in_the_order_written(store: Store, limit: int) -> None:
     for n in range(5):

@@ -27,8 +27,3 @@ async def page(call: Call[None, NoQuery]) -> web.Response:  # noqa: ARG001
     return web.Response(
         text=text, content_type="text/html", headers={"Content-Security-Policy": _PAGE_POLICY}
     )
-
-
-async def to_docs(call: Call[None, NoQuery]) -> web.Response:  # noqa: ARG001
-    """To the documentation."""
-    raise web.HTTPFound("/docs")

@@ -1,0 +1,32 @@
+/** Conversations that the service keeps. */
+
+import { get, post, remove } from "./api.js";
+
+const path = (id, ...parts) => ["/v1/conversations", encodeURIComponent(id), ...parts].join("/");
+const LISTED = 50;
+const TITLE_LENGTH = 80;
+
+export const conversations = {
+  /** The newest ones; null where this service keeps none. */
+  list: null,
+
+  async load() {
+    try {
+      conversations.list = (await get(`/v1/conversations?limit=${LISTED}`)).conversations;
+    } catch (error) {
+      if (error.code !== "route_not_found") throw error;
+    }
+  },
+
+  /** A new one that begins with `question`; its id, or null where this service keeps none. */
+  async begin(question, model, collection) {
+    if (conversations.list === null) return null;
+    const title = [...question].slice(0, TITLE_LENGTH).join("");
+    return (await post("/v1/conversations", { title, model, retrieval: { collection } })).id;
+  },
+
+  /** Its messages, oldest first. */
+  messages: async (id) => (await get(path(id, "messages"))).messages,
+
+  remove: (id) => remove(path(id)),
+};
