@@ -9,7 +9,7 @@ from playwright.async_api import Page
 Open = Callable[..., Awaitable[Page]]
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-TEXTS = ["", "plain", "🌊", "a🌊b🌕🌕c", "e\u0301 中文 👩‍🚀 \U0010ffff end", "𝔘𝔫𝔦𝔠𝔬𝔡𝔢 " * 3]  # noqa: RUF001
+TEXTS = ["", "plain", "🌊", "a🌊b🌕🌕c", "e\u0301 中文 👩‍🚀 \U0010ffff end", "𝔘𝔫𝔦𝔠𝔬𝔡𝔢 " * 3]
 
 
 async def in_page(page: Page, expression: str, argument: Any) -> Any:
