@@ -12,6 +12,7 @@ import aiohttp
 import msgspec
 import pytest
 from aiohttp.test_utils import TestClient
+from office_files import pptx, shape
 
 from api.services.container import Services
 from api.services.incoming import WINDOW_BYTES, WINDOW_DOCUMENTS, Incoming, windows
@@ -176,6 +177,7 @@ async def test_a_file_that_cannot_be_read_fails_alone_with_its_reason(
     )
     outcomes = (await (await client.post(WAIT, data=files)).json())["documents"]
     assert [one["status"] for one in outcomes] == ["ready", "failed", "failed"]
+    assert [one["code"] for one in outcomes[1:]] == ["broken", "empty"]
     assert all(one["error"] for one in outcomes[1:])
     assert (await ask("GET", f"{PATH}/broken.pdf", status=404))["error"]["code"] == "not_found"
 
@@ -185,6 +187,17 @@ async def test_a_file_may_come_in_json(ask: Ask, docs: str) -> None:
     document = {"id": "j", "data": data, "format": "html"}
     assert (await ask("POST", WAIT, {"documents": [document]}))["documents"][0]["status"] == "ready"
     assert "Inside JSON." in (await ask("GET", f"{PATH}/j?include=text"))["text"]
+
+
+async def test_slides_are_pages_of_what_is_found(client: TestClient[Any, Any], ask: Ask, docs: str) -> None:
+    apples = shape("title", "Apples") + shape("body", "red")
+    talk = pptx(apples, shape("title", "Pears") + shape("body", "green"))
+    await client.post(WAIT, data=form(("talk.pptx", talk, "application/octet-stream")))
+    text = (await ask("GET", f"{PATH}/talk.pptx?include=text"))["text"]
+    assert text == "## Apples\n\n- red\n\n## Pears\n\n- green"
+    [hit] = (await ask("POST", "/v1/collections/docs/search", {"query": "pears", "mode": "lexical"}))["hits"]
+    assert hit["text"] == text[hit["start"] : hit["end"]]
+    assert hit["page"] in {1, 2}
 
 
 async def test_without_wait_a_job_does_the_work(client: TestClient[Any, Any], ask: Ask, docs: str) -> None:

@@ -55,7 +55,31 @@ def test_lines_come_in_order_however_the_page_and_the_text_on_it_are_turned(show
     assert extract(turned).text == lines
 
 
-def test_columns_are_read_one_after_the_other_whatever_stands_on_its_side(real_documents: Path) -> None:
+def side_by_side(left: str, right: str) -> str:
+    """A line of the page that writes on both sides of it."""
+    return f"{left}) Tj 300 0 Td ({right}) Tj -300 0 Td ("
+
+
+def test_columns_that_were_written_line_by_line_are_read_one_after_the_other() -> None:
+    left = [f"{n} of the left column, as long as a line" for n in range(8)]
+    right = [f"{n} of the right column, as long as it is" for n in range(8)]
+    head, foot = f"A head that goes {'very ' * 10}far across both of the columns", "foot " * 20
+    rows = [side_by_side(*row) for row in zip(left, right, strict=True)]
+    assert extract(pdf("\n".join([head, *rows, foot]))).text.split("\n") == [
+        head,
+        *left,
+        *right,
+        foot.strip(),
+    ]
+
+
+def test_the_rows_of_a_table_stay_together() -> None:
+    rows = [side_by_side(f"fruit {n}", f"price {n}") for n in range(9)]
+    text = extract(pdf("\n".join(rows))).text
+    assert text.index("price 1") < text.index("fruit 2")
+
+
+def test_columns_that_were_written_one_after_the_other_stay_so(real_documents: Path) -> None:
     text = extract((real_documents / "pypdf__multicolumn.pdf").read_bytes()).text
     assert text.index("This is a sample document") < text.index("Proin fermentum massa")
 

@@ -1,4 +1,4 @@
-"""Text of a PDF, page by page, in the order of its content; no layout analysis and no OCR.
+"""Text of a PDF, page by page, in the order of its content unless that goes across columns; no OCR.
 
 Pages are joined by a blank line. Words that were hyphenated at a line's end are whole again.
 """
@@ -12,6 +12,7 @@ from pathlib import Path
 import pypdfium2
 
 from api.services.extraction import UnreadableFile
+from api.services.extraction.columns import text_in_columns
 from api.services.extraction.extracted import Extracted, join_pages
 
 # pdfium marks a hyphen that only a line break put there, and takes the break out.
@@ -73,8 +74,9 @@ def _upright_text(page: pypdfium2.PdfPage) -> str:
     if page.get_rotation() != turned:
         page.set_rotation(turned)
     textpage = page.get_textpage()
-    text: str = textpage.get_text_range() if turned in _ON_ITS_SIDE else textpage.get_text_bounded()
-    return text
+    if turned in _ON_ITS_SIDE:
+        return str(textpage.get_text_range())
+    return text_in_columns(textpage) or str(textpage.get_text_bounded())
 
 
 def _turned_by(textpage: pypdfium2.PdfTextPage) -> int:
