@@ -168,8 +168,11 @@ def _until_finished(client: httpx.Client, job: str) -> float:
 
 def _versions(client: httpx.Client, prefix: str) -> list[int]:
     """Of the documents whose id begins so; every write of one makes it higher."""
-    params: dict[str, str | int] = {"limit": 1000, "after": prefix}
-    page = client.get(f"{NOTES}/documents", params=params).raise_for_status().json()["documents"]
+    page = (
+        client.get(f"{NOTES}/documents", params={"limit": 1000, "after": prefix})
+        .raise_for_status()
+        .json()["documents"]
+    )
     return [document["version"] for document in page if document["id"].startswith(prefix)]
 
 

@@ -9,8 +9,6 @@ from msgspec import UNSET
 from rich.console import Console
 from rich.filesize import decimal
 from rich.progress import BarColumn, Progress, TextColumn
-from rich.table import Table
-from rich.text import Text
 
 from api.cli.client import Client
 from api.cli.options import url_option
@@ -31,9 +29,9 @@ def list_all(*, collection: str | None, url: str) -> None:
     params = {} if collection is None else {"collection": collection}
     with Client(url) as client:
         found = client.decode(client.send("GET", "/v1/jobs", params=params), JobList).jobs
-    if found:
-        standard_output().print(_table(found))
-    else:
+    for job in found:
+        _say(job)
+    if not found:
         click.echo("There are no jobs.")
 
 
@@ -105,30 +103,17 @@ def _standing(job: JobAnswer) -> str:
     return words
 
 
+def _say(job: JobAnswer) -> None:
+    standard_output().print(f"{job.id}: {job.status}, {_standing(job)}", markup=False, soft_wrap=True)
+
+
 def _report(job: JobAnswer) -> None:
     """One line of what came of it so far, then the failures."""
-    output, complaints = standard_output(), standard_error()
-    output.print(f"{in_one_line(job.id)}: {job.status}, {_standing(job)}", markup=False, soft_wrap=True)
+    _say(job)
+    complaints = standard_error()
     if job.error:
         complaints.print(in_one_line(job.error), markup=False, soft_wrap=True)
     for document in job.documents or ():
         if document.status == "failed":
             reason = in_one_line(document.error) if document.error is not UNSET else "no reason given"
             complaints.print(f"  {in_one_line(document.id)}: {reason}", markup=False, soft_wrap=True)
-
-
-def _table(found: Iterable[JobAnswer]) -> Table:
-    table = Table("id", "status", "documents", "failed", "passages", "began")
-    for column in table.columns[2:5]:
-        column.justify = "right"
-    for job in found:
-        at = job.progress
-        table.add_row(
-            Text(job.id),
-            job.status,
-            f"{at.documents:,} of {at.documents_total:,}",
-            f"{job.failed:,}",
-            f"{at.passages:,}",
-            job.created_at,
-        )
-    return table

@@ -442,3 +442,22 @@ async def test_a_job_goes_on_after_a_restart(settings: Settings, between: Betwee
         progress = await services.reembedder.progress(new, job_id)
         assert (progress.switched, progress.failures) == (["live"], [])
         assert [one.id for one in await services.catalog.get("live").documents(10)] == ["a", "b"]
+
+
+async def test_a_cancelled_job_leaves_its_copies_and_every_alias_where_they_are(
+    ask: Ask, old: Store, services: Services, between: Between
+) -> None:
+    await old.add_job("old.waiting", [b""])  # so that it is never caught up with
+    copied = asyncio.Event()
+
+    async def go_on(_: int) -> None:
+        copied.set()
+
+    between(go_on)
+    job_id = (await ask("POST", PATH, ORDER, status=202))["job"]["id"]
+    await copied.wait()
+    cancelled = await ask("DELETE", f"/v1/jobs/{job_id}")
+    assert (cancelled["status"], cancelled["done"], cancelled["switched"]) == ("cancelled", 5, [])
+    assert services.catalog.aliases["live"] == "old"
+    assert len(await services.catalog.get("new").documents(9)) == 5
+    assert await services.catalog.get("new").unfinished_jobs() == []
