@@ -15,11 +15,16 @@ from embedd.stop_words import STOP_WORDS
 _WORD: Final = re.compile(r"[^\W_]+(?:['\u2019.-][^\W_]+)*")
 # Words that stand for something else. Without "that", "there" and "one", which mostly do not in questions.
 _POINTING: Final = frozenset(
-    "it its he him his she her hers they them their theirs this these those itself himself herself".split()  # noqa: SIM905
+    "it its he him his she her hers they them their theirs this these those".split()  # noqa: SIM905
+)
+# "It" that stands for nothing: "how long does it take", "is it possible to".
+_EMPTY: Final = re.compile(
+    r"\bit (?:takes?|took|means?|to|that|(?:im)?possible|necessary|common|easi?er|harder|important|essential"
+    r"|(?:discovered|known|found|said|believed) that)\b",
+    re.IGNORECASE,
 )
 _GOING_ON: Final = re.compile(
-    r"(?:and|but|or|so|then|also|what about|how about|what else|anything else|why|how so|since when)\b",
-    re.IGNORECASE,
+    r"(?:and|but|or|so|then|also|what about|how about|what else|anything else|how so)\b", re.IGNORECASE
 )
 _SELF_CONTAINED: Final = 2
 """So many terms of its own make a question one about something, if it points to nothing."""
@@ -60,7 +65,7 @@ def is_follow_up(question: str) -> bool:
     """
     if len(terms_of(question)) < _SELF_CONTAINED or _GOING_ON.match(question.strip()):
         return True
-    words = [found[0] for found in _WORD.finditer(question)]
+    words = [found[0] for found in _WORD.finditer(_EMPTY.sub("", question))]
     place = next((n for n, word in enumerate(words) if word.lower() in _POINTING), None)
     return place is not None and not any(_is_name(word) for word in words[1:place])
 

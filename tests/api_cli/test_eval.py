@@ -46,6 +46,8 @@ def test_hits_are_counted_by_the_document_or_by_the_words() -> None:
         ("It opened in 1850 [1].", "1850", True),
         ("It was the Old Mill. [1, 2]", "an old mill", True),
         ("In 18500.", "1850", False),
+        ("At http://127.0.0.1:8080/docs.", "8080", True),
+        ("It\u2019s the moon's.", "its moons", True),
         ("Old [1] mill", "old mill", True),
         ("", "mill", False),
         ("a mill", "the", False),

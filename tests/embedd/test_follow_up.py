@@ -34,6 +34,9 @@ def test_a_question_that_points_back_is_told(question: str) -> None:
         "Who was the duke in the battle of Hastings?",
         "What did Luther call the Pope in his letters?",
         "Was there a bridge across the Danube?",
+        "Why was CBS unable to broadcast the coronation?",
+        "How long did it take for the Theses to spread?",
+        "In what area is it common for mentors to be paid?",
     ],
 )
 def test_a_question_that_stands_for_itself_is_left_alone(question: str) -> None:
