@@ -36,7 +36,7 @@ PARTS = ("squad", "abstention", "xquad", "first_token")
 CLIENTS = 4
 LIMITS = (3, 1)
 # Of --quick: questions of each kind, languages, documents.
-QUICK_QUESTIONS = 60
+QUICK_QUESTIONS = 150
 QUICK_LANGUAGES = ("en", "de")
 STREAMED = 200
 
