@@ -10,8 +10,10 @@ from aiohttp.test_utils import TestClient
 from api.http.chat_answer import Heading
 from api.http.chat_question import Asked
 from api.http.handlers.chat import chunks as chunks_of
-from api.services.answer import Answerer, AnswerEvent, Question
+from api.services.answer import Answerer, AnswerEvent, Finished, Question
 from api.services.container import Services
+from api.services.rerank_hits import HitReranker, Judged
+from api.services.retrieve import Search
 from embedd.conversation import Turn
 from embedd.extractive import DEFAULT_THRESHOLD
 from embedd.generators import NOTHING_FOUND, Delta
@@ -185,6 +187,38 @@ async def test_an_unknown_model_or_collection_is_a_404_also_for_streams(
 ) -> None:
     for streamed in (False, True):
         await ask("POST", PATH, asking("x", stream=streamed) | {"model": model}, status=404)
+
+
+async def test_chats_are_reranked_late_where_token_vectors_are_kept_unless_told_otherwise(
+    ask: Ask, docs: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judged: list[int] = []
+    judge = HitReranker.by_late_interaction
+
+    async def counting(self: HitReranker, *given: Any) -> list[Judged]:
+        judged.append(1)
+        return await judge(self, *given)
+
+    monkeypatch.setattr(HitReranker, "by_late_interaction", counting)
+    await ask("PUT", "/v1/collections/kept", {"token_vectors": "2bit"}, status=201)
+    body = {"documents": [{"id": "port", "text": "The service listens on port 8080."}]}
+    await ask("POST", "/v1/collections/kept/documents?wait=true", body)
+    for retrieval in ({"collection": "docs"}, {"collection": "kept", "rerank": None}):
+        await ask("POST", PATH, asking("Which port?") | {"model": "extractive", "retrieval": retrieval})
+    assert judged == []
+    await ask("POST", PATH, asking("Which port?") | {"model": "extractive@kept"})
+    assert judged == [1]
+
+
+async def test_what_is_searched_for_may_be_said_apart_from_the_last_turn(
+    services: Services, docs: str
+) -> None:
+    search = Search(k=3, mode="hybrid", text="Which port does the service listen on?")
+    store = services.catalog.get("docs")
+    question = Question((Turn("user", "And that one?"),), "extractive", store=store, scope=search)
+    events = [event async for event in services.answerer.answer(question)]
+    assert isinstance(events[-1], Finished)
+    assert {source.document_id for source in events[-1].cited} >= {"port"}
 
 
 async def test_a_client_that_leaves_stops_the_answer_before_the_handler_ends(
