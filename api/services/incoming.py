@@ -14,8 +14,8 @@ WINDOW_BYTES = 8 * 2**20
 ends with the document that reaches either.
 """
 
-_LAYOUT = b"1"
-"""Changes with the chunking: documents that were cut in another way count as changed."""
+_LAYOUT = b"2"
+"""Changes with the readers and the chunking: documents read or cut in another way count as changed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

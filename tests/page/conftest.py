@@ -51,12 +51,6 @@ async def api(service: Service) -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def routes(api: httpx.AsyncClient) -> set[str]:
-    """The paths that this service has."""
-    return set((await api.get("/openapi.json")).json()["paths"])
-
-
 @pytest_asyncio.fixture(loop_scope="session")
 async def collection(api: httpx.AsyncClient) -> AsyncIterator[str]:
     """A collection with three documents, for this test alone."""

@@ -121,15 +121,7 @@ async def test_a_document_that_changed_is_told(
     await expect(page.locator("#reader")).to_contain_text("This document was changed since")
 
 
-@pytest.fixture
-def conversations(routes: set[str]) -> None:
-    if "/v1/conversations" not in routes:
-        pytest.skip("this service keeps no conversations")
-
-
-async def test_a_conversation_is_kept_listed_and_opened_again(
-    open_page: Open, collection: str, conversations: None
-) -> None:
+async def test_a_conversation_is_kept_listed_and_opened_again(open_page: Open, collection: str) -> None:
     page = await open_page(collection, "ask")
     await ask(page, "When do spring tides come?")
     current = page.get_by_role("region", name="Conversations").locator("[aria-current=page]")
@@ -143,9 +135,7 @@ async def test_a_conversation_is_kept_listed_and_opened_again(
     )
 
 
-async def test_a_conversation_is_deleted_after_a_question(
-    open_page: Open, collection: str, conversations: None
-) -> None:
+async def test_a_conversation_is_deleted_after_a_question(open_page: Open, collection: str) -> None:
     page = await open_page(collection, "ask")
     await ask(page, "Which port does it listen on?")
     talks = page.get_by_role("region", name="Conversations")

@@ -1,6 +1,5 @@
 """Collections and documents on the page: files in, progress, failures, deletion."""
 
-from base64 import b64encode
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -67,10 +66,6 @@ async def test_what_cannot_be_read_says_why_and_the_rest_is_there(
 async def test_an_encrypted_file_is_sent_again_with_its_password(
     open_page: Open, empty: str, files: Files, api: httpx.AsyncClient
 ) -> None:
-    locked = {"id": "secret.pdf", "format": "pdf", "data": b64encode(LOCKED).decode()}
-    answer = await api.post(f"/v1/collections/{empty}/documents?wait=true", json={"documents": [locked]})
-    if answer.json()["documents"][0].get("code") != "encrypted":
-        pytest.skip("this service does not say by a code that a file is encrypted")
     page = await open_page(empty, "documents")
     await choose(page, files({"secret.pdf": LOCKED}))
     await page.get_by_role("button", name="Enter its password").click()
@@ -124,10 +119,8 @@ async def test_the_sample_is_ready_to_be_asked(open_page: Open, api: httpx.Async
 
 
 async def test_a_job_is_cancelled_and_what_is_settled_stays(
-    open_page: Open, empty: str, files: Files, routes: set[str]
+    open_page: Open, empty: str, files: Files
 ) -> None:
-    if "/v1/jobs/{id}/events" not in routes:
-        pytest.skip("this service has no progress of jobs to follow and no cancelling")
     page = await open_page(empty, "documents")
     texts = {f"n{number}.txt": f"Tide table {number}. " * 3000 for number in range(60)}
     await choose(page, files(texts))

@@ -78,7 +78,7 @@ export function askView(app, collection) {
       else turns.pop();
     } finally {
       if (state.running === controller) run(null);
-      app.conversations.list && attempt(app.refresh);
+      attempt(app.refresh);
     }
   }
 

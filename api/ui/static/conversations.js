@@ -7,20 +7,15 @@ const LISTED = 50;
 const TITLE_LENGTH = 80;
 
 export const conversations = {
-  /** The newest ones; null where this service keeps none. */
-  list: null,
+  /** The newest ones. */
+  list: [],
 
   async load() {
-    try {
-      conversations.list = (await get(`/v1/conversations?limit=${LISTED}`)).conversations;
-    } catch (error) {
-      if (error.code !== "route_not_found") throw error;
-    }
+    conversations.list = (await get(`/v1/conversations?limit=${LISTED}`)).conversations;
   },
 
-  /** A new one that begins with `question`; its id, or null where this service keeps none. */
+  /** A new one that begins with `question`; its id. */
   async begin(question, model, collection) {
-    if (conversations.list === null) return null;
     const title = [...question].slice(0, TITLE_LENGTH).join("");
     return (await post("/v1/conversations", { title, model, retrieval: { collection } })).id;
   },

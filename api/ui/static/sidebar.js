@@ -28,9 +28,9 @@ export function sidebar(app, element) {
   function render() {
     collections.replaceChildren(...app.collections.map((one) => collectionLink(app, one)));
     const list = app.conversations.list;
-    talks.hidden = !list?.length;
+    talks.hidden = !list.length;
     talks.replaceChildren(h("div", { class: "heading" }, h("h2", {}, "Conversations")),
-      h("ul", {}, (list ?? []).map((one) => conversationLink(app, one))));
+      h("ul", {}, list.map((one) => conversationLink(app, one))));
     close();
   }
 
