@@ -139,7 +139,7 @@ class Settings(BaseSettings):
         30.0, description="time to resume an answer over WebSocket when its connection was lost"
     )
     allowed_origins: Names = Field(
-        (), description="web pages elsewhere that may open a WebSocket here, such as https://chat.example.org"
+        (), description="web pages elsewhere that may talk to this service, such as https://chat.example.org"
     )
 
     memory_bytes: Size | None = Field(

@@ -9,22 +9,32 @@ T = TypeVar("T")
 
 
 @asynccontextmanager
-async def beside(*loops: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    """Runs endless ``loops`` beside the block and cancels them when it is left.
+async def owned_tasks() -> AsyncIterator[asyncio.TaskGroup]:
+    """A group whose tasks end before the block does.
 
-    A loop that fails is a bug: it cancels the block and its error is raised from here. One error comes
-    out as itself, not wrapped into a group, so that owners can be nested without their callers knowing.
+    One error comes out as itself, not wrapped into a group, so that owners can be nested without their
+    callers knowing.
     """
     try:
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(loop) for loop in loops]
-            yield
-            for task in tasks:
-                task.cancel()
+            yield group
     except BaseExceptionGroup as errors:
         if len(errors.exceptions) == 1:
             raise errors.exceptions[0] from None
         raise
+
+
+@asynccontextmanager
+async def beside(*loops: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Runs endless ``loops`` beside the block and cancels them when it is left.
+
+    A loop that fails is a bug: it cancels the block and its error is raised from here.
+    """
+    async with owned_tasks() as group:
+        tasks = [group.create_task(loop) for loop in loops]
+        yield
+        for task in tasks:
+            task.cancel()
 
 
 async def to_its_end(work: Coroutine[Any, Any, T]) -> T:

@@ -1,4 +1,5 @@
-"""Which web pages may open a WebSocket here. Browsers ask nobody before, and say where the page is from.
+"""Which web pages may talk to this service. Browsers open a WebSocket or send a body without a type for any
+page and ask nobody before; they say where the page is from.
 
 A page of another origin is refused. So is one whose name was made to lead to this machine (DNS rebinding):
 where the service listens on loopback alone, its own pages have a name of loopback.

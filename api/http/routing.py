@@ -15,6 +15,7 @@ from aiohttp import web
 from msgspec import Struct
 
 from api.http import wire
+from api.http.origins import check_origin
 from api.schemas import NoQuery
 from api.services.container import Services
 
@@ -96,6 +97,7 @@ def serve_route(route: Route, services: Services) -> Callable[[web.Request], Awa
 
     async def handle(request: web.Request) -> web.StreamResponse:
         request[DIALECT] = route.dialect
+        check_origin(request, services.settings.host, services.settings.allowed_origins)
         call = Call(
             body=await _body(route, request),
             query=wire.read_query(request, route.query),

@@ -13,6 +13,7 @@ from typing import Final
 
 from api.errors import Conflict, NotFound
 from embedd.errors import ModelUnavailable, Overloaded
+from embedd.ownership import owned_tasks
 
 MOST_ANSWERS: Final = 1_000
 """Written at once over all connections."""
@@ -172,7 +173,7 @@ class LiveAnswers:
 @asynccontextmanager
 async def open_live_answers(grace_s: float) -> AsyncIterator[LiveAnswers]:
     """Answers may be written as long as the block runs; then they are stopped."""
-    async with asyncio.TaskGroup() as group:
+    async with owned_tasks() as group:
         answers = LiveAnswers(group, grace_s)
         try:
             yield answers

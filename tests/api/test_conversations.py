@@ -33,7 +33,8 @@ def user(content: str) -> dict[str, Any]:
 @pytest.fixture
 async def talk(ask: Ask, docs: str) -> str:
     """A conversation with the documents, by its id."""
-    body = {"title": "Ports", "model": "extractive", "retrieval": {"collection": docs}, "metadata": {"a": 1}}
+    retrieval = {"collection": docs, "min_evidence": 0}  # the fake model's vectors are none
+    body = {"title": "Ports", "model": "extractive", "retrieval": retrieval, "metadata": {"a": 1}}
     return (await ask("POST", PATH, body, status=201))["id"]
 
 

@@ -22,6 +22,7 @@ def errors_of(module: ModuleType) -> list[type[Exception]]:
 
 ROOTS = {"EmbeddError", "StoreError", "RequestError"}
 DOMAIN = [kind for module in (embedd.errors, index.errors, api.errors) for kind in errors_of(module)]
+CONVERSATIONS = "/v1/conversations"
 
 
 @pytest.mark.parametrize("kind", [kind for kind in DOMAIN if kind.__name__ not in ROOTS])
@@ -83,3 +84,16 @@ def test_every_503_says_when_to_come_back(error: Exception) -> None:
     refusal = refuse(error)
     assert refusal.status == 503
     assert refusal.retry_after_s is not None
+
+
+async def test_a_page_from_elsewhere_may_not_write(client: TestClient) -> None:
+    elsewhere, untyped = {"Origin": "http://evil.example"}, ["Content-Type"]  # browsers send it unasked
+    response = await client.post(CONVERSATIONS, data=b"{}", headers=elsewhere, skip_auto_headers=untyped)
+    assert response.status == 403
+    assert (await response.json())["error"]["code"] == "origin_not_allowed"
+    assert (await (await client.get(CONVERSATIONS)).json())["conversations"] == []
+
+
+async def test_the_services_own_page_may_write(client: TestClient) -> None:
+    own = {"Origin": f"http://127.0.0.1:{client.port}"}
+    assert (await client.post(CONVERSATIONS, json={}, headers=own)).status == 201

@@ -69,7 +69,7 @@ async def test_an_encrypted_file_is_sent_again_with_its_password(
     page = await open_page(empty, "documents")
     await choose(page, files({"secret.pdf": LOCKED}))
     await page.get_by_role("button", name="Enter its password").click()
-    await page.get_by_label("Password").fill("moon")
+    await page.get_by_role("textbox", name="Password").fill("moon")
     await page.get_by_role("button", name="Send again").click()
     await expect(page.get_by_role("row", name="secret.pdf")).to_contain_text("PDF")
 

@@ -4,7 +4,6 @@ from typing import Final
 
 from aiohttp import web
 
-from api.http.origins import check_origin
 from api.http.routing import Call
 from api.http.websocket import Connection
 from api.schemas import NoQuery
@@ -16,8 +15,6 @@ _HEARTBEAT_S: Final = 20.0
 
 async def connect(call: Call[None, NoQuery]) -> web.StreamResponse:
     """Chat over WebSocket: ask, stop and resume."""
-    settings = call.services.settings
-    check_origin(call.request, settings.host, settings.allowed_origins)
     socket = web.WebSocketResponse(heartbeat=_HEARTBEAT_S, max_msg_size=MOST_BYTES, compress=False)
     await socket.prepare(call.request)
     await Connection(socket, call.services).run()
