@@ -1,9 +1,10 @@
 """Searching on the page, and its map."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import Page, Route, expect
 
 Open = Callable[..., Awaitable[Page]]
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -43,6 +44,32 @@ async def test_nothing_found_says_what_to_do(open_page: Open, collection: str) -
     page = await open_page(collection, "search", "zeppelin")
     await page.get_by_role("radio", name="Words").check(force=True)
     await expect(page.get_by_role("heading", name="Nothing found")).to_be_visible()
+
+
+async def test_an_answer_that_comes_late_does_not_replace_a_newer_one(
+    open_page: Open, collection: str
+) -> None:
+    page = await open_page(collection, "search")
+    held: asyncio.Future[Route] = asyncio.get_running_loop().create_future()
+
+    async def hold(route: Route) -> None:
+        if route.request.post_data_json["mode"] == "hybrid":
+            held.set_result(route)
+        else:
+            await route.continue_()
+
+    await page.route("**/search", hold)
+    await page.get_by_role("searchbox", name="Search").fill("zeppelin")
+    await page.keyboard.press("Enter")
+    older = await held
+    await page.get_by_role("radio", name="Words").check(force=True)
+    await expect(page.get_by_role("heading", name="Nothing found")).to_be_visible()
+    async with page.expect_response("**/search") as answered:
+        await older.continue_()
+    await (await answered.value).finished()
+    await page.unroute("**/search")
+    await page.evaluate("new Promise((done) => setTimeout(done))")
+    await expect(page.get_by_role("article")).to_have_count(0)
 
 
 async def test_an_empty_collection_says_how_to_begin(open_page: Open, empty: str) -> None:

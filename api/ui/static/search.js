@@ -39,10 +39,15 @@ export function searchView(app, collection) {
     if (state.query) attempt(search);
   }
 
+  let latest = 0;
+
   async function search() {
+    latest += 1;
     if (!state.query) return greet();
+    const number = latest;
     const body = { query: state.query, k: HITS, mode: state.mode, ...(state.rerank ? { rerank: "late" } : {}) };
     const answer = await post(at(collection, "search"), body);
+    if (number !== latest) return; // the answer to a question that was asked anew meanwhile
     summary.textContent = `${count(answer.hits.length, "passage")} in ${answer.took_ms.toFixed(1)} ms · ${answer.plan}`;
     results.replaceChildren(...(answer.hits.length ? answer.hits.map(hit) : [nothing()]));
   }
