@@ -14,7 +14,7 @@ from urllib.parse import quote
 import httpx
 import pytest
 import pytest_asyncio
-from playwright.async_api import ConsoleMessage, Page, Request
+from playwright.async_api import ConsoleMessage, Page, Request, expect
 from real_service import Service, open_launcher
 
 from harness.browser import find_chromium, open_browser
@@ -101,7 +101,8 @@ async def watched(service: Service) -> AsyncIterator[Watched]:
 
     async with open_browser() as browser:
         context = await browser.new_context(viewport={"width": 1200, "height": 760})
-        context.set_default_timeout(15_000)
+        context.set_default_timeout(30_000)
+        expect.set_options(timeout=30_000)  # of a machine whose cores are all busy with other tests
         context.on("request", watch_request)
         context.on("console", watch_console)
         context.on("weberror", lambda raised: wrong.append(str(raised.error)))
