@@ -36,7 +36,7 @@ from api.schemas_websocket import (
 from api.services.container import Services
 from api.services.live_answers import LiveAnswer
 from embedd.errors import Overloaded
-from embedd.ownership import beside
+from embedd.ownership import beside, owned_tasks
 
 log = structlog.get_logger()
 
@@ -69,7 +69,7 @@ class Connection:
     async def run(self) -> None:
         """Returns when the client has left, or when the service ends and everything is answered."""
         try:
-            async with beside(self._close_when_told()), asyncio.TaskGroup() as group:
+            async with beside(self._close_when_told()), owned_tasks() as group:
                 tasks: list[asyncio.Task[None]] = []
                 async for message in self._socket:
                     if message.type is WSMsgType.ERROR:

@@ -5,7 +5,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Final
 
-from api.services.generators import Weightless
+from api.services.generators import RunningGenerator, Weightless
 from api.services.models import Models
 from embedd.conversation import Turn
 from embedd.follow_up import carry_over, read_rewriting, rewriting
@@ -44,15 +44,15 @@ class FollowUps:
         if isinstance(answering, Weightless):
             text = carry_over(question, [turns[place].content for place in places[:-1]])
             return None if text is None else Rewritten(text, _asking(turns, places[-1], text))
-        written = await self._written(generator, turns[: places[-1] + 1])
+        written = await _written(answering, turns[: places[-1] + 1])
         return None if written in (None, question) else Rewritten(written or question, tuple(turns))
 
-    async def _written(self, generator: str, turns: Sequence[Turn]) -> str | None:
-        """What the model makes of it; it has the history itself, so it answers the question as it was."""
-        settings = GenerationSettings(sampling=Sampling(temperature=0.0), max_tokens=_MOST_TOKENS)
-        events = self._models.generator(generator).generate(rewriting(turns), settings)
-        async with aclosing(events) as source:
-            return read_rewriting("".join([event.text async for event in source if isinstance(event, Delta)]))
+
+async def _written(generator: RunningGenerator, turns: Sequence[Turn]) -> str | None:
+    """What the model makes of it; it has the history itself, so it answers the question as it was."""
+    settings = GenerationSettings(sampling=Sampling(temperature=0.0), max_tokens=_MOST_TOKENS)
+    async with aclosing(generator.generate(rewriting(turns), settings)) as source:
+        return read_rewriting("".join([event.text async for event in source if isinstance(event, Delta)]))
 
 
 def _asking(turns: Sequence[Turn], place: int, text: str) -> tuple[Turn, ...]:

@@ -32,9 +32,9 @@ class Prepared:
         """What is embedded for each chunk: its surroundings, then its text."""
         return [piece.embedded_text(self.text) for piece in self.chunks]
 
-    def digests(self, embedder: Embedder) -> list[str]:
-        """A name for what each chunk is embedded from."""
-        return [passage_digest(embedder, text) for text in self.texts]
+    def named_texts(self, embedder: Embedder) -> list[tuple[str, str]]:
+        """What is embedded for each chunk, behind a name for it."""
+        return [(passage_digest(embedder, text), text) for text in self.texts]
 
 
 async def prepare(
@@ -62,15 +62,17 @@ async def embed_documents(
     """The documents with their vectors, as ``store`` keeps them; if the model refuses a text, each alone, and
     that one fails. ``told`` hears how many passages more have theirs.
     """
-    digests = await asyncio.to_thread(lambda: [one.digests(embedder) for one in prepared])
-    named = zip(chain(*digests), chain.from_iterable(one.texts for one in prepared), strict=True)
+    named = await asyncio.to_thread(lambda: [one.named_texts(embedder) for one in prepared])
     try:
-        vectors = await _vectors_of(embedder, dict(named), store, told)
+        vectors = await _vectors_of(embedder, dict(chain(*named)), store, told)
     except InvalidInput as refusal:
         if len(prepared) == 1:
             return [Outcome(prepared[0].document.id, "failed", error=f"cannot be embedded: {refusal}")]
         return [result for one in prepared for result in await embed_documents(embedder, [one], store, told)]
-    return [_with_passages(one, own, vectors) for one, own in zip(prepared, digests, strict=True)]
+    return [
+        _with_passages(one, [digest for digest, _ in own], vectors)
+        for one, own in zip(prepared, named, strict=True)
+    ]
 
 
 async def _vectors_of(

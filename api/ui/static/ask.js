@@ -95,19 +95,17 @@ export function askView(app, collection) {
 
   async function begin(text) {
     if (state.conversation) return;
-    state.conversation = (await app.conversations.begin(text, generators.value, collection)) ?? "";
-    if (state.conversation && app.collection === collection && app.view === "ask") {
+    state.conversation = await app.conversations.begin(text, generators.value, collection);
+    if (app.collection === collection && app.view === "ask") {
       app.go(collection, "ask", state.conversation, { replace: true });
     }
   }
 
   /** Reads the stream into `shown`; gives how it ended. */
   async function receive(shown, turns, signal) {
-    const kept = state.conversation !== "";
     const body = {
       model: generators.value, retrieval: { collection }, stream: true,
-      messages: kept ? turns.slice(-1) : turns,
-      ...(kept ? { conversation: state.conversation } : {}),
+      messages: turns.slice(-1), conversation: state.conversation,
     };
     let grounding, sources;
     for await (const chunk of events("POST", "/v1/chat/completions", body, signal)) {
