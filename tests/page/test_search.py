@@ -85,6 +85,7 @@ async def test_the_map_is_read_by_key_and_marks_a_query(open_page: Open, collect
     )
     await page.get_by_label("Question").fill("Which port does it listen on?")
     await page.keyboard.press("Enter")
+    await expect(page.get_by_text("best hit: Ports")).to_be_visible()
     drawing = page.get_by_role("application")
     await drawing.focus()
     await drawing.press("ArrowRight")  # the first key goes to the best hit

@@ -22,7 +22,7 @@ export function mapView(app, collection) {
   const detail = h("div", { class: "detail", id: "map-detail", role: "status", hidden: true });
   const drawing = plot({ choose, open });
   const legend = h("ul", { class: "legend", "aria-label": "Documents by colour" });
-  const hint = h("p", { class: "hint" });
+  const hint = h("p", { class: "hint", role: "status" });
   const stage = h("div", { class: "stage" }, drawing.element, detail);
   const empty = h("div");
   const element = h("section", { class: "view map", "aria-label": "Map" }, form, stage, legend, hint, empty);
@@ -61,15 +61,21 @@ export function mapView(app, collection) {
     drawing.show(shown, query, (point) => state.colours.get(point.document_id) ?? OTHER);
     const spread = Math.round(100 * (projection.explained[0] + projection.explained[1]));
     hint.textContent = [
+      ...(hits.length ? [`best hit: ${hits[0].title || hits[0].document_id}`] : []),
       points.length < total ? `${points.length.toLocaleString("en")} of ${count(total, "passage")}, evenly chosen` : count(total, "passage"),
       `two principal components, ${spread} % of the variance`,
     ].join(" · ");
   }
 
+  let latest = 0;
+
   async function find(query) {
+    latest += 1;
     if (!query) return show([], null);
+    const number = latest;
     const { hits } = await post(at(collection, "search"), { query, k: HITS, include: ["text", "metadata", "vector"] });
-    show(hits, await placeOfQuery(query));
+    const place = await placeOfQuery(query);
+    if (number === latest) show(hits, place); // else another question was asked meanwhile
   }
 
   async function placeOfQuery(query) {
