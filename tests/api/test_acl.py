@@ -1,13 +1,12 @@
 """Tags of documents against tags of who asks: no route shows a passage to whom it is not for."""
 
 import json
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 from aiohttp.test_utils import TestClient
+from asking import Ask
 
-Ask = Callable[..., Awaitable[Any]]
 PATH = "/v1/collections/files"
 CHAT = "/v1/chat/completions"
 SEARCHES = [

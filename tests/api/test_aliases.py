@@ -1,11 +1,9 @@
 """Aliases over HTTP."""
 
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-
-Ask = Callable[..., Awaitable[Any]]
+from asking import Ask
 
 POINT = {"id": "a", "vector": [1.0, 0.0]}
 

@@ -1,11 +1,12 @@
 """POST /v1/chat/completions: answers, streams and sources."""
 
 import json
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import pytest
 from aiohttp.test_utils import TestClient
+from asking import Ask
 
 from api.http.chat_answer import Heading
 from api.http.chat_question import Asked
@@ -18,7 +19,6 @@ from embedd.conversation import Turn
 from embedd.extractive import DEFAULT_THRESHOLD
 from embedd.generators import NOTHING_FOUND, Delta
 
-Ask = Callable[..., Awaitable[Any]]
 PATH = "/v1/chat/completions"
 
 

@@ -1,14 +1,10 @@
 """PUT, GET, PATCH and DELETE of collections."""
 
-from collections.abc import Awaitable, Callable
-from typing import Any
-
 import pytest
+from asking import Ask
 
 from api.services.container import Services
 from index.rows import CollectionSettings, CollectionStatistics
-
-Ask = Callable[..., Awaitable[Any]]
 
 
 async def test_an_empty_put_takes_the_default_model(ask: Ask) -> None:

@@ -4,7 +4,7 @@ import asyncio
 import base64
 import errno
 import json
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +12,7 @@ import aiohttp
 import msgspec
 import pytest
 from aiohttp.test_utils import TestClient
+from asking import Ask
 from office_files import pptx, shape
 
 from api.services.container import Services
@@ -19,7 +20,6 @@ from api.services.incoming import WINDOW_BYTES, WINDOW_DOCUMENTS, Incoming, wind
 from embedd.embedder import Embedder, Embeddings, Truncated
 from embedd.errors import InvalidInput
 
-Ask = Callable[..., Awaitable[Any]]
 PATH = "/v1/collections/docs/documents"
 WAIT = f"{PATH}?wait=true"
 

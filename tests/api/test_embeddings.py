@@ -2,19 +2,18 @@
 
 import base64
 import json
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgpack
 import numpy as np
 import pytest
 from aiohttp.test_utils import TestClient
+from asking import Ask
 
 from api.services.container import Services
 from api.settings import Settings
 from embedd.fake import FakeTokenizer
 
-Ask = Callable[..., Awaitable[Any]]
 PATH = "/v1/embeddings"
 
 

@@ -3,14 +3,13 @@
 Models with missing or corrupt files are in test_models.py.
 """
 
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgpack
 import pytest
 from aiohttp.test_utils import TestClient
+from asking import Ask
 
-Ask = Callable[..., Awaitable[Any]]
 PATH = "/v1/embeddings"
 JSON = {"Content-Type": "application/json"}
 

@@ -1,15 +1,14 @@
 """What was found becomes excerpts of documents: each text once, neighbours together, nothing invented."""
 
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import Any
+
+from asking import Ask
 
 from api.services.container import Services
 from api.services.excerpts import distinct, excerpts
 from index.rows import Hit
 from index.store import Store
 
-Ask = Callable[..., Awaitable[Any]]
 TEXT = "One is a number.\n\nTwo is a number.\n\nThree is a number."
 
 

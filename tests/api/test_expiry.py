@@ -1,11 +1,8 @@
 """`expires_at` over HTTP."""
 
-from collections.abc import Awaitable, Callable
-from typing import Any
-
 import pytest
+from asking import Ask
 
-Ask = Callable[..., Awaitable[Any]]
 DOCUMENTS = "/v1/collections/docs/documents"
 WAIT = f"{DOCUMENTS}?wait=true"
 POINTS = "/v1/collections/mine/points"

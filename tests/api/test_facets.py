@@ -1,11 +1,10 @@
 """Values of a metadata key, and counting, over HTTP."""
 
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+from asking import Ask
 
-Ask = Callable[..., Awaitable[Any]]
 PATH = "/v1/collections/docs/facets"
 
 

@@ -1,11 +1,10 @@
 """Filters over HTTP: one meaning on every route that takes one, and limits that answer clearly."""
 
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+from asking import Ask
 
-Ask = Callable[..., Awaitable[Any]]
 PATH = "/v1/collections/places"
 METADATA: dict[str, dict[str, Any]] = {
     "a": {"kind": "harbour", "tags": ["sea", "old"], "meta": {"depth": 7}},

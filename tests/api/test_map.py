@@ -1,15 +1,12 @@
 """The map of a collection: principal components, computed beside numpy's own decomposition."""
 
-from collections.abc import Awaitable, Callable
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 import pytest
+from asking import Ask
 
 from api.services.map import principal_plane
 
-Ask = Callable[..., Awaitable[Any]]
 MAP = "/v1/collections/mine/map"
 
 

@@ -1,13 +1,12 @@
 """PATCH on a document."""
 
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
 import pytest
 from aiohttp.test_utils import TestClient
+from asking import Ask
 
-Ask = Callable[..., Awaitable[Any]]
 Client = TestClient[Any, Any]
 PATH = "/v1/collections/docs/documents"
 KILL = f"{PATH}/kill"

@@ -1,12 +1,11 @@
 """Points: vectors that clients bring."""
 
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 from aiohttp.test_utils import TestClient
+from asking import Ask
 
-Ask = Callable[..., Awaitable[Any]]
 PATH = "/v1/collections/mine/points"
 
 POINTS = [

@@ -1,12 +1,11 @@
 """Recommend over HTTP: by points that the answer should be like and unlike."""
 
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import numpy as np
 import pytest
+from asking import Ask
 
-Ask = Callable[..., Awaitable[Any]]
 PATH = "/v1/collections/mine/recommend"
 ROWS = np.random.default_rng(7).normal(size=(40, 6)) * np.random.default_rng(8).uniform(0.1, 9, size=(40, 1))
 

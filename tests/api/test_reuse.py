@@ -1,16 +1,16 @@
 """What is embedded when documents come again, change a little, or say the same: only what is new."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pytest
+from asking import Ask
 
 from api.services import prepare
 from api.services.container import Services
 from index.store import Store
 
-Ask = Callable[..., Awaitable[Any]]
 DOCUMENTS = "/v1/collections/notes/documents"
 
 

@@ -1,16 +1,16 @@
 """Search over HTTP: by words, by vector, filtered, in batches."""
 
 import base64
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pytest
+from asking import Ask
 
 from api.services.container import Services
 from embedd.embedder import Embedder, Embeddings
 
-Ask = Callable[..., Awaitable[Any]]
 PATH = "/v1/collections/docs/search"
 
 

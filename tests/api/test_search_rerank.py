@@ -1,18 +1,14 @@
 """Searches that are reranked: by late interaction, kept or embedded now, and by a reranking model."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from aiohttp.test_utils import TestClient
-from pytest_aiohttp import AiohttpClient
+from asking import Ask
 
-from api.app import build_app, open_services
 from api.services.container import Services
-from api.settings import Settings, load_settings
 from embedd.embedder import Embedder, Embeddings, Lane
 
-Ask = Callable[..., Awaitable[Any]]
 QUESTION = "which port does the service listen on"
 TEXTS = {
     "port": "The service listens on port 8080. Change it with the port flag.",
@@ -223,45 +219,3 @@ async def test_a_collection_without_a_model_has_no_tokens_to_compare(ask: Ask) -
     body = {"query": "x", "vector": [1, 0], "rerank": "late"}
     error = (await ask("POST", "/v1/collections/own/search", body, status=422))["error"]
     assert error["param"] == "rerank"
-
-
-class TestByModel:
-    """With a reranking model."""
-
-    @pytest.fixture
-    def settings(self, settings: Settings) -> Settings:
-        return load_settings(settings.model_dump() | {"reranker": "fake-reranker"})
-
-    @pytest.fixture
-    async def client(self, settings: Settings, aiohttp_client: AiohttpClient) -> Any:
-        async with open_services(settings) as services:
-            await services.models.embedder().wait_ready()
-            await services.models.reranker().wait_ready()
-            client: TestClient[Any, Any] = await aiohttp_client(build_app(services))
-            yield client
-
-    async def test_it_alone_decides(self, ask: Ask, docs: str) -> None:
-        search = {"query": "which port does the service use", "rerank": "fake-reranker"}
-        answer = await ask("POST", f"/v1/collections/{docs}/search", search)
-        assert answer["plan"] == "exact+lexical+fake-reranker"
-        assert answer["hits"][0]["document_id"] == "port"
-        for hit in answer["hits"]:
-            assert hit["score"] == hit["scores"]["rerank"]
-            assert 0 <= hit["score"] <= 1
-
-    async def test_what_has_no_text_comes_last(self, ask: Ask, docs: str) -> None:
-        vector = (await ask("POST", "/v1/embeddings", {"input": "port"}))["data"][0]["embedding"]
-        points = {"points": [{"id": "silent", "vector": vector}]}
-        await ask("POST", f"/v1/collections/{docs}/points", points)
-        search = {"query": "port", "rerank": "fake-reranker"}
-        hits = (await ask("POST", f"/v1/collections/{docs}/search", search))["hits"]
-        assert [hit["id"] for hit in hits][-1] == "silent"
-        assert "rerank" not in hits[-1]["scores"]
-
-    async def test_nothing_but_silent_points_keeps_its_order(self, ask: Ask) -> None:
-        await ask("PUT", "/v1/collections/own", {"dim": 2}, status=201)
-        points = [{"id": "a", "vector": [1, 0]}, {"id": "b", "vector": [0, 1]}]
-        await ask("POST", "/v1/collections/own/points", {"points": points})
-        search = {"query": "x", "vector": [0, 1], "rerank": "fake-reranker"}
-        hits = (await ask("POST", "/v1/collections/own/search", search))["hits"]
-        assert [hit["id"] for hit in hits] == ["b", "a"]

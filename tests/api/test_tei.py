@@ -1,18 +1,17 @@
 """TEI's native routes that embed, as its clients call them."""
 
 import io
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import numpy as np
 import pytest
 from aiohttp.test_utils import TestClient
+from asking import Ask
 
 from api.services.container import Services
 from embedd.embedder import Embedder
 from embedd.errors import ModelUnavailable, Overloaded, WorkerDied
 
-Ask = Callable[..., Awaitable[Any]]
 TEXTS = ["The moon pulls the sea.", "Wind is air that moves."]
 STAGES = ("x-compute-time", "x-total-time", "x-tokenization-time", "x-queue-time", "x-inference-time")
 

@@ -1,11 +1,7 @@
 """TEI's /tokenize and /decode."""
 
-from collections.abc import Awaitable, Callable
-from typing import Any
-
 import pytest
-
-Ask = Callable[..., Awaitable[Any]]
+from asking import Ask
 
 
 async def test_every_input_becomes_a_list_of_tokens(ask: Ask) -> None:

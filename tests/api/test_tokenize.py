@@ -1,15 +1,13 @@
 """POST /v1/tokenize and /v1/detokenize."""
 
 import threading
-from collections.abc import Awaitable, Callable
-from typing import Any
 
 import pytest
+from asking import Ask
 
 from api.services.container import Services
 from embedd.tokenizer import Token
 
-Ask = Callable[..., Awaitable[Any]]
 PATH = "/v1/tokenize"
 BACK = "/v1/detokenize"
 

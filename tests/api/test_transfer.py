@@ -3,13 +3,14 @@
 import base64
 import io
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 import numpy as np
 import pytest
 from aiohttp import ClientPayloadError
 from aiohttp.test_utils import TestClient
+from asking import Ask
 
 from api.http import jsonl
 from api.services.container import Services
@@ -19,7 +20,6 @@ DIM = 4
 VECTOR = np.array([0.1, -2.5, 3e-8, 1 / 3], dtype="<f4")
 ENCODED = base64.b64encode(VECTOR.tobytes()).decode()
 Client = TestClient[Any, Any]
-Ask = Callable[..., Awaitable[Any]]
 
 
 @pytest.fixture

@@ -1,13 +1,13 @@
 """Optimistic concurrency over HTTP: `version` in a write, ETag and If-Match."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from typing import Any
 
 import pytest
 from aiohttp.test_utils import TestClient
+from asking import Ask
 
-Ask = Callable[..., Awaitable[Any]]
 Client = TestClient[Any, Any]
 PATH = "/v1/collections/docs/documents"
 WAIT = f"{PATH}?wait=true"

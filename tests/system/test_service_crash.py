@@ -11,7 +11,7 @@ import pytest
 from crash_victim import Victim, make_victim
 from real_service import Launcher
 
-KILLS = 20  # bench/durability.py has a thousand
+KILLS = 8  # bench/durability.py has a thousand
 POINTS_OF_A_STORED_GRAPH = 12_000
 
 pytestmark = pytest.mark.slow

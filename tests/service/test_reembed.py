@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from asking import Ask
 
 from api.app import open_services
 from api.services import copying, reembed
@@ -22,7 +23,6 @@ from index.errors import InvalidVector, StorageFull
 from index.rows import CollectionSettings, Document, DocumentPatch, Passage, Receipt, StoredDocument
 from index.store import Store
 
-Ask = Callable[..., Awaitable[Any]]
 Between = Callable[[Callable[[int], Awaitable[None]]], None]
 
 OLD = CollectionSettings(

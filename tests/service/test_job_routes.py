@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 from aiohttp.test_utils import TestClient
+from asking import Ask
 
 from api.services.container import Services
 from api.services.incoming import Incoming
 from api.services.ingest import Ingestor
 from index.store import Store
 
-Ask = Callable[..., Awaitable[Any]]
 JOB = "/v1/collections/docs/documents"
 
 

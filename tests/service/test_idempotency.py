@@ -1,18 +1,17 @@
 """Idempotency-Key: the same write sent again is answered again and changes nothing."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import aiohttp
 import pytest
 from aiohttp.test_utils import TestClient
+from asking import Ask
 
 from api.services.container import Services
 from embedd.embedder import Embedder
 from embedd.errors import ModelUnavailable
 
-Ask = Callable[..., Awaitable[Any]]
 Client = TestClient[Any, Any]
 DOCS = "/v1/collections/docs"
 PATH = f"{DOCS}/documents"

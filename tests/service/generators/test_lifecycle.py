@@ -2,17 +2,15 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 from aiohttp.test_utils import TestClient
+from asking import Ask
 from chat_bodies import CHAT, COMPLETIONS, asking
 from fake_models import until
 from upstreams import Upstream, falling_silent
 
 from api.services.container import Services
-
-Ask = Callable[..., Awaitable[Any]]
 
 
 async def test_every_generator_is_listed_with_its_state(ask: Ask, docs: str) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections import defaultdict
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,6 @@ from api.services.container import Services
 from api.settings import Settings, load_settings
 from embedd.generators import Delta, Usage
 
-Ask = Callable[..., Awaitable[Any]]
 Client = TestClient[Any, Any]
 ID = "an id that nobody guesses"
 

@@ -1,13 +1,12 @@
 """What cannot be answered: a 400 in OpenAI's shape that says why, and models that are not there."""
 
 import json
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+from asking import Ask
 from chat_bodies import CHAT, COMPLETIONS, TIDE, asking
 
-Ask = Callable[..., Awaitable[Any]]
 SHAPELESS = {"name": "x", "schema": {"a": 1}}
 DEEP = {"name": "x", "schema": json.loads('{"a":' * 300 + "1" + "}" * 300)}
 NOWHERE = {"type": "function", "function": {"name": "x"}}

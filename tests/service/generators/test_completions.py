@@ -1,12 +1,10 @@
 """POST /v1/completions: OpenAI's shape, several prompts, echoes and log probabilities."""
 
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 from aiohttp.test_utils import TestClient
+from asking import Ask
 from chat_bodies import COMPLETIONS, stream
-
-Ask = Callable[..., Awaitable[Any]]
 
 
 async def test_a_completion_has_openais_shape(ask: Ask) -> None:

@@ -1,16 +1,15 @@
 """TEI's /rerank."""
 
 import math
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp.test_utils import TestClient
+from asking import Ask
 
 from api.settings import Settings, load_settings
 
-Ask = Callable[..., Awaitable[Any]]
 QUERY = "Spring tides"
 TEXTS = ["Wind is air.", "Spring tides come.", "Spring is here."]
 

@@ -1,18 +1,17 @@
 """GET /metrics: what Prometheus reads."""
 
 import re
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 from aiohttp.test_utils import TestClient
+from asking import Ask
 from prometheus_client.parser import text_string_to_metric_families
 from pytest_aiohttp import AiohttpClient
 
 from api.app import build_app, open_services
 from api.settings import load_settings
 
-Ask = Callable[..., Awaitable[Any]]
 OPERATIONS = Path(__file__).parents[2] / "docs" / "operations.md"
 Series = dict[tuple[str, frozenset[tuple[str, str]]], float]
 

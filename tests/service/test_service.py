@@ -1,14 +1,12 @@
 """Health, readiness, info and the contract's own description."""
 
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 from aiohttp.test_utils import TestClient
+from asking import Ask
 
 from api.http.routes import ROUTES
 from api.services.container import Services
-
-Ask = Callable[..., Awaitable[Any]]
 
 
 async def test_alive_and_ready(ask: Ask) -> None:

@@ -1,22 +1,20 @@
 """POST /v1/rerank, in the shape of Cohere's and Jina's clients."""
 
 import math
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp.test_utils import TestClient
+from asking import Ask
 
 from api.services.container import Services
 from api.services.rerank import rank, rarity
-from api.settings import Settings, load_settings
 from embedd import late
 from embedd.embedder import Embedder
 from embedd.errors import DeadlineExceeded, NotFinite, OutOfMemory
 
-Ask = Callable[..., Awaitable[Any]]
 PATH = "/v1/rerank"
 QUERY = "When do spring tides come?"
 DOCUMENTS = [
@@ -24,12 +22,6 @@ DOCUMENTS = [
     "Spring tides come at new and full moon.",
     "When will we go?",
 ]
-
-
-@pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    """A service with a reranking model besides the embedding one."""
-    return load_settings({"data": tmp_path / "data", "model": "fake", "reranker": "fake-reranker", "port": 0})
 
 
 @pytest.fixture(params=["fake-reranker", "fake"])
@@ -198,7 +190,7 @@ async def test_an_unknown_model_is_told_the_known_ones(ask: Ask) -> None:
 async def test_a_deadline_is_kept(services: Services, model: str) -> None:
     hurried = replace(services.models, deadline_s=1e-6)
     with pytest.raises(DeadlineExceeded):
-        await rank(hurried, QUERY, DOCUMENTS, model=model)
+        await rank(hurried, "asked nowhere else", DOCUMENTS, model=model)
 
 
 @pytest.mark.parametrize("kind", [NotFinite, OutOfMemory])

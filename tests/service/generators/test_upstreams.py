@@ -1,15 +1,13 @@
 """Chats over an upstream: the same answers, and a status for everything that goes wrong with it."""
 
 import json
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 from aiohttp.test_utils import TestClient
+from asking import Ask
 from chat_bodies import CHAT, asking, stream
 from upstreams import Upstream, chunk, falling_silent, refusing, streaming
-
-Ask = Callable[..., Awaitable[Any]]
 
 
 async def test_an_upstream_answers_like_a_model_of_this_service(

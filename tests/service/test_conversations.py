@@ -2,12 +2,13 @@
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp.test_utils import TestClient
+from asking import Ask
 from pytest_aiohttp import AiohttpClient
 
 from api.app import build_app, open_services
@@ -21,7 +22,6 @@ from api.settings import load_settings
 from embedd.generators import Delta
 from index.errors import StorageFailed
 
-Ask = Callable[..., Awaitable[Any]]
 PATH = "/v1/conversations"
 CHAT = "/v1/chat/completions"
 

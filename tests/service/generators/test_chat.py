@@ -1,16 +1,14 @@
 """POST /v1/chat/completions over a language model: OpenAI's shapes, and answers from documents."""
 
 import json
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 from aiohttp.test_utils import TestClient
+from asking import Ask
 from chat_bodies import CALL, CHAT, TIDE, asking, stream
 
 from embedd.generators import NOTHING_FOUND
-
-Ask = Callable[..., Awaitable[Any]]
 
 
 async def test_an_answer_has_openais_shape(ask: Ask) -> None:

@@ -1,10 +1,8 @@
 """Questions that go on from earlier ones, rewritten by the language model that answers them."""
 
-from collections.abc import Awaitable, Callable
-from typing import Any
-
 import msgspec
 import pytest
+from asking import Ask
 from chat_bodies import CHAT
 
 from api.http.chat_question import read_question
@@ -12,8 +10,6 @@ from api.schemas_chat import ChatRequest
 from api.services.container import Services
 from embedd.conversation import Turn
 from embedd.errors import InvalidInput
-
-Ask = Callable[..., Awaitable[Any]]
 
 
 def turns(*said: str) -> list[Turn]:
