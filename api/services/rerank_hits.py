@@ -8,9 +8,8 @@ was trained to judge alone, and does.
 
 import asyncio
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import accumulate
 from statistics import fmean
 
 import numpy as np
@@ -20,7 +19,7 @@ from api.services.models import Models
 from api.services.passage_vectors import passage_prompt
 from embedd import late
 from embedd.embedder import Embedder
-from index.late import Codes, Scores, max_sim, unpack
+from index.late import Codes, Scores, max_sim, max_sim_packed
 from index.rows import Hit
 
 LATE = "late"
@@ -125,17 +124,21 @@ def _rewritten(one: Judged) -> Hit:
 def _compare(
     question: late.LateQuery, weights: Scores, hits: Sequence[Hit], embedded: Mapping[int, Codes]
 ) -> list[float | None]:
-    dim = question.vectors.shape[1]
-    kept = {
-        at: unpack(hit.token_vectors, dim) for at, hit in enumerate(hits) if hit.token_vectors is not None
-    }
-    codes = {**kept, **embedded}
-    if not codes:
-        return [None] * len(hits)
-    offsets = np.array([0, *accumulate(map(len, codes.values()))], dtype=np.int32)
-    scores = max_sim(question.vectors, weights, np.concatenate([*codes.values()]), offsets)
-    by_place = dict(zip(codes, scores.tolist(), strict=True))
-    return [by_place.get(at) for at in range(len(hits))]
+    scores: list[float | None] = [None] * len(hits)
+    kept = {at: hit.token_vectors for at, hit in enumerate(hits) if hit.token_vectors is not None}
+    if kept:
+        found = max_sim_packed(question.vectors, weights, list(kept.values()))
+        _place(scores, kept, found)
+    if embedded:
+        offsets = np.cumsum([0, *map(len, embedded.values())], dtype=np.int32)
+        found = max_sim(question.vectors, weights, np.concatenate([*embedded.values()]), offsets)
+        _place(scores, embedded, found)
+    return scores
+
+
+def _place(scores: list[float | None], places: Iterable[int], found: Scores) -> None:
+    for at, score in zip(places, found.tolist(), strict=True):
+        scores[at] = score
 
 
 def _searched(hits: Sequence[Hit]) -> list[float]:

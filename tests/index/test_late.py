@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from index.late import max_sim, pack, unpack, weigh
+from index.late import max_sim, max_sim_packed, pack, unpack, weigh
 
 
 def codes(seed: int, tokens: int, dim: int = 64) -> np.ndarray:
@@ -37,6 +37,22 @@ def test_scores_are_those_of_an_oracle(lengths: list[int]) -> None:
     scores = max_sim(query, weights, *joined(*passages))
     expected = [oracle(query, weights, passage) for passage in passages]
     np.testing.assert_allclose(scores, expected, atol=1e-5)
+
+
+def test_packed_tokens_are_compared_as_what_they_unpack_to() -> None:
+    query, weights = unit(codes(0, 7, 66)), np.full(7, 1 / 7, dtype=np.float32)
+    passages = [codes(seed, length, 66) for seed, length in enumerate([5, 24, 0, 100], start=1)]
+    kept = [pack(passage) for passage in passages]
+    expected = max_sim(query, weights, *joined(*(unpack(packed, 66) for packed in kept)))
+    np.testing.assert_allclose(max_sim_packed(query, weights, kept), expected, atol=1e-6)
+    assert max_sim_packed(query, weights, []).shape == (0,)
+
+
+def test_a_passage_outside_of_the_tokens_is_refused() -> None:
+    query, weights = unit(codes(0, 2)), np.full(2, 0.5, dtype=np.float32)
+    for offsets in ([0, 4], [-1, 2], [2, 1]):
+        with pytest.raises(ValueError, match="outside"):
+            max_sim(query, weights, codes(1, 3), np.array(offsets, dtype=np.int32))
 
 
 def test_a_passage_that_has_every_token_together_beats_one_that_has_them_apart() -> None:
