@@ -9,7 +9,9 @@ articles: figures are also given for the other half.
 
 import asyncio
 import random
+import time
 from collections.abc import Sequence
+from itertools import islice, pairwise
 from statistics import fmean, median
 from typing import Any
 
@@ -24,13 +26,14 @@ from harness.answers import (
     scores_of_answer,
 )
 from harness.client import Client, open_client
-from harness.corpora import SEED, load_cranfield, load_npl, load_squad, load_xquad
+from harness.corpora import SEED, SourceDocument, load_cranfield, load_npl, load_squad, load_xquad
 from harness.load import run_clients
 from harness.metrics import mean_scores
 from harness.options import Options, parse_options
 from harness.report import machine, print_table, write
 from harness.service import MODEL, open_service
 from harness.targets import Goal, print_goals
+from harness.texts import load_texts
 
 PARTS = ("squad", "abstention", "xquad", "first_token")
 CLIENTS = 4
@@ -39,6 +42,10 @@ LIMITS = (3, 1)
 QUICK_QUESTIONS = 150
 QUICK_LANGUAGES = ("en", "de")
 STREAMED = 200
+# Among so many passages: those of SQuAD, and paragraphs of books that are one passage each.
+PASSAGES, QUICK_PASSAGES = 20_000, 2_000
+PASSAGE_WORDS = 120
+FILLING = 27_771
 
 
 async def told(client: Client, collection: str, questions: Sequence[str], **retrieval: Any) -> list[Told]:
@@ -135,16 +142,36 @@ async def squad_parts(client: Client, options: Options) -> dict[str, Any]:
         }
         marks = [one.article in chosen for one in (*answerable, *adversarial)]
         figures["abstention"] = await abstention_of(client, "squad", kinds, marks)
-    if "first_token" in options.parts:
-        figures["first_token"] = await first_token(client, [one.text for one in answerable])
     return figures
 
 
-async def first_token(client: Client, questions: Sequence[str]) -> dict[str, Any]:
-    """Milliseconds to the first text of a streamed answer, one question at a time."""
-    asked = random.Random(SEED).sample(questions, min(STREAMED, len(questions)))
-    times = [await client.chat("extractive@squad", question) for question in asked]
-    return {"questions": len(times), "p50_ms": 1000 * median(one.first_token_s for one in times)}
+async def first_token(client: Client, options: Options) -> dict[str, Any]:
+    """Milliseconds to the first text of a streamed answer among many passages, one question at a time; and
+    to the vector of another question, which is the model's share.
+    """
+    squad = load_squad(options.data)
+    filling = (text for text in load_texts(options.data, FILLING) if len(text.split()) <= PASSAGE_WORDS)
+    count = QUICK_PASSAGES if options.quick else PASSAGES
+    others = [
+        SourceDocument(f"filling/{number}", "", text)
+        for number, text in enumerate(islice(filling, count - len(squad.documents)))
+    ]
+    await client.create_collection("large", token_vectors="2bit")
+    await client.add_documents("large", [*squad.documents, *others])
+    asked = [one.text for one in read_questions(options.data / "squad" / "questions.jsonl.gz") if one.answers]
+    random.Random(SEED).shuffle(asked)
+    answers, embeddings = [], []
+    for answered, embedded in islice(pairwise(asked), 0, 2 * STREAMED, 2):
+        answers.append((await client.chat("extractive@large", answered)).first_token_s)
+        began = time.perf_counter()
+        await client.embed([embedded])
+        embeddings.append(time.perf_counter() - began)
+    return {
+        "documents": count,
+        "questions": len(answers),
+        "p50_ms": 1000 * median(answers),
+        "embedding_p50_ms": 1000 * median(embeddings),
+    }
 
 
 async def xquad_part(client: Client, options: Options) -> dict[str, Any]:
@@ -177,9 +204,11 @@ async def run(options: Options) -> None:
     before = machine()
     async with open_service() as service, open_client(service.url) as client:
         info = await client.info()
-        figures = await squad_parts(client, options) if options.parts != ("xquad",) else {}
+        figures = await squad_parts(client, options) if {"squad", "abstention"} & {*options.parts} else {}
         if "xquad" in options.parts:
             figures["xquad"] = await xquad_part(client, options)
+        if "first_token" in options.parts:
+            figures["first_token"] = await first_token(client, options)
     report(figures)
     goals = goals_of(figures)
     print_goals(goals)
@@ -219,6 +248,8 @@ def report(figures: dict[str, Any]) -> None:
         cells = [[name, *(f"{row[measure]:.3f}" for measure in measures)] for name, row in rows.items()]
         if cells:
             print_table(part, [{"squad": "sentences at most", "xquad": "language"}[part], *measures], cells)
+    if first := figures.get("first_token"):
+        print(f"of the first token, a question's vector takes {first['embedding_p50_ms']:.1f} ms")
     if abstention := figures.get("abstention"):
         shares = [[kind, f"{share:.1%}"] for kind, share in abstention["refused"].items()]
         print_table(f"refused at {abstention['threshold']}", ["questions", "share"], shares)
