@@ -176,7 +176,7 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Flags, then the environment, then the file that one of these two names."""
         config = init_settings().get("config") or env_settings().get("config")
-        file = _read_file(Path(config)) if config else {}
+        file = read_file(Path(config)) if config else {}
         return init_settings, env_settings, InitSettingsSource(settings_cls, init_kwargs=file)
 
 
@@ -205,7 +205,12 @@ def load_settings(flags: Mapping[str, object]) -> Settings:
         raise SettingsError("\n".join(_explain(detail, given) for detail in error.errors())) from error
 
 
-def _read_file(path: Path) -> dict[str, Any]:
+def read_file(path: Path) -> dict[str, Any]:
+    """What a settings file says.
+
+    Raises:
+        SettingsError: it cannot be read, or has keys that are no settings.
+    """
     path = path.expanduser()
     try:
         content = yaml.safe_load(path.read_text("utf-8"))
@@ -222,17 +227,18 @@ def _read_file(path: Path) -> dict[str, Any]:
 
 
 def _refuse_unknown_keys(path: Path, content: Mapping[object, object]) -> None:
-    known = sorted(Settings.model_fields.keys() - {"config"})
     problems = [
-        f"the settings file {path} has the unknown key '{key}'; {_nearest(str(key), known)}"
+        f"the settings file {path} has the unknown key '{key}'; {nearest_setting(str(key))}"
         for key in content
-        if key not in known
+        if key not in Settings.model_fields or key == "config"
     ]
     if problems:
         raise SettingsError("\n".join(problems))
 
 
-def _nearest(key: str, known: list[str]) -> str:
+def nearest_setting(key: str) -> str:
+    """What may have been meant by ``key``, which is no setting."""
+    known = sorted(Settings.model_fields.keys() - {"config"})
     found = difflib.get_close_matches(key.lower().replace("-", "_"), known, n=1, cutoff=0.5)
     return f"did you mean '{found[0]}'?" if found else f"known keys: {', '.join(known)}"
 
@@ -260,10 +266,16 @@ def _hint(name: str, flags: Mapping[str, object]) -> str:
     return ""
 
 
+def set_variables() -> dict[str, str]:
+    """The variables with our prefix by what follows it, in small letters, as pydantic-settings sees them: in
+    any case of letters, empty ones left out.
+    """
+    ours = {key.lower(): value for key, value in os.environ.items() if key.upper().startswith(_PREFIX)}
+    return {key.removeprefix(_PREFIX.lower()): value for key, value in ours.items() if value}
+
+
 def _variable(name: str) -> str:
-    """The variable as pydantic-settings sees it: in any case of letters, empty like absent."""
-    wanted = f"{_PREFIX}{name}".lower()
-    return next((value for key, value in os.environ.items() if key.lower() == wanted), "")
+    return set_variables().get(name, "")
 
 
 def _in_one_line(error: Exception) -> str:

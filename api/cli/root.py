@@ -9,6 +9,7 @@ import click
 
 _MODULES = {
     "serve": "api.cli.serve",
+    "config": "api.cli.config",
     "demo": "api.cli.demo",
     "ingest": "api.cli.ingest",
     "search": "api.cli.search",

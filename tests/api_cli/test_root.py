@@ -10,6 +10,7 @@ from api.cli.root import root
 
 COMMANDS = [
     "serve",
+    "config",
     "demo",
     "ingest",
     "search",
