@@ -41,6 +41,15 @@ class Service:
     pid: int
     alive_after_s: float
     ready_after_s: float
+    process: asyncio.subprocess.Process
+
+    def signal(self, number: int) -> None:
+        """To the service alone."""
+        self.process.send_signal(number)
+
+    async def ended(self) -> int:
+        """Its exit code, once it has one."""
+        return await self.process.wait()
 
     def memory(self) -> dict[str, dict[str, int]]:
         """Resident bytes, now and at their peak, of the service and of each kind of process it started."""
@@ -110,7 +119,7 @@ async def open_server(
             alive = ready = await wait_for_port(process, port, started, log)
         else:
             alive, ready = [await wait_for(process, f"{url}{probe}", started, log) for probe in probes]
-        yield Service(url, port, process.pid, alive, ready)
+        yield Service(url, port, process.pid, alive, ready, process)
     finally:
         await stop(process)
 
