@@ -18,6 +18,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry, ProcessCollector, disable_created_metrics
 
 from api.http.draining import Drain
+from api.http.listening import open_listener
 from api.http.measuring import RequestMetrics
 from api.http.middleware import answer_errors, identify, stamp
 from api.http.routes import ROUTES
@@ -148,14 +149,14 @@ async def _serve(settings: Settings) -> None:
         )
         await runner.setup()
         try:
-            site = web.TCPSite(runner, settings.host, settings.port)
-            await site.start()
+            listener = await open_listener(runner, settings.host, settings.port)
+            await listener.start()
             log.info("service_started", url=_url(runner), pid=os.getpid(), data=str(settings.data))
             await stop.wait()
             services.readiness.close()
             services.live_answers.close()
             log.info("service_stopping", drain_timeout_s=settings.drain_timeout_s)
-            await site.stop()
+            await listener.close()
             await drain.finish(settings.drain_timeout_s)
         finally:
             await runner.cleanup()

@@ -10,31 +10,47 @@ from contextlib import suppress
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+_MOMENT_S = 0.1
+"""What a client may take from its connection to its request."""
+
 
 class Drain:
     """Counts the requests that run; ``follow`` is its middleware, the outermost one."""
 
     def __init__(self) -> None:
-        self._running = 0
-        self._ending: asyncio.Event | None = None
+        self._running = self._begun = 0
+        self._at_rest = asyncio.Event()
+        self._at_rest.set()
+        self._is_ending = False
 
     @web.middleware
     async def follow(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         self._running += 1
+        self._begun += 1
+        self._at_rest.clear()
         try:
             response = await handler(request)
         finally:
             self._running -= 1
-            if self._ending is not None and not self._running:
-                self._ending.set()
-        if self._ending is not None and not response.prepared:
+            if not self._running:
+                self._at_rest.set()
+        if self._is_ending and not response.prepared:
             response.force_close()  # a busy client must not keep the service from its end
         return response
 
     async def finish(self, timeout_s: float) -> None:
-        """Return when no request runs, or after ``timeout_s``. Called once, when nobody listens any more."""
-        self._ending = asyncio.Event()
-        await asyncio.sleep(0)  # requests that have just arrived begin
-        if self._running:
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._ending.wait(), timeout_s)
+        """Return when no request runs and for a moment none has begun, or after ``timeout_s``. Called once,
+        when nobody listens any more.
+        """
+        self._is_ending = True
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await self._rest()
+
+    async def _rest(self) -> None:
+        while True:
+            await self._at_rest.wait()
+            begun = self._begun
+            await asyncio.sleep(_MOMENT_S)
+            if self._at_rest.is_set() and begun == self._begun:
+                return
