@@ -19,6 +19,8 @@ DATA ?=
 ARGS ?=
 
 IN_PARALLEL := --numprocesses auto --maxprocesses 4 --dist worksteal
+# Some machines say so to keep folders clean; the tests start hundreds of services, which would compile each anew.
+export PYTHONDONTWRITEBYTECODE :=
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .PHONY: help setup run test coverage check bench peers figures screenshots lock clean
