@@ -7,6 +7,7 @@ from typing import Any
 
 import grpc
 import numpy as np
+import pytest
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
@@ -71,7 +72,18 @@ async def refused(call: Awaitable[Any]) -> Refused:
 
 def refusal_of(error: grpc.aio.AioRpcError) -> Refused:
     status = rpc_status.from_call(error)
-    return Refused(error.code(), error.details() or "", dict(map(_unpacked, status.details if status else ())))
+    return Refused(
+        error.code(), error.details() or "", dict(map(_unpacked, status.details if status else ()))
+    )
+
+
+def alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a test open a second server over a service, whose series are registered already."""
+    monkeypatch.setattr("api.grpc.calls.CallMetrics", lambda _: _Uncounted())
+
+
+class _Uncounted:
+    def add(self, *_: object) -> None: ...
 
 
 def rows_of(response: Any) -> np.ndarray:
@@ -84,4 +96,3 @@ def _unpacked(packed: Any) -> tuple[type, Message]:
     message = kind()
     assert packed.Unpack(message)
     return kind, message
-
