@@ -1,7 +1,10 @@
 """A real service that answers gRPC beside HTTP: how it starts, and how it ends under load."""
 
+import re
 import signal
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -89,3 +92,13 @@ def test_without_a_port_nothing_of_grpc_is_loaded(services: Launcher) -> None:
     (started,) = service.events("service_started")
     assert started["grpc"] is None
     assert "cygrpc" not in Path(f"/proc/{service.pid}/maps").read_text("utf-8")
+
+
+def test_the_example_in_the_documents_does_what_it_says(service: Service) -> None:
+    text = Path(__file__).parents[2].joinpath("docs/api.md").read_text("utf-8")
+    (block,) = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    (started,) = service.events("service_started")
+    example = block.replace("127.0.0.1:50051", started["grpc"])
+    assert example != block
+    done = subprocess.run([sys.executable, "-c", example], capture_output=True, text=True, check=False)
+    assert done.stdout == "(1, 64) 8\n", done.stderr
