@@ -23,7 +23,7 @@ IN_PARALLEL := --numprocesses auto --maxprocesses 4 --dist worksteal
 export PYTHONDONTWRITEBYTECODE :=
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help setup run test coverage check bench peers figures screenshots lock clean
+.PHONY: help setup run test coverage check bench peers figures screenshots stubs lock clean
 
 help:  ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */  make \1\t/' | expand -t 16
@@ -59,6 +59,11 @@ figures: setup  ## write bench/README.md's figures and plot from bench/results
 
 screenshots: setup  ## take the pictures of the web page in docs/screenshots anew (needs Chromium)
 	cd bench && ../$(BIN)/python -m harness.screenshots
+
+stubs: setup  ## write api/grpc/v1 anew from the protos, after linting them
+	$(BIN)/buf lint api/grpc/protos
+	$(BIN)/buf format --exit-code --diff api/grpc/protos
+	$(BIN)/python deploy/stubs.py
 
 lock:  ## resolve constraints.txt anew (newest versions; then: make setup)
 	$(BIN)/python deploy/lock.py

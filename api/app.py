@@ -6,11 +6,13 @@ the model workers end.
 """
 
 import asyncio
+import importlib
 import math
 import os
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
 import structlog
 import uvloop
@@ -18,7 +20,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry, ProcessCollector, disable_created_metrics
 
 from api.http.draining import Drain
-from api.http.listening import open_listener
+from api.http.listening import Listener, open_listener
 from api.http.measuring import RequestMetrics
 from api.http.middleware import answer_errors, identify, stamp
 from api.http.routes import ROUTES
@@ -45,6 +47,9 @@ from api.telemetry import configure_logging
 from api.ui.assets import load_assets
 from index.catalog import open_catalog
 from index.errors import StoreError
+
+if TYPE_CHECKING:
+    from api.grpc.server import GrpcServer
 
 log = structlog.get_logger()
 
@@ -141,7 +146,7 @@ def build_app(services: Services) -> web.Application:
 async def _serve(settings: Settings) -> None:
     stop = asyncio.Event()
     _on_signals(stop)
-    async with open_services(settings) as services:
+    async with open_services(settings) as services, _open_grpc(services) as grpc:
         app, drain = build_app(services), Drain()
         app.middlewares.insert(0, drain.follow)
         runner = web.AppRunner(
@@ -151,16 +156,41 @@ async def _serve(settings: Settings) -> None:
         try:
             listener = await open_listener(runner, settings.host, settings.port)
             await listener.start()
-            log.info("service_started", url=_url(runner), pid=os.getpid(), data=str(settings.data))
+            log.info(
+                "service_started",
+                url=_url(runner),
+                grpc=None if grpc is None else grpc.address,
+                pid=os.getpid(),
+                data=str(settings.data),
+            )
             await stop.wait()
             services.readiness.close()
             services.live_answers.close()
             log.info("service_stopping", drain_timeout_s=settings.drain_timeout_s)
-            await listener.close()
-            await drain.finish(settings.drain_timeout_s)
+            async with asyncio.TaskGroup() as ending:
+                ending.create_task(_drain_http(listener, drain, settings.drain_timeout_s))
+                if grpc is not None:
+                    ending.create_task(grpc.stop(settings.drain_timeout_s))
         finally:
             await runner.cleanup()
     log.info("service_stopped")
+
+
+async def _drain_http(listener: Listener, drain: Drain, timeout_s: float) -> None:
+    await listener.close()
+    await drain.finish(timeout_s)
+
+
+@asynccontextmanager
+async def _open_grpc(services: Services) -> AsyncIterator["GrpcServer | None"]:
+    """The server beside HTTP, or None where it is off: then its libraries are not even loaded."""
+    settings = services.settings
+    if not settings.grpc_port:
+        yield None
+        return
+    server = importlib.import_module("api.grpc.server")
+    async with server.open_server(services, settings.host, settings.grpc_port) as grpc:
+        yield grpc
 
 
 def _on_signals(stop: asyncio.Event) -> None:

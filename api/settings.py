@@ -73,6 +73,7 @@ class Settings(BaseSettings):
 
     host: str = Field("127.0.0.1", min_length=1, description="address to listen on")
     port: int = Field(8080, ge=0, le=65535, description="port to listen on; 0 takes any free one")
+    grpc_port: int = Field(50051, ge=0, le=65535, description="port for gRPC; 0 turns it off")
     data: LocalPath = Field(Path("embedd-data"), description="folder that holds everything the service keeps")
 
     model: str = Field(

@@ -11,6 +11,7 @@ ROOT = Path(__file__).parent.parent
 MAY_IMPORT = {"embedd": {"embedd"}, "index": {"index"}, "api": {"api", "embedd", "index"}}
 OURS = set(MAY_IMPORT)
 WORKER_ONLY = {"torch", "sentence_transformers", "transformers"}
+GRPC_ONLY = {"google", "grpc", "grpc_health", "grpc_reflection"}
 HTTP_ONLY = {"aiohttp", "aiohttp_sse"}
 
 
@@ -49,6 +50,12 @@ def test_only_the_http_layer_and_the_client_of_upstreams_know_aiohttp() -> None:
     allowed = {ROOT / "api" / "app.py", client, *modules("api/http")}
     others = [module for package in OURS for module in modules(package) if module not in allowed]
     assert [str(module) for module in others if imported_roots(module) & HTTP_ONLY] == []
+
+
+def test_only_the_grpc_layer_knows_grpc() -> None:
+    allowed = modules("api/grpc")
+    others = [module for package in OURS for module in modules(package) if module not in allowed]
+    assert [str(module) for module in others if imported_roots(module) & GRPC_ONLY] == []
 
 
 def test_handlers_know_no_storage_engine() -> None:

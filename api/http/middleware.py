@@ -2,8 +2,6 @@
 
 import asyncio
 import math
-import random
-import re
 import time
 from http import HTTPStatus
 
@@ -14,11 +12,11 @@ from aiohttp.typedefs import Handler as AiohttpHandler
 from api.errors import MalformedRequest, NotFound, PayloadTooLarge, Refusal, refuse
 from api.errors_tei import refuse_as_tei
 from api.http import wire
-from api.http.routing import DIALECT, HEADER_REQUEST_ID, REQUEST_ID
+from api.http.routing import DIALECT, REQUEST_ID
+from api.request_ids import HEADER_REQUEST_ID, request_id
 
 log = structlog.get_logger()
 
-_SAFE_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
 _QUIET = frozenset({"/health", "/healthz", "/startupz", "/readyz", "/metrics"})
 _CLIENT_LEFT = 499  # as nginx logs a request whose client closed the connection
 
@@ -26,7 +24,7 @@ _CLIENT_LEFT = 499  # as nginx logs a request whose client closed the connection
 @web.middleware
 async def identify(request: web.Request, handler: AiohttpHandler) -> web.StreamResponse:
     """Take the client's request id or make one, bind it to the log, and write one line behind the answer."""
-    request[REQUEST_ID] = _request_id(request)
+    request[REQUEST_ID] = request_id(request.headers.get(HEADER_REQUEST_ID, ""))
     with structlog.contextvars.bound_contextvars(request_id=request[REQUEST_ID]):
         began = time.perf_counter()
         status = _CLIENT_LEFT
@@ -98,12 +96,6 @@ def _translate(error: web.HTTPException, request: web.Request) -> Exception:
             code="body_too_large",
         )
     return MalformedRequest(error.reason)
-
-
-def _request_id(request: web.Request) -> str:
-    given = request.headers.get(HEADER_REQUEST_ID, "")
-    # Nothing is protected by it, and asking the system for randomness costs more than the rest of this.
-    return given if _SAFE_ID.fullmatch(given) else f"{random.getrandbits(128):032x}"
 
 
 def _log_request(request: web.Request, status: int, seconds: float) -> None:

@@ -27,7 +27,6 @@ Dialect = Literal["own", "openai", "tei"]
 
 REQUEST_ID = web.RequestKey("request_id", str)
 DIALECT = web.RequestKey("dialect", str)
-HEADER_REQUEST_ID = "x-request-id"
 
 
 @dataclass(frozen=True, slots=True)

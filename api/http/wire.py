@@ -85,6 +85,18 @@ def decode_json(text: bytes, kind: type[T]) -> T:
     return _decode(msgspec.json.decode, text, kind, "JSON")
 
 
+def checked(values: Mapping[str, Any], kind: type[T]) -> T:
+    """A checked ``kind`` from values that were decoded elsewhere.
+
+    Raises:
+        WrongShape: a field is missing, unknown, of the wrong type or out of range.
+    """
+    try:
+        return msgspec.convert(values, kind)
+    except msgspec.ValidationError as error:
+        raise _invalid(error) from error
+
+
 def encode(answer: object, accept: str) -> tuple[bytes, str]:
     """The answer's bytes and their Content-Type: msgpack if asked for, else JSON."""
     if wants_msgpack(accept):

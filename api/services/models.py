@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -93,6 +93,11 @@ class Models:
                 f"serve those (sha256 {collection.model_sha256}), or ingest into a new collection"
             )
         return embedder
+
+    def within(self, seconds: float | None) -> "Models":
+        """The same models for a request that ends in so many seconds, if that is sooner."""
+        limits = [one for one in (seconds, self.deadline_s) if one is not None]
+        return replace(self, deadline_s=min(limits, default=None))
 
     @property
     def generator_name(self) -> str:

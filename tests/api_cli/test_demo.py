@@ -27,6 +27,12 @@ def taken_port() -> Iterator[int]:
         yield server.getsockname()[1]
 
 
+@pytest.fixture(autouse=True)
+def _no_grpc(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Several of these run at once, and there is one default port."""
+    monkeypatch.setenv("EMBEDD_GRPC_PORT", "0")
+
+
 Start = Callable[..., "subprocess.Popen[str]"]
 
 

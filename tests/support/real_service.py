@@ -111,7 +111,8 @@ class Launcher:
         data = data or self.folder / f"data-{number}"
         log = self.folder / f"log-{number}"
         command = [*before, sys.executable, "-m", "api", "serve", "--data", str(data), "--model", model]
-        command += ["--host", "127.0.0.1", "--port", str(port), "--log-format", "json", *flags]
+        command += ["--host", "127.0.0.1", "--port", str(port), "--log-format", "json"]
+        command += ["--grpc-port", "0", *flags]  # many run at once; a test that wants gRPC names a port
         with log.open("wb") as sink:
             started = time.perf_counter()
             process = subprocess.Popen(

@@ -115,7 +115,7 @@ def test_the_source_in_the_documents_has_true_offsets() -> None:
 
 @pytest.mark.slow
 def test_the_demo_answers_a_question_about_the_project_with_citations(tmp_path: Path) -> None:
-    words = [EMBEDD, "demo", "--once", "--port", "0", "--data", str(tmp_path / "data")]
+    words = [EMBEDD, "demo", "--once", "--port", "0", "--grpc-port", "0", "--data", str(tmp_path / "data")]
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=150, check=False)
     assert done.returncode == 0, done.stderr
     answer, _, sources = done.stdout.partition("Sources")

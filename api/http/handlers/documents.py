@@ -49,7 +49,7 @@ async def post(call: Call[DocumentsRequest | None, IngestQuery]) -> Reply:
         raise PayloadTooLarge(
             f"{len(call.body.documents)} documents in one request, the limit is {limit}", param="documents"
         )
-    documents = [_incoming(number, document) for number, document in enumerate(call.body.documents)]
+    documents = [read_document(number, document) for number, document in enumerate(call.body.documents)]
     return await _ingest(call, store, documents, await once_of(call.request))
 
 
@@ -190,7 +190,8 @@ def _precondition() -> Iterator[None]:
         raise PreconditionFailed(str(conflict)) from conflict
 
 
-def _incoming(number: int, document: DocumentRequest) -> Incoming:
+def read_document(number: int, document: DocumentRequest) -> Incoming:
+    """Document ``number`` of a request; raises what contradicts itself or cannot be kept."""
     where = f"documents.{number}"
     if (document.text is None) == (document.data is None):
         raise InvalidRequest(f"{where}: send either `text` or `data`", param=where)

@@ -36,7 +36,7 @@ async def embed(call: Call[EmbeddingsRequest, NoQuery]) -> Reply:
     embedded = await embedder.embed(
         inputs,
         lane=lane_of(len(inputs)),
-        prompt=_prompt(request, card),
+        prompt=prompt_of(request, card),
         truncate=request.truncate,
         deadline_s=models.deadline_s,
     )
@@ -60,7 +60,8 @@ def _inputs(request: EmbeddingsRequest, limit: int) -> list[str | Sequence[int]]
     return inputs
 
 
-def _prompt(request: EmbeddingsRequest, card: ModelCard) -> str:
+def prompt_of(request: EmbeddingsRequest, card: ModelCard) -> str:
+    """What goes in front of each text; raises ``InvalidRequest`` if the model has no such prompt."""
     if request.prompt_name is None and request.input_type is not None:
         return typed_prompt(card, request.input_type)
     return named_prompt(card, request.prompt_name)

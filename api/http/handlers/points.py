@@ -36,7 +36,7 @@ async def post(call: Call[PointsRequest, NoQuery]) -> Upserted:
     points, limit = call.body.points, call.services.settings.max_points_per_request
     if len(points) > limit:
         raise PayloadTooLarge(f"{len(points)} points in one request, the limit is {limit}", param="points")
-    documents = [_document(number, point) for number, point in enumerate(points)]
+    documents = [read_point(number, point) for number, point in enumerate(points)]
     await store.upsert(documents, once=await once_of(call.request))
     return Upserted(upserted=len(points))
 
@@ -89,7 +89,8 @@ def _condition(filter_: dict[str, Any] | None) -> Filter | None:
     return None if filter_ is None else parse_filter(filter_)
 
 
-def _document(number: int, point: PointRequest) -> Document:
+def read_point(number: int, point: PointRequest) -> Document:
+    """The document that is point ``number`` of a request; raises what cannot be kept of it."""
     text = point.text
     wire.check_metadata(point.metadata, f"points.{number}.metadata")
     passage = Passage(

@@ -27,7 +27,7 @@ async def search(call: Call[SearchRequest, NoQuery]) -> SearchAnswer:
     """Search by words, by vector, or both."""
     began = time.perf_counter()
     store = call.services.catalog.get(call.path["name"])
-    found = await call.services.retriever.retrieve(store, _read(call.body))
+    found = await call.services.retriever.retrieve(store, read_search(call.body))
     return _describe(found, call.body, began)
 
 
@@ -38,7 +38,7 @@ async def search_batch(call: Call[SearchBatchRequest, NoQuery]) -> SearchBatchAn
     """
     began = time.perf_counter()
     store = call.services.catalog.get(call.path["name"])
-    searches = [_read(request) for request in call.body.searches]
+    searches = [read_search(request) for request in call.body.searches]
     _refuse_too_many(searches)
     found = await call.services.retriever.retrieve_many(store, searches)
     return SearchBatchAnswer(
@@ -67,7 +67,8 @@ def _describe(found: Found, request: SearchRequest, began: float) -> SearchAnswe
     )
 
 
-def _read(request: SearchRequest) -> Search:
+def read_search(request: SearchRequest) -> Search:
+    """What ``request`` looks for; raises what is wrong with its vector or filter."""
     return Search(
         k=request.k,
         mode=request.mode,

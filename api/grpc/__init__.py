@@ -1,0 +1,1 @@
+"""gRPC beside HTTP: the same use cases for callers that bring stubs. ``protos`` is its contract."""

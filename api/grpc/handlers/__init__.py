@@ -1,0 +1,1 @@
+"""Methods of gRPC, by service: decode, call one use case, encode."""
