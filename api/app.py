@@ -23,6 +23,7 @@ from api.http.middleware import answer_errors, identify, stamp
 from api.http.routes import ROUTES
 from api.http.routing import serve_route
 from api.http.uploads import open_spool
+from api.security.gate import ExposedWithoutKeysError, check_exposure, open_gate
 from api.services.answer import Answerer
 from api.services.complete import Completer
 from api.services.container import Services
@@ -58,7 +59,7 @@ def run(settings: Settings) -> int:
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_serve(settings))
-    except (StoreError, OSError) as error:
+    except (StoreError, OSError, ExposedWithoutKeysError) as error:
         log.error("service_not_started", reason=str(error))  # noqa: TRY400 - the reason is enough
         return 1
     return 0
@@ -95,6 +96,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             ) as conversations,
             open_jobs(catalog, ingestor, reembedder) as jobs,
             open_live_answers(settings.resume_grace_s) as live_answers,
+            open_gate(settings) as gate,
         ):
             yield Services(
                 settings=settings,
@@ -112,6 +114,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
                 readiness=Readiness(models),
                 metrics=metrics,
                 assets=load_assets(),
+                gate=gate,
             )
 
 
@@ -141,6 +144,7 @@ async def _serve(settings: Settings) -> None:
     stop = asyncio.Event()
     _on_signals(stop)
     async with open_services(settings) as services:
+        check_exposure(settings, services.gate)
         app, drain = build_app(services), Drain()
         app.middlewares.insert(0, drain.follow)
         runner = web.AppRunner(

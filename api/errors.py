@@ -7,7 +7,9 @@ the class hierarchy, and a test holds every domain error to a row.
     ├── MalformedRequest     the request cannot be read: broken JSON, a bad parameter               400
     ├── InvalidRequest       it can be read, and its values make no sense                           422
     │   └── WrongShape       a field is missing, unknown or of the wrong type                     422
-    ├── Forbidden            a web page from elsewhere asks                                         403
+    ├── Unauthenticated      no key came, or one that is not, or no longer, good                    401
+    ├── Forbidden            a web page from elsewhere asks, or a key that is not for this          403
+    ├── Misdirected          the request was meant for another host than this one                   421
     ├── NotFound             no such route, document, point or job                                  404
     ├── PayloadTooLarge      a body, a file or a list over its limit                                413
     ├── UnsupportedMedia     a Content-Type that this route does not take                           415
@@ -48,8 +50,16 @@ class WrongShape(InvalidRequest):
     """A field is missing, unknown, of the wrong type or out of range: the schema says no."""
 
 
+class Unauthenticated(RequestError):
+    """It is not known who asks."""
+
+
 class Forbidden(RequestError):
     """Who asks may not."""
+
+
+class Misdirected(RequestError):
+    """The request names a host that this service is not."""
 
 
 class NotFound(RequestError):
@@ -98,7 +108,9 @@ _DOWN = "service_unavailable_error"
 ROWS: dict[type[Exception], Row] = {
     MalformedRequest: Row(HTTPStatus.BAD_REQUEST, _INVALID, "malformed_request"),
     InvalidRequest: Row(HTTPStatus.UNPROCESSABLE_ENTITY, _INVALID, "invalid_value"),
+    Unauthenticated: Row(HTTPStatus.UNAUTHORIZED, "authentication_error", "invalid_api_key"),
     Forbidden: Row(HTTPStatus.FORBIDDEN, "permission_error", "forbidden"),
+    Misdirected: Row(HTTPStatus.MISDIRECTED_REQUEST, _INVALID, "host_not_allowed"),
     NotFound: Row(HTTPStatus.NOT_FOUND, _MISSING, "not_found"),
     PayloadTooLarge: Row(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, _INVALID, "payload_too_large"),
     UnsupportedMedia: Row(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, _INVALID, "unsupported_media_type"),

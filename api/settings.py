@@ -142,6 +142,20 @@ class Settings(BaseSettings):
         (), description="web pages elsewhere that may talk to this service, such as https://chat.example.org"
     )
 
+    auth: Literal["auto", "keys"] = Field(
+        "auto", description="who may ask: auto asks for keys as soon as there was ever one, keys always"
+    )
+    admin_key_file: LocalPath | None = Field(
+        None, description="file with one more key, of 32 characters or more, that may do everything"
+    )
+    insecure_without_keys: bool = Field(
+        False, description="serve everybody who reaches this machine, without keys"
+    )
+    metrics_without_key: bool = Field(False, description="let everybody read /metrics")
+    allowed_hosts: Names = Field(
+        (), description="names that lead here, for a service without keys that listens on loopback"
+    )
+
     memory_bytes: Size | None = Field(
         None,
         description="memory for vectors and graphs; those not used for longest leave it; unless given, any",

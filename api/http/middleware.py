@@ -64,6 +64,8 @@ async def stamp(request: web.Request, response: web.StreamResponse) -> None:
 def error_response(refusal: Refusal, request: web.Request) -> web.Response:
     payload, content_type = wire.encode(refusal.body(), request.headers.get(hdrs.ACCEPT, ""))
     response = web.Response(body=payload, status=refusal.status, content_type=content_type)
+    if refusal.status is HTTPStatus.UNAUTHORIZED:
+        response.headers[hdrs.WWW_AUTHENTICATE] = 'Bearer realm="embedd"'
     if refusal.retry_after_s is not None:
         response.headers[hdrs.RETRY_AFTER] = str(max(1, math.ceil(refusal.retry_after_s)))
     return response

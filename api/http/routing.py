@@ -15,8 +15,11 @@ from aiohttp import web
 from msgspec import Struct
 
 from api.http import wire
+from api.http.authentication import admit
 from api.http.origins import check_origin
 from api.schemas import NoQuery
+from api.security.identity import Identity
+from api.security.needs import Needs
 from api.services.container import Services
 
 BodyT = TypeVar("BodyT")
@@ -39,6 +42,7 @@ class Call(Generic[BodyT, QueryT]):
     path: Mapping[str, str]
     services: Services
     request: web.Request
+    identity: Identity
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +69,14 @@ class Route:
 
     ``answer`` is a schema or the media type of what has none; ``chunk`` the schema of a stream's events,
     ``accepted`` that of a 202, and ``lines`` that of every line of a body that the handler reads itself.
-    OpenAI's routes answer 400 where others say 422, TEI's have flat errors.
+    OpenAI's routes answer 400 where others say 422, TEI's have flat errors. ``needs`` is what a key must be.
     """
 
     method: str
     path: str
     handler: Handler
     answer: type | str
+    needs: Needs
     body: type[Struct] | None = None
     query: type[Struct] = NoQuery
     status: HTTPStatus = HTTPStatus.OK
@@ -98,12 +103,14 @@ def serve_route(route: Route, services: Services) -> Callable[[web.Request], Awa
     async def handle(request: web.Request) -> web.StreamResponse:
         request[DIALECT] = route.dialect
         check_origin(request, services.settings.host, services.settings.allowed_origins)
+        identity = await admit(request, services, route.needs)
         call = Call(
             body=await _body(route, request),
             query=wire.read_query(request, route.query),
             path=request.match_info,
             services=services,
             request=request,
+            identity=identity,
         )
         return await _response(await route.handler(call), route, request.headers.get("Accept", ""))
 

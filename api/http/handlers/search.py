@@ -18,6 +18,7 @@ from api.schemas import (
     SearchHit,
 )
 from api.schemas_search import FusionRequest, SearchBatchRequest, SearchRequest
+from api.security.identity import Identity
 from api.services.retrieve import Found, Search
 from index.filters import parse_filter
 from index.rows import Fusion, Hit
@@ -27,7 +28,7 @@ async def search(call: Call[SearchRequest, NoQuery]) -> SearchAnswer:
     """Search by words, by vector, or both."""
     began = time.perf_counter()
     store = call.services.catalog.get(call.path["name"])
-    found = await call.services.retriever.retrieve(store, _read(call.body))
+    found = await call.services.retriever.retrieve(store, _read(call.body, call.identity))
     return _describe(found, call.body, began)
 
 
@@ -38,7 +39,7 @@ async def search_batch(call: Call[SearchBatchRequest, NoQuery]) -> SearchBatchAn
     """
     began = time.perf_counter()
     store = call.services.catalog.get(call.path["name"])
-    searches = [_read(request) for request in call.body.searches]
+    searches = [_read(request, call.identity) for request in call.body.searches]
     _refuse_too_many(searches)
     found = await call.services.retriever.retrieve_many(store, searches)
     return SearchBatchAnswer(
@@ -67,14 +68,14 @@ def _describe(found: Found, request: SearchRequest, began: float) -> SearchAnswe
     )
 
 
-def _read(request: SearchRequest) -> Search:
+def _read(request: SearchRequest, identity: Identity) -> Search:
     return Search(
         k=request.k,
         mode=request.mode,
         text=request.query,
         vector=None if request.vector is None else wire.vector_of(request.vector, "vector"),
         filter=None if request.filter is None else parse_filter(request.filter),
-        acl=request.acl,
+        acl=identity.tags(request.acl),
         min_score=request.min_score,
         exact=request.exact,
         with_content=not {"text", "metadata"}.isdisjoint(request.include),
