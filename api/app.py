@@ -17,6 +17,7 @@ import uvloop
 from aiohttp import web
 from prometheus_client import CollectorRegistry, ProcessCollector, disable_created_metrics
 
+from api.http.cors import Cors
 from api.http.draining import Drain
 from api.http.measuring import RequestMetrics
 from api.http.middleware import answer_errors, identify, stamp
@@ -130,11 +131,18 @@ def _parser_limits(settings: Settings) -> ParserLimits:
 
 def build_app(services: Services) -> web.Application:
     """The HTTP application over ``services``."""
+    cors = Cors(services.settings.allowed_origins)
     app = web.Application(
-        middlewares=[RequestMetrics(services.metrics).measure, identify, answer_errors],
+        middlewares=[
+            RequestMetrics(services.metrics).measure,
+            identify,
+            cors.answer_preflight,
+            answer_errors,
+        ],
         client_max_size=services.settings.max_json_bytes,
     )
     app.on_response_prepare.append(stamp)
+    app.on_response_prepare.append(cors.stamp)
     for route in ROUTES:
         app.router.add_route(route.method, route.path, serve_route(route, services))
     return app

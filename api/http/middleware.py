@@ -22,6 +22,15 @@ _SAFE_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
 _QUIET = frozenset({"/health", "/healthz", "/startupz", "/readyz", "/metrics"})
 _CLIENT_LEFT = 499  # as nginx logs a request whose client closed the connection
 
+_CAREFUL = {
+    hdrs.CACHE_CONTROL: "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+
 
 @web.middleware
 async def identify(request: web.Request, handler: AiohttpHandler) -> web.StreamResponse:
@@ -56,7 +65,11 @@ async def answer_errors(request: web.Request, handler: AiohttpHandler) -> web.St
 
 
 async def stamp(request: web.Request, response: web.StreamResponse) -> None:
-    """Every response carries the request's id, streams included."""
+    """Every response carries the request's id, streams too, and tells browsers to make no more of it than
+    it is; a handler's own headers stand.
+    """
+    for name, value in _CAREFUL.items():
+        response.headers.setdefault(name, value)
     if REQUEST_ID in request:
         response.headers[HEADER_REQUEST_ID] = request[REQUEST_ID]
 

@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from api.http import wire
 from api.http.authentication import admit
-from api.http.origins import check_origin
+from api.http.origins import check_host, check_origin
 from api.schemas import NoQuery
 from api.security.identity import Identity
 from api.security.needs import Needs
@@ -102,7 +102,7 @@ def serve_route(route: Route, services: Services) -> Callable[[web.Request], Awa
 
     async def handle(request: web.Request) -> web.StreamResponse:
         request[DIALECT] = route.dialect
-        check_origin(request, services.settings.host, services.settings.allowed_origins)
+        _check_source(request, services)
         identity = await admit(request, services, route.needs)
         call = Call(
             body=await _body(route, request),
@@ -115,6 +115,13 @@ def serve_route(route: Route, services: Services) -> Callable[[web.Request], Awa
         return await _response(await route.handler(call), route, request.headers.get("Accept", ""))
 
     return handle
+
+
+def _check_source(request: web.Request, services: Services) -> None:
+    settings = services.settings
+    check_origin(request, settings.host, settings.allowed_origins)
+    if services.gate.is_open:
+        check_host(request, settings.host, settings.allowed_hosts)
 
 
 async def _body(route: Route, request: web.Request) -> Struct | None:

@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
+import structlog
+
 from api.errors import Forbidden, Unauthenticated
 from api.security.addresses import is_loopback
 from api.security.identity import ANONYMOUS, Identity, Scope
@@ -16,6 +18,8 @@ from api.security.keys import Key, matching, parts_of
 from api.security.needs import Needs
 from api.settings import Settings
 from index.codec import timestamp
+
+log = structlog.get_logger()
 
 ADMIN_NAME: Final = "admin_key_file"
 """What logs call whoever comes with the key of that setting."""
@@ -114,9 +118,13 @@ def check_exposure(settings: Settings, gate: Gate) -> None:
     Raises:
         ExposedWithoutKeysError: there are no keys, and nobody has said that this is meant.
     """
-    if gate.is_open and not is_loopback(settings.host) and not settings.insecure_without_keys:
-        raise ExposedWithoutKeysError(
-            f"listening on {settings.host} would let everybody who reaches this machine read and delete "
-            "everything: make a key with `embedd keys create --scope admin <name>`, listen on 127.0.0.1, or "
-            "say --insecure-without-keys true if something else keeps strangers out"
-        )
+    if not gate.is_open or is_loopback(settings.host):
+        return
+    if settings.insecure_without_keys:
+        log.warning("everybody_is_served", host=settings.host)
+        return
+    raise ExposedWithoutKeysError(
+        f"listening on {settings.host} would let everybody who reaches this machine read and delete "
+        "everything: make a key with `embedd keys create --scope admin <name>`, listen on 127.0.0.1, or "
+        "say --insecure-without-keys true if something else keeps strangers out"
+    )
