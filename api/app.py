@@ -156,7 +156,11 @@ async def _serve(settings: Settings) -> None:
         app, drain = build_app(services), Drain()
         app.middlewares.insert(0, drain.follow)
         runner = web.AppRunner(
-            app, access_log=None, handler_cancellation=True, shutdown_timeout=_CANCEL_TIMEOUT_S
+            app,
+            access_log=None,
+            handler_cancellation=True,
+            keepalive_timeout=settings.idle_timeout_s,
+            shutdown_timeout=_CANCEL_TIMEOUT_S,
         )
         await runner.setup()
         try:

@@ -11,6 +11,7 @@ the class hierarchy, and a test holds every domain error to a row.
     ├── Forbidden            a web page from elsewhere asks, or a key that is not for this          403
     ├── Misdirected          the request was meant for another host than this one                   421
     ├── NotFound             no such route, document, point or job                                  404
+    ├── TooSlow              the body did not arrive in time                                        408
     ├── PayloadTooLarge      a body, a file or a list over its limit                                413
     ├── UnsupportedMedia     a Content-Type that this route does not take                           415
     ├── Conflict             the write was made for another state than the one that is stored       409
@@ -66,6 +67,10 @@ class NotFound(RequestError):
     """What the path names is not there."""
 
 
+class TooSlow(RequestError):
+    """The body did not arrive in time."""
+
+
 class PayloadTooLarge(RequestError):
     """A body, a file or a list is over its limit."""
 
@@ -112,6 +117,7 @@ ROWS: dict[type[Exception], Row] = {
     Forbidden: Row(HTTPStatus.FORBIDDEN, "permission_error", "forbidden"),
     Misdirected: Row(HTTPStatus.MISDIRECTED_REQUEST, _INVALID, "host_not_allowed"),
     NotFound: Row(HTTPStatus.NOT_FOUND, _MISSING, "not_found"),
+    TooSlow: Row(HTTPStatus.REQUEST_TIMEOUT, _INVALID, "body_too_slow"),
     PayloadTooLarge: Row(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, _INVALID, "payload_too_large"),
     UnsupportedMedia: Row(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, _INVALID, "unsupported_media_type"),
     Conflict: Row(HTTPStatus.CONFLICT, _CONFLICT, "version_conflict"),

@@ -166,6 +166,10 @@ class Settings(BaseSettings):
     max_texts_per_request: Count = Field(2048, description="inputs of one embeddings request")
     max_documents_per_request: Count = Field(1000, description="documents or files of one request")
     max_points_per_request: Count = Field(10_000, description="points of one request")
+    body_timeout_s: Seconds = Field(300.0, description="time for a JSON or msgpack body to arrive")
+    idle_timeout_s: Seconds = Field(
+        75.0, description="time that a connection may take to begin a request, and to send its headers"
+    )
 
     parse_timeout_s: Seconds = Field(60.0, description="time to extract the text of one file")
     parse_memory_bytes: Size = Field(2**30, description="address space of the parser process")

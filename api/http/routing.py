@@ -14,6 +14,7 @@ from typing import Any, Generic, Literal, TypeVar
 from aiohttp import web
 from msgspec import Struct
 
+from api.errors import TooSlow
 from api.http import wire
 from api.http.authentication import admit
 from api.http.origins import check_host, check_origin
@@ -105,7 +106,7 @@ def serve_route(route: Route, services: Services) -> Callable[[web.Request], Awa
         _check_source(request, services)
         identity = await admit(request, services, route.needs)
         call = Call(
-            body=await _body(route, request),
+            body=await _body(route, request, services.settings.body_timeout_s),
             query=wire.read_query(request, route.query),
             path=request.match_info,
             services=services,
@@ -124,10 +125,14 @@ def _check_source(request: web.Request, services: Services) -> None:
         check_host(request, settings.host, settings.allowed_hosts)
 
 
-async def _body(route: Route, request: web.Request) -> Struct | None:
+async def _body(route: Route, request: web.Request, timeout_s: float) -> Struct | None:
     if route.body is None or (route.multipart and request.content_type == "multipart/form-data"):
         return None
-    return await wire.read_body(request, route.body)
+    try:
+        async with asyncio.timeout(timeout_s):
+            return await wire.read_body(request, route.body)
+    except TimeoutError as error:
+        raise TooSlow(f"the body took longer than {timeout_s:g} s (body_timeout_s)") from error
 
 
 async def _response(handled: Handled, route: Route, accept: str) -> web.StreamResponse:
