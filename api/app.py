@@ -21,6 +21,7 @@ from api.http.cors import Cors
 from api.http.draining import Drain
 from api.http.measuring import RequestMetrics
 from api.http.middleware import answer_errors, identify, stamp
+from api.http.quota_headers import quota_stamp
 from api.http.routes import ROUTES
 from api.http.routing import serve_route
 from api.http.uploads import open_spool
@@ -143,6 +144,7 @@ def build_app(services: Services) -> web.Application:
     )
     app.on_response_prepare.append(stamp)
     app.on_response_prepare.append(cors.stamp)
+    app.on_response_prepare.append(quota_stamp(services.gate.quotas))
     for route in ROUTES:
         app.router.add_route(route.method, route.path, serve_route(route, services))
     return app

@@ -17,6 +17,7 @@ the class hierarchy, and a test holds every domain error to a row.
     ├── Conflict             the write was made for another state than the one that is stored       409
     ├── PreconditionFailed   If-Match names none of the versions that there are                    412
     ├── ModelChanged         a collection was made with other weights than this service runs        409
+    ├── QuotaExceeded        a key has used up what it may in a minute                              429
     └── ShuttingDown         the service ends before an answer that would go on for long            503
 """
 
@@ -91,6 +92,14 @@ class ModelChanged(RequestError):
     """A collection was made with other weights than the service runs under that name."""
 
 
+class QuotaExceeded(RequestError):
+    """Who asks has used up what they may in a minute; ``retry_after_s`` says when there is more."""
+
+    def __init__(self, message: str, *, retry_after_s: float) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
 class ShuttingDown(RequestError):
     """The service was asked to stop, and this answer has no end of its own."""
 
@@ -123,6 +132,7 @@ ROWS: dict[type[Exception], Row] = {
     Conflict: Row(HTTPStatus.CONFLICT, _CONFLICT, "version_conflict"),
     PreconditionFailed: Row(HTTPStatus.PRECONDITION_FAILED, _CONFLICT, "precondition_failed"),
     ModelChanged: Row(HTTPStatus.CONFLICT, _CONFLICT, "model_changed"),
+    QuotaExceeded: Row(HTTPStatus.TOO_MANY_REQUESTS, _LIMITED, "rate_limit_exceeded"),
     ShuttingDown: Row(HTTPStatus.SERVICE_UNAVAILABLE, _DOWN, "shutting_down"),
     ParseFailed: Row(HTTPStatus.UNPROCESSABLE_ENTITY, _INVALID, "unreadable_document"),
     models.InvalidInput: Row(HTTPStatus.UNPROCESSABLE_ENTITY, _INVALID, "invalid_input"),

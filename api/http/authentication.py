@@ -11,6 +11,7 @@ from api.security.identity import ANONYMOUS, Identity, Scope
 from api.security.needs import Needs
 from api.services.container import Services
 
+IDENTITY = web.RequestKey("identity", Identity)
 _KEY_HEADERS = ("api-key", "x-api-key")  # of Azure's clients, and of Cohere's and others'
 SOCKET_PROTOCOL = "embedd"
 _SOCKET_KEY = "embedd.key."
@@ -24,12 +25,15 @@ async def admit(request: web.Request, services: Services, needs: Needs) -> Ident
 
     Raises:
         Unauthenticated: no key came where one is needed, or one that is not good.
+        QuotaExceeded: the key has used up what it may in a minute.
         Forbidden: the key is not for this.
     """
     path = _route_path(request)
     if needs.scope is None or (services.settings.metrics_without_key and path == _METRICS):
         return ANONYMOUS
     identity = await services.gate.identify(credentials_of(request))
+    request[IDENTITY] = identity
+    services.gate.quotas.admit(identity)
     services.gate.check_needs(identity, needs)
     if path.startswith(_OF_COLLECTIONS):
         permit_collection(services, identity, request.match_info["name"])

@@ -16,10 +16,11 @@ from msgspec import Struct
 
 from api.errors import TooSlow
 from api.http import wire
+from api.http.auditing import COUNTS, audited, counts_of
 from api.http.authentication import admit
 from api.http.origins import check_host, check_origin
 from api.schemas import NoQuery
-from api.security.identity import Identity
+from api.security.identity import Identity, Scope
 from api.security.needs import Needs
 from api.services.container import Services
 
@@ -31,6 +32,7 @@ Dialect = Literal["own", "openai", "tei"]
 
 REQUEST_ID = web.RequestKey("request_id", str)
 DIALECT = web.RequestKey("dialect", str)
+COMPUTE_TOKENS = "x-compute-tokens"
 HEADER_REQUEST_ID = "x-request-id"
 
 
@@ -88,6 +90,11 @@ class Route:
     lines: type[Struct] | None = None
 
     @property
+    def changes(self) -> bool:
+        """Whether it is there to change something."""
+        return self.method != "GET" and self.needs.scope in (Scope.WRITE, Scope.ADMIN)
+
+    @property
     def summary(self) -> str:
         """The first line of its handler's docstring."""
         return (self.handler.__doc__ or "").partition("\n")[0].rstrip(".")
@@ -113,9 +120,12 @@ def serve_route(route: Route, services: Services) -> Callable[[web.Request], Awa
             request=request,
             identity=identity,
         )
-        return await _response(await route.handler(call), route, request.headers.get("Accept", ""))
+        handled = await route.handler(call)
+        services.gate.quotas.spend(identity, _tokens_of(handled))
+        request[COUNTS] = counts_of(handled.answer if isinstance(handled, Reply) else handled)
+        return await _response(handled, route, request.headers.get("Accept", ""))
 
-    return handle
+    return audited(route.path, handle) if route.changes else handle
 
 
 def _check_source(request: web.Request, services: Services) -> None:
@@ -133,6 +143,11 @@ async def _body(route: Route, request: web.Request, timeout_s: float) -> Struct 
             return await wire.read_body(request, route.body)
     except TimeoutError as error:
         raise TooSlow(f"the body took longer than {timeout_s:g} s (body_timeout_s)") from error
+
+
+def _tokens_of(handled: Handled) -> int:
+    """What models read for an answer; streams pay as they go."""
+    return int(handled.headers.get(COMPUTE_TOKENS, 0)) if isinstance(handled, Reply) else 0
 
 
 async def _response(handled: Handled, route: Route, accept: str) -> web.StreamResponse:

@@ -16,6 +16,7 @@ from api.security.key_file import read_key
 from api.security.key_store import KeyStore, open_keys
 from api.security.keys import Key, matching, parts_of
 from api.security.needs import Needs
+from api.security.quotas import Quotas
 from api.settings import Settings
 from index.codec import timestamp
 
@@ -36,6 +37,7 @@ class Gate:
         self.keys = keys
         self._always = always or admin is not None
         self._admin = admin
+        self.quotas = Quotas()
 
     @property
     def is_open(self) -> bool:
