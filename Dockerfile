@@ -1,7 +1,8 @@
 # syntax=docker/dockerfile:1
 # One service, one process family, one data volume. Build and run:
 #   docker build -t embedd .                          (CPU; --build-arg TORCH=cuda for NVIDIA GPUs)
-#   docker run -p 127.0.0.1:8080:8080 -v embedd-data:/data embedd
+#   docker run --rm -v embedd-data:/data embedd keys create --scope admin "the administrator"
+#   docker run -p 8080:8080 -v embedd-data:/data embedd
 
 ARG PYTHON=3.11-slim-bookworm
 

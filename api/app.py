@@ -19,13 +19,16 @@ import uvloop
 from aiohttp import web
 from prometheus_client import CollectorRegistry, ProcessCollector, disable_created_metrics
 
+from api.http.cors import Cors
 from api.http.draining import Drain
 from api.http.listening import Listener, open_listener
 from api.http.measuring import RequestMetrics
 from api.http.middleware import answer_errors, identify, stamp
+from api.http.quota_headers import quota_stamp
 from api.http.routes import ROUTES
 from api.http.routing import serve_route
 from api.http.uploads import open_spool
+from api.security.gate import ExposedWithoutKeysError, check_exposure, open_gate
 from api.services.answer import Answerer
 from api.services.complete import Completer
 from api.services.container import Services
@@ -64,7 +67,7 @@ def run(settings: Settings) -> int:
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_serve(settings))
-    except (StoreError, OSError) as error:
+    except (StoreError, OSError, ExposedWithoutKeysError) as error:
         log.error("service_not_started", reason=str(error))  # noqa: TRY400 - the reason is enough
         return 1
     return 0
@@ -101,6 +104,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             ) as conversations,
             open_jobs(catalog, ingestor, reembedder) as jobs,
             open_live_answers(settings.resume_grace_s) as live_answers,
+            open_gate(settings) as gate,
         ):
             yield Services(
                 settings=settings,
@@ -118,6 +122,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
                 readiness=Readiness(models),
                 metrics=metrics,
                 assets=load_assets(),
+                gate=gate,
             )
 
 
@@ -133,11 +138,19 @@ def _parser_limits(settings: Settings) -> ParserLimits:
 
 def build_app(services: Services) -> web.Application:
     """The HTTP application over ``services``."""
+    cors = Cors(services.settings.allowed_origins)
     app = web.Application(
-        middlewares=[RequestMetrics(services.metrics).measure, identify, answer_errors],
+        middlewares=[
+            RequestMetrics(services.metrics).measure,
+            identify,
+            cors.answer_preflight,
+            answer_errors,
+        ],
         client_max_size=services.settings.max_json_bytes,
     )
     app.on_response_prepare.append(stamp)
+    app.on_response_prepare.append(cors.stamp)
+    app.on_response_prepare.append(quota_stamp(services.gate.quotas))
     for route in ROUTES:
         app.router.add_route(route.method, route.path, serve_route(route, services))
     return app
@@ -146,11 +159,15 @@ def build_app(services: Services) -> web.Application:
 async def _serve(settings: Settings) -> None:
     stop = asyncio.Event()
     _on_signals(stop)
-    async with open_services(settings) as services, _open_grpc(services) as grpc:
+    async with _open_guarded(settings) as services, _open_grpc(services) as grpc:
         app, drain = build_app(services), Drain()
         app.middlewares.insert(0, drain.follow)
         runner = web.AppRunner(
-            app, access_log=None, handler_cancellation=True, shutdown_timeout=_CANCEL_TIMEOUT_S
+            app,
+            access_log=None,
+            handler_cancellation=True,
+            keepalive_timeout=settings.idle_timeout_s,
+            shutdown_timeout=_CANCEL_TIMEOUT_S,
         )
         await runner.setup()
         try:
@@ -174,6 +191,13 @@ async def _serve(settings: Settings) -> None:
         finally:
             await runner.cleanup()
     log.info("service_stopped")
+
+
+@asynccontextmanager
+async def _open_guarded(settings: Settings) -> AsyncIterator[Services]:
+    async with open_services(settings) as services:
+        check_exposure(settings, services.gate)
+        yield services
 
 
 async def _drain_http(listener: Listener, drain: Drain, timeout_s: float) -> None:

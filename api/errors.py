@@ -7,13 +7,17 @@ the class hierarchy, and a test holds every domain error to a row.
     ├── MalformedRequest     the request cannot be read: broken JSON, a bad parameter               400
     ├── InvalidRequest       it can be read, and its values make no sense                           422
     │   └── WrongShape       a field is missing, unknown or of the wrong type                     422
-    ├── Forbidden            a web page from elsewhere asks                                         403
+    ├── Unauthenticated      no key came, or one that is not, or no longer, good                    401
+    ├── Forbidden            a web page from elsewhere asks, or a key that is not for this          403
+    ├── Misdirected          the request was meant for another host than this one                   421
     ├── NotFound             no such route, document, point or job                                  404
+    ├── TooSlow              the body did not arrive in time                                        408
     ├── PayloadTooLarge      a body, a file or a list over its limit                                413
     ├── UnsupportedMedia     a Content-Type that this route does not take                           415
     ├── Conflict             the write was made for another state than the one that is stored       409
     ├── PreconditionFailed   If-Match names none of the versions that there are                    412
     ├── ModelChanged         a collection was made with other weights than this service runs        409
+    ├── QuotaExceeded        a key has used up what it may in a minute                              429
     └── ShuttingDown         the service ends before an answer that would go on for long            503
 """
 
@@ -48,12 +52,24 @@ class WrongShape(InvalidRequest):
     """A field is missing, unknown, of the wrong type or out of range: the schema says no."""
 
 
+class Unauthenticated(RequestError):
+    """It is not known who asks."""
+
+
 class Forbidden(RequestError):
     """Who asks may not."""
 
 
+class Misdirected(RequestError):
+    """The request names a host that this service is not."""
+
+
 class NotFound(RequestError):
     """What the path names is not there."""
+
+
+class TooSlow(RequestError):
+    """The body did not arrive in time."""
 
 
 class PayloadTooLarge(RequestError):
@@ -74,6 +90,14 @@ class PreconditionFailed(RequestError):
 
 class ModelChanged(RequestError):
     """A collection was made with other weights than the service runs under that name."""
+
+
+class QuotaExceeded(RequestError):
+    """Who asks has used up what they may in a minute; ``retry_after_s`` says when there is more."""
+
+    def __init__(self, message: str, *, retry_after_s: float) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
 
 
 class ShuttingDown(RequestError):
@@ -98,13 +122,17 @@ _DOWN = "service_unavailable_error"
 ROWS: dict[type[Exception], Row] = {
     MalformedRequest: Row(HTTPStatus.BAD_REQUEST, _INVALID, "malformed_request"),
     InvalidRequest: Row(HTTPStatus.UNPROCESSABLE_ENTITY, _INVALID, "invalid_value"),
+    Unauthenticated: Row(HTTPStatus.UNAUTHORIZED, "authentication_error", "invalid_api_key"),
     Forbidden: Row(HTTPStatus.FORBIDDEN, "permission_error", "forbidden"),
+    Misdirected: Row(HTTPStatus.MISDIRECTED_REQUEST, _INVALID, "host_not_allowed"),
     NotFound: Row(HTTPStatus.NOT_FOUND, _MISSING, "not_found"),
+    TooSlow: Row(HTTPStatus.REQUEST_TIMEOUT, _INVALID, "body_too_slow"),
     PayloadTooLarge: Row(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, _INVALID, "payload_too_large"),
     UnsupportedMedia: Row(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, _INVALID, "unsupported_media_type"),
     Conflict: Row(HTTPStatus.CONFLICT, _CONFLICT, "version_conflict"),
     PreconditionFailed: Row(HTTPStatus.PRECONDITION_FAILED, _CONFLICT, "precondition_failed"),
     ModelChanged: Row(HTTPStatus.CONFLICT, _CONFLICT, "model_changed"),
+    QuotaExceeded: Row(HTTPStatus.TOO_MANY_REQUESTS, _LIMITED, "rate_limit_exceeded"),
     ShuttingDown: Row(HTTPStatus.SERVICE_UNAVAILABLE, _DOWN, "shutting_down"),
     ParseFailed: Row(HTTPStatus.UNPROCESSABLE_ENTITY, _INVALID, "unreadable_document"),
     models.InvalidInput: Row(HTTPStatus.UNPROCESSABLE_ENTITY, _INVALID, "invalid_input"),

@@ -143,6 +143,20 @@ class Settings(BaseSettings):
         (), description="web pages elsewhere that may talk to this service, such as https://chat.example.org"
     )
 
+    auth: Literal["auto", "keys"] = Field(
+        "auto", description="who may ask: auto asks for keys as soon as there was ever one, keys always"
+    )
+    admin_key_file: LocalPath | None = Field(
+        None, description="file with one more key, of 32 characters or more, that may do everything"
+    )
+    insecure_without_keys: bool = Field(
+        False, description="serve everybody who reaches this machine, without keys"
+    )
+    metrics_without_key: bool = Field(False, description="let everybody read /metrics")
+    allowed_hosts: Names = Field(
+        (), description="names that lead here, for a service without keys that listens on loopback"
+    )
+
     memory_bytes: Size | None = Field(
         None,
         description="memory for vectors and graphs; those not used for longest leave it; unless given, any",
@@ -153,6 +167,10 @@ class Settings(BaseSettings):
     max_texts_per_request: Count = Field(2048, description="inputs of one embeddings request")
     max_documents_per_request: Count = Field(1000, description="documents or files of one request")
     max_points_per_request: Count = Field(10_000, description="points of one request")
+    body_timeout_s: Seconds = Field(300.0, description="time for a JSON or msgpack body to arrive")
+    idle_timeout_s: Seconds = Field(
+        75.0, description="time that a connection may take to begin a request, and to send its headers"
+    )
 
     parse_timeout_s: Seconds = Field(60.0, description="time to extract the text of one file")
     parse_memory_bytes: Size = Field(2**30, description="address space of the parser process")

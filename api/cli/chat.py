@@ -11,8 +11,8 @@ from click.core import ParameterSource
 from rich.console import Console
 from rich.text import Text
 
-from api.cli.client import Client, ServiceError
-from api.cli.options import collection_option, url_option
+from api.cli.client import Address, Client, ServiceError
+from api.cli.options import collection_option, service_options
 from api.cli.terminal import in_one_line, printable, standard_output
 from api.schemas_chat import ChatChunk, SourceAnswer
 
@@ -32,7 +32,7 @@ Message = dict[str, str]
     help="Go on with a conversation that the service keeps, out of its own collection unless one is named; "
     "'new' begins one and tells its id.",
 )
-@url_option
+@service_options
 @click.pass_context
 def chat(
     context: click.Context,
@@ -41,13 +41,13 @@ def chat(
     collection: str,
     generator: str | None,
     conversation: str | None,
-    url: str,
+    at: Address,
 ) -> None:
     """Answer QUESTION from a collection, with sources.
 
     Without QUESTION it is read from standard input; on a terminal this is a conversation that Ctrl-D ends.
     """
-    with Client(url) as client:
+    with Client(at) as client:
         kept = _begun(client, collection) if conversation == _NEW else conversation
         is_named = context.get_parameter_source("collection") is not ParameterSource.DEFAULT
         asked = collection if kept is None or is_named else None

@@ -4,9 +4,10 @@ Bodies are the structs of ``api.schemas``, the same that the service checks and 
 shared between threads. It knows no terminal and never retries: who calls decides that.
 """
 
+import ssl
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
 from types import TracebackType
@@ -65,13 +66,27 @@ class Upload:
     media_type: str | None = None
 
 
-class Client:
-    """One service at ``url``. ``timeout_s`` bounds the silence before an answer: ingesting takes a while."""
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a service is, the key that it asks for, and a file of certificates that its own may rest on,
+    beside those that this machine knows.
+    """
 
-    def __init__(self, url: str, *, timeout_s: float = 600.0) -> None:
-        self.url = url.rstrip("/")
+    url: str
+    api_key: str | None = field(default=None, repr=False)
+    cacert: Path | None = None
+
+
+class Client:
+    """One service. ``timeout_s`` bounds the silence before an answer: ingesting takes a while."""
+
+    def __init__(self, at: Address | str, *, timeout_s: float = 600.0) -> None:
+        at = at if isinstance(at, Address) else Address(at)
+        self.url = url = at.url.rstrip("/")
         self._http = httpx.Client(
-            base_url=self.url,
+            base_url=url,
+            headers={} if at.api_key is None else {"Authorization": f"Bearer {at.api_key}"},
+            verify=_trusted(at.cacert),
             timeout=httpx.Timeout(timeout_s, connect=_CONNECT_TIMEOUT_S),
             # A proxy set for the outside world must not get between two processes of one machine.
             trust_env=urlsplit(url).hostname not in _LOOPBACK,
@@ -251,6 +266,17 @@ class Client:
             raise ServiceError(
                 f"{self.url} does not answer like an embedd service of this version ({error})"
             ) from error
+
+
+def _trusted(cacert: Path | None) -> ssl.SSLContext | bool:
+    if cacert is None:
+        return True
+    try:
+        context = ssl.create_default_context()
+        context.load_verify_locations(cacert)
+    except OSError as error:  # SSLError is one
+        raise click.ClickException(f"cannot use the certificates in {cacert}: {error}") from error
+    return context
 
 
 def path_of(name: str) -> str:

@@ -5,8 +5,8 @@ from rich.filesize import decimal
 from rich.table import Table
 from rich.text import Text
 
-from api.cli.client import Client
-from api.cli.options import url_option
+from api.cli.client import Address, Client
+from api.cli.options import service_options
 from api.cli.terminal import in_one_line, standard_output
 from api.schemas import CollectionAnswer
 
@@ -20,10 +20,10 @@ def collections() -> None:
 
 @collections.command("list")
 @json_option
-@url_option
-def list_all(*, as_json: bool, url: str) -> None:
+@service_options
+def list_all(*, as_json: bool, at: Address) -> None:
     """List all collections and their sizes."""
-    with Client(url) as client:
+    with Client(at) as client:
         answer = client.collections()
         found = client.collections_of(answer)
     if as_json:
@@ -37,10 +37,10 @@ def list_all(*, as_json: bool, url: str) -> None:
 @collections.command()
 @click.argument("name")
 @json_option
-@url_option
-def show(*, name: str, as_json: bool, url: str) -> None:
+@service_options
+def show(*, name: str, as_json: bool, at: Address) -> None:
     """Show the settings and sizes of the collection NAME."""
-    with Client(url) as client:
+    with Client(at) as client:
         _print_one(client, client.collection(name), as_json=as_json)
 
 
@@ -71,7 +71,7 @@ def show(*, name: str, as_json: bool, url: str) -> None:
 @click.option("--token-vectors", type=click.Choice(["2bit"]), help="Keep what 'rerank: late' needs.")
 @click.option("--chunk-tokens", type=click.IntRange(16, 8192), help="Tokens of a passage, at most.")
 @json_option
-@url_option
+@service_options
 def create(
     *,
     name: str,
@@ -84,7 +84,7 @@ def create(
     token_vectors: str | None,
     chunk_tokens: int | None,
     as_json: bool,
-    url: str,
+    at: Address,
 ) -> None:
     """Create the collection NAME.
 
@@ -101,17 +101,17 @@ def create(
     body = {"metric": metric, "tokenizer": tokenizer} | {
         key: value for key, value in optional.items() if value is not None
     }
-    with Client(url) as client:
+    with Client(at) as client:
         _print_one(client, client.create_collection(name, body), as_json=as_json)
 
 
 @collections.command()
 @click.argument("name")
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@url_option
-def delete(*, name: str, yes: bool, url: str) -> None:
+@service_options
+def delete(*, name: str, yes: bool, at: Address) -> None:
     """Delete the collection NAME with all that is in it."""
-    with Client(url) as client:
+    with Client(at) as client:
         if not yes:
             points = client.collection_of(client.collection(name)).points
             click.confirm(f"Delete collection '{name}' with its {points:,} points?", abort=True)

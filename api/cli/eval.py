@@ -12,9 +12,9 @@ import click
 import msgspec
 from rich.table import Table
 
-from api.cli.client import Client, ServiceError
+from api.cli.client import Address, Client, ServiceError
 from api.cli.judging import Answered, Question, Summary, Verdict, judge, summarise
-from api.cli.options import collection_option, url_option
+from api.cli.options import collection_option, service_options
 from api.cli.terminal import standard_error, standard_output
 from api.schemas_chat import ChatChunk, SourceAnswer
 
@@ -34,7 +34,7 @@ _DEPTHS = (1, 3)
 @click.option(
     "--out", type=click.Path(dir_okay=False, path_type=Path), help="Write every answer as JSON here."
 )
-@url_option
+@service_options
 def eval_(
     *,
     file: Path,
@@ -42,7 +42,7 @@ def eval_(
     generator: str | None,
     jobs: int,
     out: Path | None,
-    url: str,
+    at: Address,
     **search: Any,
 ) -> None:
     """Ask the questions of a file and hold the answers against what it knows.
@@ -52,7 +52,7 @@ def eval_(
     """
     questions = _read(file)
     retrieval = {name: value for name, value in search.items() if value is not None}
-    with Client(url) as client, ThreadPoolExecutor(jobs) as pool:
+    with Client(at) as client, ThreadPoolExecutor(jobs) as pool:
         ask = partial(_ask, client, collection, generator, retrieval)
         verdicts = list(pool.map(ask, questions))
     summary = summarise(verdicts, sorted({*(depth for depth in _DEPTHS if depth < search["k"]), search["k"]}))

@@ -7,9 +7,9 @@ from pathlib import Path
 import click
 import msgspec
 
-from api.cli.client import Client
+from api.cli.client import Address, Client
 from api.cli.formats import is_parquet, load_parquet
-from api.cli.options import collection_option, format_option, url_option
+from api.cli.options import collection_option, format_option, service_options
 from api.schemas import CollectionAnswer
 
 
@@ -17,8 +17,8 @@ from api.schemas import CollectionAnswer
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @collection_option
 @format_option
-@url_option
-def export(*, file: Path, collection: str, format_: str | None, url: str) -> None:
+@service_options
+def export(*, file: Path, collection: str, format_: str | None, at: Address) -> None:
     """Write all documents and points of a collection to FILE, as Parquet, or one JSON object a line (also to
     "-").
 
@@ -26,7 +26,7 @@ def export(*, file: Path, collection: str, format_: str | None, url: str) -> Non
     what there is until all is there, as lines; a try that broke off is taken up where it was.
     """
     parquet = load_parquet("write") if is_parquet(str(file), format_) else None
-    with Client(url) as client:
+    with Client(at) as client:
         if str(file) == "-":
             for block in client.export(collection, None):
                 click.echo(block, nl=False)

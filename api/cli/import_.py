@@ -11,10 +11,10 @@ from typing import IO, Any, Final
 import click
 import msgspec
 
-from api.cli.client import Client, ServiceError
+from api.cli.client import Address, Client, ServiceError
 from api.cli.formats import is_parquet, load_parquet
 from api.cli.ingestion import patiently
-from api.cli.options import collection_option, format_option, url_option
+from api.cli.options import collection_option, format_option, service_options
 from api.schemas_transfer import CollectionLine, Imported
 
 _REQUEST_BYTES = 32 * 2**20
@@ -37,8 +37,8 @@ class Block:
 @click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False, allow_dash=True))
 @collection_option
 @format_option
-@url_option
-def import_(*, file: Path, collection: str, format_: str | None, url: str) -> None:
+@service_options
+def import_(*, file: Path, collection: str, format_: str | None, at: Address) -> None:
     """Write the documents and points of FILE into a collection: Parquet, or one JSON object a line (also from
     "-").
 
@@ -49,7 +49,7 @@ def import_(*, file: Path, collection: str, format_: str | None, url: str) -> No
     as_parquet = is_parquet(str(file), format_)
     blocks = _parquet_blocks if as_parquet else _line_blocks
     total = Imported(imported=0, unchanged=0)
-    with Client(url) as client:
+    with Client(at) as client:
         for block in blocks(client, collection, file):
             answer = _send(client, collection, block)
             total.imported += answer.imported

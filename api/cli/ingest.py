@@ -11,10 +11,10 @@ from typing import Any
 import click
 from rich.console import Console
 
-from api.cli.client import Client, Upload
+from api.cli.client import Address, Client, Upload
 from api.cli.ingestion import Send, Tally, refuse_larger, size_of
 from api.cli.ingestion import ingest as send_all
-from api.cli.options import JsonObject, collection_option, url_option
+from api.cli.options import JsonObject, collection_option, service_options
 from api.cli.progress import display
 from api.cli.selection import SUFFIXES, Selection, select
 from api.cli.sync import Comparison, Plan, check_folder, delete, gone_from
@@ -33,7 +33,7 @@ _STANDARD_INPUT = "-"
 @click.option("--acl", multiple=True, metavar="TAG", help="Tag of those who may see them; may come again.")
 @click.option("--sync", is_flag=True, help="Also delete what is in the collection and not in the folder.")
 @click.option("--dry-run", is_flag=True, help="Write nothing, and say what would be done.")
-@url_option
+@service_options
 @click.pass_context
 def ingest(
     ctx: click.Context,
@@ -47,7 +47,7 @@ def ingest(
     acl: tuple[str, ...],
     sync: bool,
     dry_run: bool,
-    url: str,
+    at: Address,
 ) -> None:
     """Ingest PATHS: files, folders, quoted patterns such as 'docs/**/*.md', or - for standard input.
 
@@ -68,7 +68,7 @@ def ingest(
         "acl": json.dumps(acl) if acl else None,
     }
     given = {name: value for name, value in fields.items() if value is not None}
-    with Client(url) as client:
+    with Client(at) as client:
         if dry_run:
             tally = _compare(client, collection, selection, given, sync=sync)
         else:

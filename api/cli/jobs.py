@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.filesize import decimal
 from rich.progress import BarColumn, Progress, TextColumn
 
-from api.cli.client import Client
-from api.cli.options import url_option
+from api.cli.client import Address, Client
+from api.cli.options import service_options
 from api.cli.terminal import in_one_line, standard_error, standard_output
 from api.schemas_jobs import JobAnswer, JobList
 
@@ -23,11 +23,11 @@ def jobs() -> None:
 
 @jobs.command("list")
 @click.option("--collection", "-c", help="Those of one collection alone.")
-@url_option
-def list_all(*, collection: str | None, url: str) -> None:
+@service_options
+def list_all(*, collection: str | None, at: Address) -> None:
     """List the newest jobs, newest first."""
     params = {} if collection is None else {"collection": collection}
-    with Client(url) as client:
+    with Client(at) as client:
         found = client.decode(client.send("GET", "/v1/jobs", params=params), JobList).jobs
     for job in found:
         _say(job)
@@ -37,29 +37,29 @@ def list_all(*, collection: str | None, url: str) -> None:
 
 @jobs.command()
 @click.argument("id", metavar="ID")
-@url_option
-def show(*, id: str, url: str) -> None:
+@service_options
+def show(*, id: str, at: Address) -> None:
     """Show how far the job ID is, and which documents failed."""
-    with Client(url) as client:
+    with Client(at) as client:
         _report(client.decode(client.send("GET", _path_of(id)), JobAnswer))
 
 
 @jobs.command()
 @click.argument("id", metavar="ID")
-@url_option
-def cancel(*, id: str, url: str) -> None:
+@service_options
+def cancel(*, id: str, at: Address) -> None:
     """End the job ID: what it has written stays, what waits is dropped."""
-    with Client(url) as client:
+    with Client(at) as client:
         _report(client.decode(client.send("DELETE", _path_of(id)), JobAnswer))
 
 
 @jobs.command()
 @click.argument("id", metavar="ID")
-@url_option
+@service_options
 @click.pass_context
-def follow(ctx: click.Context, *, id: str, url: str) -> None:
+def follow(ctx: click.Context, *, id: str, at: Address) -> None:
     """Watch the job ID until it has ended; the exit status is 1 if it was cancelled or documents failed."""
-    with Client(url) as client:
+    with Client(at) as client:
         job = _watch(_events(client, id), standard_error())
     _report(job)
     ctx.exit(0 if job.status == "finished" and not job.failed and not job.error else 1)

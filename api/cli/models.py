@@ -5,17 +5,17 @@ from msgspec import UNSET
 from rich.table import Table
 from rich.text import Text
 
-from api.cli.client import Client
-from api.cli.options import url_option
+from api.cli.client import Address, Client
+from api.cli.options import service_options
 from api.cli.terminal import in_one_line, standard_output
 from api.schemas import Info, ModelInfo
 
 
 @click.command()
-@url_option
-def models(*, url: str) -> None:
+@service_options
+def models(*, at: Address) -> None:
     """List the service's models and generators, with their state."""
-    with Client(url) as client:
+    with Client(at) as client:
         info = client.info()
     standard_output().print(_table(info))
 

@@ -1,11 +1,15 @@
 """The options that several commands share, and how they are checked."""
 
+import functools
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import click
+
+from api.cli.client import Address
 
 DEFAULT_URL = "http://127.0.0.1:8080"
 DEFAULT_COLLECTION = "documents"
@@ -45,16 +49,41 @@ class ServiceUrl(click.ParamType[str]):
         return url
 
 
-def url_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    return click.option(
-        "--url",
-        type=ServiceUrl(),
-        envvar="EMBEDD_URL",
-        show_envvar=True,
-        default=DEFAULT_URL,
-        show_default=True,
-        help="The running service.",
-    )(command)
+def service_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """``at``: the running service, which is this machine's unless it is said."""
+    return _service_options(command, DEFAULT_URL)
+
+
+def service_options_if_any(command: Callable[..., Any]) -> Callable[..., Any]:
+    """``at``: the running service that is named, or None."""
+    return _service_options(command, None)
+
+
+def _service_options(command: Callable[..., Any], default: str | None) -> Callable[..., Any]:
+    @functools.wraps(command)
+    def at_service(*, url: str | None, api_key: str | None, cacert: Path | None, **others: Any) -> Any:
+        return command(at=None if url is None else Address(url, api_key, cacert), **others)
+
+    options = (
+        click.option(
+            "--url",
+            type=ServiceUrl(),
+            envvar="EMBEDD_URL",
+            show_envvar=True,
+            default=default,
+            show_default=True,
+            help="The running service.",
+        ),
+        click.option(
+            "--api-key", envvar="EMBEDD_API_KEY", show_envvar=True, help="Key that the service asks for."
+        ),
+        click.option(
+            "--cacert",
+            type=click.Path(path_type=Path),
+            help="Certificates (PEM) that the service's own may rest on.",
+        ),
+    )
+    return functools.reduce(lambda command, option: option(command), reversed(options), at_service)
 
 
 def format_option(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -18,6 +18,7 @@ _MODULES = {
     "models": "api.cli.models",
     "collections": "api.cli.collections",
     "jobs": "api.cli.jobs",
+    "keys": "api.cli.keys",
     "export": "api.cli.export",
     "import": "api.cli.import_",
     "check": "api.cli.check",

@@ -7,8 +7,8 @@ import click
 from rich.table import Table
 from rich.text import Text
 
-from api.cli.client import Client
-from api.cli.options import JsonObject, collection_option, url_option
+from api.cli.client import Address, Client
+from api.cli.options import JsonObject, collection_option, service_options
 from api.cli.terminal import in_one_line, standard_output
 from api.schemas import SearchHit
 
@@ -31,7 +31,7 @@ _SNIPPET_CHARACTERS = 240
     "--filter", "filter_", type=JsonObject(), help='Conditions on metadata: {"year": {"$gte": 2020}}'
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the service's answer as it is.")
-@url_option
+@service_options
 def search(
     *,
     query: str,
@@ -41,14 +41,14 @@ def search(
     rerank: str | None,
     filter_: dict[str, Any] | None,
     as_json: bool,
-    url: str,
+    at: Address,
 ) -> None:
     """Find the passages of a collection that fit QUERY best."""
     optional = {"filter": filter_, "rerank": rerank}
     body = {"query": query, "k": k, "mode": mode} | {
         name: value for name, value in optional.items() if value is not None
     }
-    with Client(url) as client:
+    with Client(at) as client:
         answer = client.search(collection, body)
         hits = client.hits_of(answer).hits
     if as_json:

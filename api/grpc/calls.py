@@ -10,7 +10,7 @@ UNAVAILABLE, so that its client knows that not everything was read.
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,10 +23,12 @@ from google.protobuf.message_factory import GetMessageClass
 from grpc import StatusCode
 
 from api.errors import MalformedRequest, ShuttingDown
-from api.grpc.gate import Gate, Scope
 from api.grpc.measuring import CallMetrics
 from api.grpc.statuses import DETAILS, tell
+from api.http.authentication import key_in, permit_collection
 from api.request_ids import HEADER_REQUEST_ID, request_id
+from api.security.identity import ANONYMOUS, Identity
+from api.security.needs import Needs
 from api.services.container import Services
 from api.services.models import Models
 
@@ -37,11 +39,11 @@ Handler = Callable[[Any, "Call"], Awaitable[Message] | AsyncGenerator[Message, N
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """One line of the table: what answers it, and what who calls must be allowed to do; nothing for None."""
+    """One line of the table: what answers it, and what who calls must be allowed to do."""
 
     proto: MethodDescriptor
     handler: Handler
-    scope: Scope | None
+    needs: Needs
 
     @property
     def name(self) -> str:
@@ -51,13 +53,13 @@ class Method:
 
 @dataclass(slots=True)
 class Call:
-    """What a method may use. ``identity`` is who calls, None where nobody is asked."""
+    """What a method may use."""
 
     services: Services
     closing: asyncio.Event
     context: grpc.aio.ServicerContext
     request_id: str
-    identity: Any = None
+    identity: Identity = ANONYMOUS
     status: StatusCode = StatusCode.OK
     cut: bool = field(default=False)
 
@@ -66,14 +68,17 @@ class Call:
         """The models, for as long as the caller waits."""
         return self.services.models.within(self.context.time_remaining())
 
+    def spend(self, tokens: int) -> None:
+        """What models read for an answer."""
+        self.services.gate.quotas.spend(self.identity, tokens)
+
 
 class Edge:
     """Makes methods into what grpc calls; ``closing`` is set when no more should be read."""
 
-    def __init__(self, services: Services, gate: Gate | None) -> None:
+    def __init__(self, services: Services) -> None:
         self.closing = asyncio.Event()
         self._services = services
-        self._gate = gate
         self._metrics = CallMetrics(services.metrics)
 
     def serve(self, method: Method) -> grpc.RpcMethodHandler:
@@ -107,8 +112,7 @@ class Edge:
         began = time.perf_counter()
         with structlog.contextvars.bound_contextvars(request_id=call.request_id):
             try:
-                if self._gate is not None and method.scope is not None:
-                    call.identity = await self._gate.identify(metadata.get("authorization"))
+                await self._admit(method, metadata, call)
                 yield call
             except asyncio.CancelledError:
                 call.status = StatusCode.CANCELLED
@@ -118,6 +122,11 @@ class Edge:
             finally:
                 self._tell(method, call, time.perf_counter() - began)
 
+    async def _admit(self, method: Method, metadata: Mapping[str, Any], call: Call) -> None:
+        if method.needs.scope is not None:
+            call.identity = await self._services.gate.identify(key_in(metadata))
+            self._services.gate.check_needs(call.identity, method.needs)
+
     def _message(self, method: Method, kind: Callable[[bytes], Any], raw: bytes, call: Call) -> Any:
         try:
             message = kind(raw)
@@ -125,8 +134,10 @@ class Edge:
             raise MalformedRequest(
                 f"this is no {method.proto.input_type.full_name}: {error}", code="malformed_body"
             ) from error
-        if self._gate is not None and method.scope is not None:
-            self._gate.check(call.identity, method.scope, getattr(message, "collection", None) or None)
+        if method.needs.scope is not None:
+            self._services.gate.quotas.admit(call.identity)
+            if collection := getattr(message, "collection", ""):
+                permit_collection(self._services, call.identity, collection)
         return message
 
     async def _messages(
@@ -138,9 +149,10 @@ class Edge:
 
     def _tell(self, method: Method, call: Call, seconds: float) -> None:
         self._metrics.add(method.name, call.status, seconds)
-        write = log.info if method.scope is not None else log.debug
+        write = log.debug if method.needs.scope is None else log.info
         write(
-            "call_answered",
+            "write_audited" if method.needs.changes else "call_answered",
+            caller=call.identity.name,
             method=method.name,
             status=call.status.name,
             ms=round(seconds * 1000, 1),

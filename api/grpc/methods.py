@@ -4,38 +4,38 @@ from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 
 from api.grpc.calls import Handler, Method
-from api.grpc.gate import Scope
 from api.grpc.handlers import embedder, health, index, inferencer, reflection
 from api.grpc.v1 import embedder_pb2, index_pb2, inferencer_pb2
+from api.security.needs import PUBLIC, READ, READ_UNTAGGED, WRITE, Needs
 
-_Line = tuple[Handler, Scope | None]
+_Line = tuple[Handler, Needs]
 
 _EMBEDDER: dict[str, _Line] = {
-    "Embed": (embedder.embed, "read"),
-    "EmbedStream": (embedder.embed_stream, "read"),
-    "Rerank": (embedder.rerank, "read"),
-    "Tokenize": (embedder.tokenize, "read"),
+    "Embed": (embedder.embed, READ),
+    "EmbedStream": (embedder.embed_stream, READ),
+    "Rerank": (embedder.rerank, READ),
+    "Tokenize": (embedder.tokenize, READ),
 }
 _INDEX: dict[str, _Line] = {
-    "Upsert": (index.upsert, "write"),
-    "Search": (index.search, "read"),
-    "Get": (index.get, "read"),
-    "Delete": (index.delete, "write"),
-    "Ingest": (index.ingest, "write"),
+    "Upsert": (index.upsert, WRITE),
+    "Search": (index.search, READ),
+    "Get": (index.get, READ_UNTAGGED),
+    "Delete": (index.delete, WRITE),
+    "Ingest": (index.ingest, WRITE),
 }
 _INFERENCER: dict[str, _Line] = {
-    "ListModels": (inferencer.list_models, "read"),
-    "Generate": (inferencer.generate, "read"),
-    "GenerateStreaming": (inferencer.generate_streaming, "read"),
-    "RunBatchedInference": (inferencer.run_batched, "read"),
-    "Chat": (inferencer.chat, "read"),
+    "ListModels": (inferencer.list_models, READ),
+    "Generate": (inferencer.generate, READ),
+    "GenerateStreaming": (inferencer.generate_streaming, READ),
+    "RunBatchedInference": (inferencer.run_batched, READ),
+    "Chat": (inferencer.chat, READ),
 }
 _HEALTH: dict[str, _Line] = {
-    "Check": (health.check, None),
-    "List": (health.list_all, None),
-    "Watch": (health.watch, None),
+    "Check": (health.check, PUBLIC),
+    "List": (health.list_all, PUBLIC),
+    "Watch": (health.watch, PUBLIC),
 }
-_REFLECTION: dict[str, _Line] = {"ServerReflectionInfo": (reflection.describe, None)}
+_REFLECTION: dict[str, _Line] = {"ServerReflectionInfo": (reflection.describe, PUBLIC)}
 
 _SERVICES = (
     (embedder_pb2.DESCRIPTOR, "Embedder", _EMBEDDER),
@@ -46,7 +46,7 @@ _SERVICES = (
 )
 
 METHODS: tuple[Method, ...] = tuple(
-    Method(file.services_by_name[service].methods_by_name[name], handler, scope)
+    Method(file.services_by_name[service].methods_by_name[name], handler, needs)
     for file, service, lines in _SERVICES
-    for name, (handler, scope) in lines.items()
+    for name, (handler, needs) in lines.items()
 )

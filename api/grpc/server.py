@@ -11,7 +11,6 @@ from itertools import groupby
 import grpc
 
 from api.grpc.calls import Edge, Method
-from api.grpc.gate import Gate
 from api.grpc.methods import METHODS
 from api.services.container import Services
 from api.settings import Settings
@@ -38,15 +37,13 @@ class GrpcServer:
 
 
 @asynccontextmanager
-async def open_server(
-    services: Services, host: str, port: int, gate: Gate | None = None
-) -> AsyncIterator[GrpcServer]:
+async def open_server(services: Services, host: str, port: int) -> AsyncIterator[GrpcServer]:
     """A server that listens; port 0 takes any free one.
 
     Raises:
         OSError: it cannot listen there.
     """
-    edge = Edge(services, gate)
+    edge = Edge(services)
     server = grpc.aio.server(options=_options(services.settings))
     for name, handlers in _by_service(edge, METHODS):
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(name, handlers),))

@@ -118,11 +118,15 @@ def describe_logprobs(told: Iterable[TokenLogprob]) -> LogprobsAnswer:
     )
 
 
+def total_tokens(usage: Usage) -> int:
+    return usage.prompt_tokens + usage.completion_tokens
+
+
 def describe_usage(usage: Usage) -> ChatUsage:
     return ChatUsage(
         prompt_tokens=usage.prompt_tokens,
         completion_tokens=usage.completion_tokens,
-        total_tokens=usage.prompt_tokens + usage.completion_tokens,
+        total_tokens=total_tokens(usage),
         prompt_tokens_details=PromptTokensDetails(usage.cached_tokens),
         completion_tokens_details=CompletionTokensDetails(usage.accepted_tokens, usage.rejected_tokens),
     )

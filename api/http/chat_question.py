@@ -9,10 +9,13 @@ from msgspec import UnsetType
 from msgspec.structs import replace
 
 from api.conversations.records import Conversation
-from api.http.chat_answer import Heading
+from api.http.authentication import permit_collection
+from api.http.chat_answer import Heading, total_tokens
 from api.http.chat_request import chat_settings, turns_of
 from api.schemas_chat import ChatRequest, Retrieval
-from api.services.answer import AnswerEvent, Question
+from api.security.identity import Identity
+from api.security.needs import WRITE_UNLIMITED
+from api.services.answer import AnswerEvent, Finished, Question
 from api.services.container import Services
 from api.services.conversations import Exchange, History
 from api.services.follow_up import Rewritten
@@ -25,25 +28,29 @@ from index.store import Store
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A question, what its answer is called, and the conversation that it is kept in, if it is."""
+    """A question, what its answer is called, who asks, and the conversation that it is kept in, if it is."""
 
     question: Question
     heading: Heading
+    identity: Identity
     with_usage: bool = False
     exchange: Exchange | None = None
     rewritten: str | None = None
 
     def answer(self, services: Services) -> AsyncGenerator[AnswerEvent, None]:
         """The events of the answer, which are kept."""
-        events = services.answerer.answer(self.question)
+        events = services.gate.quotas.metered(
+            self.identity, services.answerer.answer(self.question), _total_of
+        )
         return events if self.exchange is None else self.exchange.keep(events)
 
 
-async def read_question(request: ChatRequest, services: Services) -> Asked:
-    """What ``request`` asks.
+async def read_question(request: ChatRequest, services: Services, identity: Identity) -> Asked:
+    """What ``request`` asks, as far as ``identity`` may.
 
     Raises:
         InvalidRequest: it contradicts itself.
+        Forbidden: the conversation or the collection is not for who asks.
         NotFound: there is no such conversation.
         Conflict: the conversation is full.
         CollectionNotFound, UnknownModel, InvalidFilter: it names what is not there.
@@ -51,6 +58,7 @@ async def read_question(request: ChatRequest, services: Services) -> Asked:
     """
     conversation = None
     if request.conversation is not None:
+        services.gate.check_needs(identity, WRITE_UNLIMITED)  # what is said is kept
         conversation = await services.conversations.store.get(request.conversation)
         request = _completed(request, conversation)
     generator, collection = services.models.split_generator(request.model)
@@ -64,9 +72,13 @@ async def read_question(request: ChatRequest, services: Services) -> Asked:
     )
     heading = Heading.new(request.model or generator)
     with_usage = bool(request.stream_options and request.stream_options.include_usage)
-    asked = Asked(question, heading, with_usage, _exchange(services, conversation, history, sent))
+    asked = Asked(question, heading, identity, with_usage, _exchange(services, conversation, history, sent))
     retrieval = request.retrieval or (Retrieval(collection=collection) if collection else None)
-    return asked if retrieval is None else await _searching(asked, retrieval, services)
+    return asked if retrieval is None else await _searching(asked, retrieval, services, identity)
+
+
+def _total_of(event: AnswerEvent) -> int | None:
+    return total_tokens(event.usage) if isinstance(event, Finished) else None
 
 
 async def _history(conversation: Conversation | None, generator: str, services: Services) -> History:
@@ -110,14 +122,15 @@ def _exchange(
     return exchange
 
 
-async def _searching(asked: Asked, retrieval: Retrieval, services: Services) -> Asked:
+async def _searching(asked: Asked, retrieval: Retrieval, services: Services, identity: Identity) -> Asked:
     """The question with where to look for its answer, and what to look for."""
+    permit_collection(services, identity, retrieval.collection)
     store = services.catalog.get(retrieval.collection)
     scope = Search(
         k=retrieval.k,
         mode=retrieval.mode,
         filter=None if retrieval.filter is None else parse_filter(retrieval.filter),
-        acl=retrieval.acl,
+        acl=identity.tags(retrieval.acl),
         min_score=retrieval.min_score,
         rerank=_usual_rerank(store) if isinstance(retrieval.rerank, UnsetType) else retrieval.rerank,
     )

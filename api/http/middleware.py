@@ -20,6 +20,15 @@ log = structlog.get_logger()
 _QUIET = frozenset({"/health", "/healthz", "/startupz", "/readyz", "/metrics"})
 _CLIENT_LEFT = 499  # as nginx logs a request whose client closed the connection
 
+_CAREFUL = {
+    hdrs.CACHE_CONTROL: "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+
 
 @web.middleware
 async def identify(request: web.Request, handler: AiohttpHandler) -> web.StreamResponse:
@@ -54,7 +63,11 @@ async def answer_errors(request: web.Request, handler: AiohttpHandler) -> web.St
 
 
 async def stamp(request: web.Request, response: web.StreamResponse) -> None:
-    """Every response carries the request's id, streams included."""
+    """Every response carries the request's id, streams too, and tells browsers to make no more of it than
+    it is; a handler's own headers stand.
+    """
+    for name, value in _CAREFUL.items():
+        response.headers.setdefault(name, value)
     if REQUEST_ID in request:
         response.headers[HEADER_REQUEST_ID] = request[REQUEST_ID]
 
@@ -62,6 +75,8 @@ async def stamp(request: web.Request, response: web.StreamResponse) -> None:
 def error_response(refusal: Refusal, request: web.Request) -> web.Response:
     payload, content_type = wire.encode(refusal.body(), request.headers.get(hdrs.ACCEPT, ""))
     response = web.Response(body=payload, status=refusal.status, content_type=content_type)
+    if refusal.status is HTTPStatus.UNAUTHORIZED:
+        response.headers[hdrs.WWW_AUTHENTICATE] = 'Bearer realm="embedd"'
     if refusal.retry_after_s is not None:
         response.headers[hdrs.RETRY_AFTER] = str(max(1, math.ceil(refusal.retry_after_s)))
     return response

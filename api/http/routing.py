@@ -14,9 +14,14 @@ from typing import Any, Generic, Literal, TypeVar
 from aiohttp import web
 from msgspec import Struct
 
+from api.errors import TooSlow
 from api.http import wire
-from api.http.origins import check_origin
+from api.http.auditing import COUNTS, audited, counts_of
+from api.http.authentication import admit
+from api.http.origins import check_host, check_origin
 from api.schemas import NoQuery
+from api.security.identity import Identity
+from api.security.needs import Needs
 from api.services.container import Services
 
 BodyT = TypeVar("BodyT")
@@ -27,6 +32,7 @@ Dialect = Literal["own", "openai", "tei"]
 
 REQUEST_ID = web.RequestKey("request_id", str)
 DIALECT = web.RequestKey("dialect", str)
+COMPUTE_TOKENS = "x-compute-tokens"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +44,7 @@ class Call(Generic[BodyT, QueryT]):
     path: Mapping[str, str]
     services: Services
     request: web.Request
+    identity: Identity
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +71,14 @@ class Route:
 
     ``answer`` is a schema or the media type of what has none; ``chunk`` the schema of a stream's events,
     ``accepted`` that of a 202, and ``lines`` that of every line of a body that the handler reads itself.
-    OpenAI's routes answer 400 where others say 422, TEI's have flat errors.
+    OpenAI's routes answer 400 where others say 422, TEI's have flat errors. ``needs`` is what a key must be.
     """
 
     method: str
     path: str
     handler: Handler
     answer: type | str
+    needs: Needs
     body: type[Struct] | None = None
     query: type[Struct] = NoQuery
     status: HTTPStatus = HTTPStatus.OK
@@ -79,6 +87,11 @@ class Route:
     chunk: type[Struct] | None = None
     accepted: type[Struct] | None = None
     lines: type[Struct] | None = None
+
+    @property
+    def changes(self) -> bool:
+        """Whether it is there to change something."""
+        return self.method != "GET" and self.needs.changes
 
     @property
     def summary(self) -> str:
@@ -96,23 +109,44 @@ def serve_route(route: Route, services: Services) -> Callable[[web.Request], Awa
 
     async def handle(request: web.Request) -> web.StreamResponse:
         request[DIALECT] = route.dialect
-        check_origin(request, services.settings.host, services.settings.allowed_origins)
+        _check_source(request, services)
+        identity = await admit(request, services, route.needs)
         call = Call(
-            body=await _body(route, request),
+            body=await _body(route, request, services.settings.body_timeout_s),
             query=wire.read_query(request, route.query),
             path=request.match_info,
             services=services,
             request=request,
+            identity=identity,
         )
-        return await _response(await route.handler(call), route, request.headers.get("Accept", ""))
+        handled = await route.handler(call)
+        services.gate.quotas.spend(identity, _tokens_of(handled))
+        request[COUNTS] = counts_of(handled.answer if isinstance(handled, Reply) else handled)
+        return await _response(handled, route, request.headers.get("Accept", ""))
 
-    return handle
+    return audited(route.path, handle) if route.changes else handle
 
 
-async def _body(route: Route, request: web.Request) -> Struct | None:
+def _check_source(request: web.Request, services: Services) -> None:
+    settings = services.settings
+    check_origin(request, settings.host, settings.allowed_origins)
+    if services.gate.is_open:
+        check_host(request, settings.host, settings.allowed_hosts)
+
+
+async def _body(route: Route, request: web.Request, timeout_s: float) -> Struct | None:
     if route.body is None or (route.multipart and request.content_type == "multipart/form-data"):
         return None
-    return await wire.read_body(request, route.body)
+    try:
+        async with asyncio.timeout(timeout_s):
+            return await wire.read_body(request, route.body)
+    except TimeoutError as error:
+        raise TooSlow(f"the body took longer than {timeout_s:g} s (body_timeout_s)") from error
+
+
+def _tokens_of(handled: Handled) -> int:
+    """What models read for an answer; streams pay as they go."""
+    return int(handled.headers.get(COMPUTE_TOKENS, 0)) if isinstance(handled, Reply) else 0
 
 
 async def _response(handled: Handled, route: Route, accept: str) -> web.StreamResponse:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from msgspec import UNSET, UnsetType
 
+from api.http.routing import COMPUTE_TOKENS
 from api.schemas import CutQuery, TruncatedInput
 from api.services.rerank import Ranking
 from embedd.embedder import StageTimes, Truncated
@@ -45,7 +46,7 @@ def headers_of(work: Work, began: float) -> Mapping[str, str]:
         "x-compute-type": work.device,
         "x-compute-time": total,
         "x-compute-characters": str(work.characters),
-        "x-compute-tokens": str(work.tokens),
+        COMPUTE_TOKENS: str(work.tokens),
         "x-total-time": total,
         "x-tokenization-time": _milliseconds(work.times.tokenize_s),
         "x-queue-time": _milliseconds(work.times.queue_s),

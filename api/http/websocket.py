@@ -33,6 +33,7 @@ from api.schemas_websocket import (
     ResumeFrame,
     StopFrame,
 )
+from api.security.identity import ANONYMOUS, Identity
 from api.services.container import Services
 from api.services.live_answers import LiveAnswer
 from embedd.errors import Overloaded
@@ -55,11 +56,12 @@ class Following:
 
 
 class Connection:
-    """The questions and answers of ``socket``, which is prepared."""
+    """The questions and answers of ``socket``, which is prepared and was opened by ``identity``."""
 
-    def __init__(self, socket: web.WebSocketResponse, services: Services) -> None:
+    def __init__(self, socket: web.WebSocketResponse, services: Services, identity: Identity) -> None:
         self._socket = socket
         self._services = services
+        self._identity = identity
         self._live = services.live_answers
         self._following: dict[str, Following] = {}
         self._idle = asyncio.Event()
@@ -93,6 +95,8 @@ class Connection:
             if isinstance(frame, StopFrame):
                 self._live.stop(self._followed(frame.id))
                 return None
+            self._services.gate.check_still_valid(self._identity)
+            self._services.gate.quotas.admit(self._identity)
             answer = self._begun(frame) if isinstance(frame, AskFrame) else self._taken_up(frame.id)
         except Exception as error:  # noqa: BLE001 - told to the client, and logged if nobody foresaw it
             await self._tell_error(error, _id_of(data))
@@ -110,7 +114,7 @@ class Connection:
                 f"{MOST_ASKS} questions are being answered on this connection: wait, or stop one",
                 retry_after_s=1.0,
             )
-        return self._live.begin(self._key(frame.id), _pieces(self._services, frame))
+        return self._live.begin(self._key(frame.id), _pieces(self._services, frame, self._identity))
 
     def _taken_up(self, id: str) -> LiveAnswer:
         if id in self._following:
@@ -123,7 +127,9 @@ class Connection:
         return self._following[id].answer
 
     def _key(self, id: str) -> str:
-        return id if len(id) >= SHORTEST_RESUMED else f"{self._name} {id}"
+        """Answers of other keys have other names, whatever their ids are."""
+        owner = "" if self._identity is ANONYMOUS else f"{self._identity.name} "
+        return f"{owner}{id}" if len(id) >= SHORTEST_RESUMED else f"{self._name} {id}"
 
     async def _follow(self, following: Following, after: int) -> None:
         id, answer = following.id, following.answer
@@ -166,8 +172,10 @@ class Connection:
         await self._socket.close(code=WSCloseCode.GOING_AWAY, message=b"the service is shutting down")
 
 
-async def _pieces(services: Services, request: ChatRequest) -> AsyncGenerator[bytes, None]:
-    async with aclosing(chunks(services, await read_question(request, services))) as source:
+async def _pieces(
+    services: Services, request: ChatRequest, identity: Identity
+) -> AsyncGenerator[bytes, None]:
+    async with aclosing(chunks(services, await read_question(request, services, identity))) as source:
         async for chunk in source:
             yield encode_json(chunk)
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry
 
+from api.security.gate import Gate
 from api.services.answer import Answerer
 from api.services.complete import Completer
 from api.services.conversations import Conversations
@@ -40,3 +41,4 @@ class Services:
     readiness: Readiness
     metrics: CollectorRegistry
     assets: Mapping[str, Asset]
+    gate: Gate

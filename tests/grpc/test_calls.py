@@ -1,4 +1,4 @@
-"""What holds for every call: ids, limits, malformed messages, overload, the gate, counts, the end."""
+"""What holds for every call: ids, limits, malformed messages, overload, counts, the end."""
 
 import asyncio
 import contextlib
@@ -12,7 +12,6 @@ from grpc import StatusCode
 from grpc_calls import LOOPBACK, Caller, alone, open_caller, refused, rows_of
 from structlog.testing import capture_logs
 
-from api.errors import Forbidden
 from api.grpc.server import open_server
 from api.grpc.v1.embedder_pb2 import EmbedRequest, EmbedStreamRequest
 from api.grpc.v1.index_pb2 import SearchRequest
@@ -119,39 +118,6 @@ async def test_calls_are_counted_by_method_and_status(caller: Caller, client: Te
     assert 'embedd_grpc_calls_total{method="embedd.v1.Embedder/Embed",status="OK"}' in page
     assert 'embedd_grpc_calls_total{method="embedd.v1.Index/Search",status="NOT_FOUND"}' in page
     assert 'embedd_grpc_call_seconds_count{method="embedd.v1.Embedder/Embed"}' in page
-
-
-class Doorkeeper:
-    """A gate that knows one word and remembers what it was asked."""
-
-    def __init__(self) -> None:
-        self.asked: list[tuple[Any, ...]] = []
-
-    async def identify(self, credentials: str | None) -> str:
-        if credentials != "Bearer sesame":
-            raise Forbidden("who are you?")
-        return "ali"
-
-    def check(self, identity: Any, scope: Any, collection: str | None) -> None:
-        self.asked.append((identity, scope, collection))
-
-
-async def test_the_gate_is_asked_who_calls_and_for_what(
-    services: Services, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    gate = Doorkeeper()
-    alone(monkeypatch)
-    async with open_server(services, LOOPBACK, 0, gate) as server, open_caller(server.address) as caller:
-        assert (await refused(caller.embedder.Embed(EmbedRequest(texts=["x"])))).code is (
-            StatusCode.PERMISSION_DENIED
-        )
-        assert gate.asked == []
-        known = (("authorization", "Bearer sesame"),)
-        await caller.embedder.Embed(EmbedRequest(texts=["x"]), metadata=known)
-        await refused(caller.index.Search(SearchRequest(collection="notes", query="x"), metadata=known))
-        stream = caller.embedder.EmbedStream(iter([EmbedStreamRequest()] * 2), metadata=known)
-        assert len([answer async for answer in stream]) == 2
-    assert gate.asked == [("ali", "read", None), ("ali", "read", "notes"), *[("ali", "read", None)] * 2]
 
 
 async def test_at_the_end_what_was_read_is_answered_and_streams_end_properly(

@@ -19,6 +19,7 @@ EMBEDD = str(Path(sys.executable).with_name("embedd"))
 NOT_RUN_HERE = {
     "make": "these are what runs the tests; tests/packaging holds the Makefile's targets",
     ".venv/bin/embedd serve": "every system test starts a service, and this one is talking to it",
+    ".venv/bin/embedd keys": "test_key_commands.py runs these, over a folder of their own without a service",
     **dict.fromkeys(
         [f".venv/bin/embedd {name}" for name in ("check", "backup", "restore", "export", "import")],
         "test_docs_durability.py runs these over a folder of their own, some of them without a service",

@@ -54,6 +54,7 @@ async def rerank(request: pb.RerankRequest, call: Call) -> pb.RerankResponse:
     ranking = await rank(
         call.models, wanted.query, request.documents, model=wanted.model, truncate=wanted.truncate
     )
+    call.spend(ranking.tokens)
     return pb.RerankResponse(
         results=_results(ranking.ranks[: wanted.top_n], raw=wanted.raw_scores),
         model=ranking.model,
@@ -91,6 +92,7 @@ async def _embed(request: pb.EmbedRequest, call: Call, lane: Lane) -> pb.EmbedRe
         truncate=wanted.truncate,
         deadline_s=models.deadline_s,
     )
+    call.spend(sum(embedded.tokens))
     fitted = fit(embedder.card, embedded.vectors, wanted.dimensions, normalize=wanted.dimensions is not None)
     return pb.EmbedResponse(
         vectors=fitted.astype("<f4", copy=False).tobytes(),

@@ -51,7 +51,7 @@ async def search(request: pb.SearchRequest, call: Call) -> pb.SearchResponse:
     if "viewer" in fields:
         fields["acl"] = fields.pop("viewer")
     wanted = wire.checked(fields, SearchRequest)
-    found = await Retriever(call.models).retrieve(store, read_search(wanted))
+    found = await Retriever(call.models).retrieve(store, read_search(wanted, call.identity))
     return pb.SearchResponse(
         hits=[describe_hit(hit, wanted.include) for hit in found.hits],
         took_ms=round((time.perf_counter() - began) * 1000, 3),

@@ -28,6 +28,7 @@ from api.http import wire
 from api.http.chat_answer import WholeChoice
 from api.http.chat_question import read_question
 from api.http.chat_request import completion_settings, prompts_of
+from api.http.handlers.completions import metered
 from api.schemas_chat import ChatRequest, CompletionRequest
 from api.services.answer import Candidates, Finished
 from api.services.complete import Order
@@ -104,7 +105,9 @@ async def run_batched(
 
 async def chat(request: pb.ChatRequest, call: Call) -> AsyncGenerator[pb.ChatResponse, None]:
     """An answer with its sources: what it may rest on, then its pieces, at the end what it did rest on."""
-    asked = await read_question(wire.checked(_chat_fields(request), ChatRequest), call.services)
+    asked = await read_question(
+        wire.checked(_chat_fields(request), ChatRequest), call.services, call.identity
+    )
     opened, reason = False, None
     async with aclosing(asked.answer(call.services)) as events:
         async for event in events:
@@ -131,8 +134,8 @@ async def _begin(request: pb.GenerateRequest, call: Call) -> tuple[str, AsyncGen
         wanted = wire.checked(fields, CompletionRequest)
         generator = wanted.model or call.services.models.generator_name
         order = Order(tuple(prompts_of(wanted)), generator, completion_settings(wanted))
-        return generator, call.services.completer.complete(order)
-    asked = await read_question(wire.checked(fields, ChatRequest), call.services)
+        return generator, metered(call.services, order, call.identity)
+    asked = await read_question(wire.checked(fields, ChatRequest), call.services, call.identity)
     return asked.heading.model, _told(asked.answer(call.services))
 
 

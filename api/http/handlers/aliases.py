@@ -1,7 +1,9 @@
 """Aliases: other names for collections, which can be given to another one from one request to the next."""
 
 from http import HTTPStatus
+from typing import Any
 
+from api.http.authentication import permit_collection, visible_aliases
 from api.http.routing import Call, Reply
 from api.schemas import Deleted, NoQuery
 from api.schemas_aliases import AliasAnswer, AliasList, AliasRequest
@@ -9,13 +11,15 @@ from api.schemas_aliases import AliasAnswer, AliasList, AliasRequest
 
 async def list_all(call: Call[None, NoQuery]) -> AliasList:
     """All aliases."""
-    pairs = sorted(call.services.catalog.aliases.items())
-    return AliasList(aliases=[AliasAnswer(alias=alias, collection=name) for alias, name in pairs])
+    pairs = visible_aliases(call.services, call.identity)
+    return AliasList(aliases=[AliasAnswer(alias=alias, collection=name) for alias, name in pairs.items()])
 
 
 async def put(call: Call[AliasRequest, NoQuery]) -> Reply:
     """Give a collection another name; one that another collection has is taken from it, at once."""
     alias, name = call.path["name"], call.body.collection
+    _permit(call, alias)
+    permit_collection(call.services, call.identity, name)
     is_new = await call.services.catalog.assign(alias, name)
     status = HTTPStatus.CREATED if is_new else HTTPStatus.OK
     return Reply(AliasAnswer(alias=alias, collection=name), status)
@@ -23,4 +27,11 @@ async def put(call: Call[AliasRequest, NoQuery]) -> Reply:
 
 async def delete(call: Call[None, NoQuery]) -> Deleted:
     """Take an alias away; its collection stays."""
+    _permit(call, call.path["name"])
     return Deleted(deleted=int(await call.services.catalog.unassign(call.path["name"])))
+
+
+def _permit(call: Call[Any, NoQuery], alias: str) -> None:
+    """Let nobody take a name away from a collection that is not theirs."""
+    if alias in call.services.catalog.aliases:
+        permit_collection(call.services, call.identity, alias)

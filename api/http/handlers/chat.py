@@ -33,7 +33,7 @@ from embedd.generators import Delta
 
 async def complete(call: Call[ChatRequest, NoQuery]) -> ChatAnswer | web.StreamResponse:
     """Chat, with sources if it retrieves; SSE if streamed."""
-    asked = await read_question(call.body, call.services)
+    asked = await read_question(call.body, call.services, call.identity)
     if not call.body.stream:
         return await _whole(call.services, asked)
     return await stream_events(call.request, chunks(call.services, asked), end=DONE)

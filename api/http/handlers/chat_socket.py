@@ -4,6 +4,7 @@ from typing import Final
 
 from aiohttp import web
 
+from api.http.authentication import SOCKET_PROTOCOL
 from api.http.routing import Call
 from api.http.websocket import Connection
 from api.schemas import NoQuery
@@ -15,7 +16,9 @@ _HEARTBEAT_S: Final = 20.0
 
 async def connect(call: Call[None, NoQuery]) -> web.StreamResponse:
     """Chat over WebSocket: ask, stop and resume."""
-    socket = web.WebSocketResponse(heartbeat=_HEARTBEAT_S, max_msg_size=MOST_BYTES, compress=False)
+    socket = web.WebSocketResponse(
+        heartbeat=_HEARTBEAT_S, max_msg_size=MOST_BYTES, compress=False, protocols=(SOCKET_PROTOCOL,)
+    )
     await socket.prepare(call.request)
-    await Connection(socket, call.services).run()
+    await Connection(socket, call.services, call.identity).run()
     return socket

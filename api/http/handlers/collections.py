@@ -4,6 +4,7 @@ from contextlib import suppress
 from http import HTTPStatus
 
 from api.errors import InvalidRequest
+from api.http.authentication import visible_names
 from api.http.routing import Call, Reply
 from api.schemas import (
     CollectionAnswer,
@@ -56,7 +57,7 @@ async def list_all(call: Call[None, NoQuery]) -> CollectionList:
     """All collections."""
     catalog = call.services.catalog
     described = []
-    for store in [catalog.get(name) for name in catalog.names()]:
+    for store in [catalog.get(name) for name in visible_names(call.services, call.identity)]:
         with suppress(CollectionNotFound):  # dropped meanwhile
             described.append(await _describe(store))
     return CollectionList(collections=described)

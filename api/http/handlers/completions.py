@@ -7,12 +7,13 @@ from aiohttp import web
 from msgspec import UNSET
 from msgspec.structs import replace
 
-from api.http.chat_answer import Heading, WholeChoice, completion_choice, describe_usage
+from api.http.chat_answer import Heading, WholeChoice, completion_choice, describe_usage, total_tokens
 from api.http.chat_request import completion_settings, prompts_of
 from api.http.routing import Call
 from api.http.sse import DONE, stream_events
 from api.schemas import NoQuery
 from api.schemas_chat import CompletionAnswer, CompletionChoice, CompletionRequest
+from api.security.identity import Identity
 from api.services.complete import Order
 from api.services.container import Services
 from embedd.conversation import Continuation
@@ -28,17 +29,17 @@ async def complete(call: Call[CompletionRequest, NoQuery]) -> CompletionAnswer |
     heading = Heading.new(generator, "cmpl")
     echoed = [_text(prompt) if request.echo else "" for prompt in prompts for _ in range(settings.n)]
     if not request.stream:
-        return await _whole(call.services, order, heading, echoed)
+        return await _whole(call.services, order, heading, echoed, call.identity)
     with_usage = bool(request.stream_options and request.stream_options.include_usage)
-    chunks = _chunks(call.services, order, heading, echoed, with_usage=with_usage)
+    chunks = _chunks(call.services, order, heading, echoed, call.identity, with_usage=with_usage)
     return await stream_events(call.request, chunks, end=DONE)
 
 
 async def _whole(
-    services: Services, order: Order, heading: Heading, echoed: Sequence[str]
+    services: Services, order: Order, heading: Heading, echoed: Sequence[str], identity: Identity
 ) -> CompletionAnswer:
     choices = [WholeChoice(index, [text]) for index, text in enumerate(echoed)]
-    async with aclosing(services.completer.complete(order)) as events:
+    async with aclosing(metered(services, order, identity)) as events:
         async for event in events:
             if isinstance(event, Delta):
                 choices[event.choice].add(event)
@@ -52,7 +53,13 @@ async def _whole(
 
 
 async def _chunks(
-    services: Services, order: Order, heading: Heading, echoed: Sequence[str], *, with_usage: bool
+    services: Services,
+    order: Order,
+    heading: Heading,
+    echoed: Sequence[str],
+    identity: Identity,
+    *,
+    with_usage: bool,
 ) -> AsyncGenerator[CompletionAnswer, None]:
     """Each with a piece of one choice."""
 
@@ -63,7 +70,7 @@ async def _chunks(
     told = order.settings.logprobs is not None
     offsets = [0 for _ in echoed]
     waiting = list(echoed)
-    async with aclosing(services.completer.complete(order)) as events:
+    async with aclosing(metered(services, order, identity)) as events:
         async for event in events:
             if isinstance(event, Usage):
                 if with_usage:
@@ -77,6 +84,14 @@ async def _chunks(
                     [completion_choice(event.choice, text, logprobs, event.finish_reason, offset=offset)]
                 )
             offsets[event.choice] += len(text)
+
+
+def metered(services: Services, order: Order, identity: Identity) -> AsyncGenerator[Delta | Usage, None]:
+    """The pieces of all texts, at the expense of ``identity``."""
+    events = services.completer.complete(order)
+    return services.gate.quotas.metered(
+        identity, events, lambda event: total_tokens(event) if isinstance(event, Usage) else None
+    )
 
 
 def _text(prompt: Continuation) -> str:

@@ -5,6 +5,7 @@ from http import HTTPStatus
 
 from msgspec import UNSET
 
+from api.http.authentication import visible_names
 from api.http.routing import Call, Reply
 from api.schemas import Health, Info, ModelInfo, NoQuery, Readiness, Startup
 from api.services.registry import ModelState
@@ -45,7 +46,7 @@ async def info(call: Call[None, NoQuery]) -> Info:
         default_reranker=services.models.rerankers.default,
         generator=services.models.generator_name,
         models=[_describe(state) for state in services.models.states()],
-        collections=len(services.catalog.names()),
+        collections=len(visible_names(services, call.identity)),
         limits={
             "max_json_bytes": settings.max_json_bytes,
             "max_file_bytes": settings.max_file_bytes,

@@ -8,6 +8,7 @@ from aiohttp import web
 from msgspec import UNSET
 
 from api.errors import NotFound, ShuttingDown
+from api.http.authentication import permit_collection, visible_names
 from api.http.routing import Call
 from api.http.sse import DONE, stream_events
 from api.schemas import DocumentOutcome, NoQuery
@@ -27,13 +28,17 @@ EVENT_PERIOD_S: Final = 0.25
 
 async def get(call: Call[None, NoQuery]) -> JobAnswer:
     """How far a job is."""
+    _permit(call)
     return await _describe_found(call.services, call.path["id"])
 
 
 async def list_all(call: Call[None, JobsQuery]) -> JobList:
     """The newest jobs, newest first, without what became of their documents."""
     services, wanted = call.services, call.query
-    names = services.catalog.names() if wanted.collection is None else [wanted.collection]
+    names = visible_names(services, call.identity)
+    if wanted.collection is not None:
+        permit_collection(services, call.identity, wanted.collection)
+        names = [wanted.collection]
     stores = [services.catalog.get(name) for name in names]
     found = [(store, state) for store in stores for state in await store.jobs(wanted.limit)]
     found.sort(key=lambda each: each[1].created_at, reverse=True)
@@ -42,6 +47,7 @@ async def list_all(call: Call[None, JobsQuery]) -> JobList:
 
 async def cancel(call: Call[None, NoQuery]) -> JobAnswer:
     """End a job: what is settled stays, what waits is dropped; one that has ended stays as it is."""
+    _permit(call)
     store, job_id = _store_of(call.services, call.path["id"]), call.path["id"]
     await _find(store, job_id)
     await call.services.jobs.cancel(store, job_id)
@@ -50,6 +56,7 @@ async def cancel(call: Call[None, NoQuery]) -> JobAnswer:
 
 async def follow(call: Call[None, NoQuery]) -> web.StreamResponse:
     """A job as it goes on, until it has ended; server-sent events, each like the answer of GET."""
+    _permit(call)
     return await stream_events(call.request, _events(call.services, call.path["id"]), end=DONE)
 
 
@@ -110,6 +117,11 @@ def outcome_answer(outcome: Outcome) -> DocumentOutcome:
         error=outcome.error if outcome.error is not None else UNSET,
         code=outcome.code if outcome.code is not None else UNSET,
     )
+
+
+def _permit(call: Call[None, NoQuery]) -> None:
+    """An id begins with the name of the collection."""
+    permit_collection(call.services, call.identity, collection_of(call.path["id"]))
 
 
 def _store_of(services: Services, job_id: str) -> Store:

@@ -18,7 +18,7 @@ async def recommend(call: Call[RecommendRequest, NoQuery]) -> SearchAnswer:
     wanted = Wanted(
         k=body.k,
         filter=None if body.filter is None else parse_filter(body.filter),
-        acl=body.acl,
+        acl=call.identity.tags(body.acl),
         min_score=body.min_score,
         exact=body.exact,
         with_vectors="vector" in body.include,

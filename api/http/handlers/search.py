@@ -18,6 +18,7 @@ from api.schemas import (
     SearchHit,
 )
 from api.schemas_search import FusionRequest, SearchBatchRequest, SearchRequest
+from api.security.identity import Identity
 from api.services.retrieve import Found, Search
 from index.filters import parse_filter
 from index.rows import Fusion, Hit
@@ -27,7 +28,7 @@ async def search(call: Call[SearchRequest, NoQuery]) -> SearchAnswer:
     """Search by words, by vector, or both."""
     began = time.perf_counter()
     store = call.services.catalog.get(call.path["name"])
-    found = await call.services.retriever.retrieve(store, read_search(call.body))
+    found = await call.services.retriever.retrieve(store, read_search(call.body, call.identity))
     return _describe(found, call.body, began)
 
 
@@ -38,7 +39,7 @@ async def search_batch(call: Call[SearchBatchRequest, NoQuery]) -> SearchBatchAn
     """
     began = time.perf_counter()
     store = call.services.catalog.get(call.path["name"])
-    searches = [read_search(request) for request in call.body.searches]
+    searches = [read_search(request, call.identity) for request in call.body.searches]
     _refuse_too_many(searches)
     found = await call.services.retriever.retrieve_many(store, searches)
     return SearchBatchAnswer(
@@ -67,15 +68,15 @@ def _describe(found: Found, request: SearchRequest, began: float) -> SearchAnswe
     )
 
 
-def read_search(request: SearchRequest) -> Search:
-    """What ``request`` looks for; raises what is wrong with its vector or filter."""
+def read_search(request: SearchRequest, identity: Identity) -> Search:
+    """What ``identity`` looks for by ``request``; raises what is wrong with its vector or filter."""
     return Search(
         k=request.k,
         mode=request.mode,
         text=request.query,
         vector=None if request.vector is None else wire.vector_of(request.vector, "vector"),
         filter=None if request.filter is None else parse_filter(request.filter),
-        acl=request.acl,
+        acl=identity.tags(request.acl),
         min_score=request.min_score,
         exact=request.exact,
         with_content=not {"text", "metadata"}.isdisjoint(request.include),

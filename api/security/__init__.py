@@ -1,0 +1,1 @@
+"""Who may do what: API keys, scopes, limits. Knows no HTTP: whoever carries a request asks a `Gate`."""

@@ -1,0 +1,100 @@
+"""gRPC asks for the same keys as HTTP, and grants the same."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+from aiohttp.test_utils import TestClient
+from grpc import StatusCode
+from grpc_calls import Caller, refused, serving
+
+from api.grpc.methods import METHODS
+from api.grpc.v1.embedder_pb2 import EmbedRequest, EmbedStreamRequest
+from api.grpc.v1.index_pb2 import DeleteRequest, GetRequest, IngestRequest, SearchRequest
+from api.grpc.v1.inferencer_pb2 import ROLE_USER, ChatRequest, Message, Retrieval
+from api.security.identity import Scope
+from api.security.needs import PUBLIC
+from api.services.container import Services
+
+MakeKey = Callable[..., Awaitable[dict[str, str]]]
+Metadata = tuple[tuple[str, str], ...]
+OPEN = ("grpc.health.v1.Health/", "grpc.reflection.")
+
+
+@pytest.fixture(scope="session")
+async def caller(services: Services, client: TestClient) -> AsyncIterator[Caller]:
+    async with serving(services) as (_, caller):
+        yield caller
+
+
+def metadata(headers: dict[str, str]) -> Metadata:
+    return tuple((name.lower(), value) for name, value in headers.items())
+
+
+def test_only_health_and_reflection_are_for_everybody() -> None:
+    for method in METHODS:
+        assert (method.needs is PUBLIC) == method.name.startswith(OPEN), method.name
+
+
+@pytest.mark.parametrize("sent", [(), (("authorization", "Bearer wrong"),), (("x-api-key", "embedd_a_b"),)])
+async def test_without_a_good_key_nobody_is_served(caller: Caller, sent: Metadata) -> None:
+    for call in (
+        caller.embedder.Embed(EmbedRequest(texts=["x"]), metadata=sent),
+        caller.index.Search(SearchRequest(collection="open", query="harbour"), metadata=sent),
+    ):
+        assert (await refused(call)).code is StatusCode.UNAUTHENTICATED
+    stream = caller.embedder.EmbedStream(iter([EmbedStreamRequest()]), metadata=sent)
+    assert (await refused(stream.read())).code is StatusCode.UNAUTHENTICATED
+
+
+async def test_a_key_that_reads_does_not_write(caller: Caller, make_key: MakeKey) -> None:
+    known = metadata(await make_key(scope=Scope.READ))
+    found = await caller.index.Search(SearchRequest(collection="open", query="harbour"), metadata=known)
+    assert found.hits
+    request = DeleteRequest(collection="open", ids=["open-all"])
+    refusal = await refused(caller.index.Delete(request, metadata=known))
+    assert (refusal.code, refusal.reason) == (StatusCode.PERMISSION_DENIED, "SCOPE_MISSING")
+
+
+async def test_collections_of_others_are_closed_also_in_streams_and_by_alias(
+    caller: Caller, make_key: MakeKey
+) -> None:
+    known = metadata(await make_key(scope=Scope.WRITE, collections=["open"]))
+    for name in ("secret", "other", "never-made"):
+        refusal = await refused(
+            caller.index.Search(SearchRequest(collection=name, query="harbour"), metadata=known)
+        )
+        assert (refusal.code, refusal.reason) == (StatusCode.PERMISSION_DENIED, "COLLECTION_NOT_ALLOWED")
+        stream = caller.index.Ingest(iter([IngestRequest(collection=name)]), metadata=known)
+        assert (await refused(stream.read())).code is StatusCode.PERMISSION_DENIED
+        asked = ChatRequest(
+            messages=[Message(role=ROLE_USER, content="When?")], retrieval=Retrieval(collection=name)
+        )
+        assert (await refused(caller.inferencer.Chat(asked, metadata=known).read())).code is (
+            StatusCode.PERMISSION_DENIED
+        )
+
+
+async def test_the_tags_of_a_key_stand_above_those_that_are_asked_with(
+    caller: Caller, make_key: MakeKey
+) -> None:
+    known = metadata(await make_key(scope=Scope.READ, acl=["sea"]))
+    found = await caller.index.Search(
+        SearchRequest(collection="open", query="harbour airport"), metadata=known
+    )
+    assert {hit.document_id for hit in found.hits} == {"open-all", "open-sea"}
+    refusal = await refused(
+        caller.index.Get(GetRequest(collection="open", document_ids=["open-air"]), metadata=known)
+    )
+    assert refusal.code is StatusCode.PERMISSION_DENIED
+
+
+async def test_what_is_used_up_is_refused_with_when_to_come_back(caller: Caller, make_key: MakeKey) -> None:
+    known = metadata(await make_key(scope=Scope.READ, requests_per_minute=1))
+    await caller.embedder.Embed(EmbedRequest(texts=["x"]), metadata=known)
+    refusal = await refused(caller.embedder.Embed(EmbedRequest(texts=["x"]), metadata=known))
+    assert refusal.code is StatusCode.RESOURCE_EXHAUSTED
+    spender = metadata(await make_key(scope=Scope.READ, tokens_per_minute=1))
+    await caller.embedder.Embed(EmbedRequest(texts=["many words of one text"]), metadata=spender)
+    assert (await refused(caller.embedder.Embed(EmbedRequest(texts=["x"]), metadata=spender))).code is (
+        StatusCode.RESOURCE_EXHAUSTED
+    )
