@@ -66,7 +66,13 @@ class Call:
     @property
     def models(self) -> Models:
         """The models, for as long as the caller waits."""
-        return self.services.models.within(self.context.time_remaining())
+        return self.services.models.within(self.seconds_left)
+
+    @property
+    def seconds_left(self) -> float | None:
+        """How long the caller waits; None for ever."""
+        seconds: float | None = self.context.time_remaining()
+        return seconds
 
     def spend(self, tokens: int) -> None:
         """What models read for an answer."""

@@ -80,9 +80,9 @@ async def open_service(
     with tempfile.TemporaryDirectory(prefix="embedd-bench-") as folder:
         port = free_port()
         command = [sys.executable, "-m", "api", "serve", "--host", "127.0.0.1", "--port", str(port)]
-        command += ["--grpc-port", "0"]
         command += ["--data", str(Path(folder) / "data"), "--model", model]
-        named = {f"EMBEDD_{name.upper()}": value for name, value in (settings or {}).items()}
+        chosen = {"grpc_port": "0"} | dict(settings or {})  # several may run at once
+        named = {f"EMBEDD_{name.upper()}": value for name, value in chosen.items()}
         environment = clean_environment() | named
         probes = ("/healthz", "/readyz")
         async with open_server(

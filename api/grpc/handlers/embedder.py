@@ -24,17 +24,22 @@ _TEXTS_AT_ONCE = 1024
 
 async def embed(request: pb.EmbedRequest, call: Call) -> pb.EmbedResponse:
     """The vectors of texts."""
-    return await _embed(request, call, lane_of(len(request.texts)))
+    return await _embed(request, call, lane_of(len(request.texts)), call.models.deadline_s)
 
 
 async def embed_stream(
     requests: AsyncIterator[pb.EmbedStreamRequest], call: Call
 ) -> AsyncGenerator[pb.EmbedStreamResponse, None]:
-    """The vectors of a stream of batches, in the bulk lane; a batch that is refused is so alone."""
+    """The vectors of a stream of batches, in the bulk lane; a batch that is refused is so alone.
+
+    Batches wait for each other, so that no deadline holds but the caller's own.
+    """
 
     async def answer(request: pb.EmbedStreamRequest) -> pb.EmbedStreamResponse:
         try:
-            return pb.EmbedStreamResponse(batch=await _embed(request.batch, call, Lane.BULK))
+            return pb.EmbedStreamResponse(
+                batch=await _embed(request.batch, call, Lane.BULK, call.seconds_left)
+            )
         except Exception as error:
             told = tell(error)
             if not told.refusal.expected:
@@ -79,18 +84,19 @@ async def tokenize(request: pb.TokenizeRequest, call: Call) -> pb.TokenizeRespon
     return pb.TokenizeResponse(texts=texts, model=model.card.name, max_tokens=model.card.max_tokens)
 
 
-async def _embed(request: pb.EmbedRequest, call: Call, lane: Lane) -> pb.EmbedResponse:
+async def _embed(
+    request: pb.EmbedRequest, call: Call, lane: Lane, deadline_s: float | None
+) -> pb.EmbedResponse:
     texts = read_inputs(list(request.texts), call.services.settings.max_texts_per_request, "texts")
     wanted = read(request, EmbeddingsRequest, input=texts)
-    models = call.models
-    embedder = models.embedder(wanted.model)
+    embedder = call.services.models.embedder(wanted.model)
     check_dimensions(embedder.card, wanted.dimensions)
     embedded = await embedder.embed(
         texts,
         lane=lane,
         prompt=prompt_of(wanted, embedder.card),
         truncate=wanted.truncate,
-        deadline_s=models.deadline_s,
+        deadline_s=deadline_s,
     )
     call.spend(sum(embedded.tokens))
     fitted = fit(embedder.card, embedded.vectors, wanted.dimensions, normalize=wanted.dimensions is not None)
