@@ -155,6 +155,11 @@ class Settings(BaseSettings):
     allowed_hosts: Names = Field(
         (), description="names that lead here, for a service without keys that listens on loopback"
     )
+    tls_cert: LocalPath | None = Field(None, description="PEM file with the certificate of the service")
+    tls_key: LocalPath | None = Field(None, description="PEM file with the key of that certificate")
+    tls_client_ca: LocalPath | None = Field(
+        None, description="PEM file with the authorities that clients must have a certificate of"
+    )
 
     memory_bytes: Size | None = Field(
         None,
