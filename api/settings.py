@@ -148,6 +148,13 @@ class Settings(BaseSettings):
     admin_key_file: LocalPath | None = Field(
         None, description="file with one more key, of 32 characters or more, that may do everything"
     )
+    jwt_key_file: LocalPath | None = Field(
+        None, description="file that JSON Web Tokens are verified with: PEM, a JWKS, or a shared secret"
+    )
+    jwt_issuer: str | None = Field(None, min_length=1, description="the issuer (iss) that tokens must have")
+    jwt_audience: str | None = Field(
+        None, min_length=1, description="the audience (aud) that tokens must have"
+    )
     insecure_without_keys: bool = Field(
         False, description="serve everybody who reaches this machine, without keys"
     )
