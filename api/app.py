@@ -10,6 +10,7 @@ import importlib
 import math
 import os
 import signal
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
@@ -29,6 +30,7 @@ from api.http.routes import ROUTES
 from api.http.routing import serve_route
 from api.http.uploads import open_spool
 from api.security.gate import ExposedWithoutKeysError, check_exposure, open_gate
+from api.security.tls import TlsNotUsableError, tls_context
 from api.services.answer import Answerer
 from api.services.complete import Completer
 from api.services.container import Services
@@ -67,7 +69,7 @@ def run(settings: Settings) -> int:
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_serve(settings))
-    except (StoreError, OSError, ExposedWithoutKeysError) as error:
+    except (StoreError, OSError, ExposedWithoutKeysError, TlsNotUsableError) as error:
         log.error("service_not_started", reason=str(error))  # noqa: TRY400 - the reason is enough
         return 1
     return 0
@@ -157,7 +159,7 @@ def build_app(services: Services) -> web.Application:
 
 
 async def _serve(settings: Settings) -> None:
-    stop = asyncio.Event()
+    stop, tls = asyncio.Event(), tls_context(settings)
     _on_signals(stop)
     async with _open_guarded(settings) as services, _open_grpc(services) as grpc:
         app, drain = build_app(services), Drain()
@@ -171,11 +173,11 @@ async def _serve(settings: Settings) -> None:
         )
         await runner.setup()
         try:
-            listener = await open_listener(runner, settings.host, settings.port)
+            listener = await open_listener(runner, settings.host, settings.port, tls=tls)
             await listener.start()
             log.info(
                 "service_started",
-                url=_url(runner),
+                url=_url(runner, tls),
                 grpc=None if grpc is None else grpc.address,
                 pid=os.getpid(),
                 data=str(settings.data),
@@ -229,6 +231,7 @@ def _on_signals(stop: asyncio.Event) -> None:
         asyncio.get_running_loop().add_signal_handler(number, handle)
 
 
-def _url(runner: web.AppRunner) -> str:
+def _url(runner: web.AppRunner, tls: ssl.SSLContext | None) -> str:
     host, port = runner.addresses[0][:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    scheme = "http" if tls is None else "https"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"

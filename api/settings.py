@@ -149,12 +149,24 @@ class Settings(BaseSettings):
     admin_key_file: LocalPath | None = Field(
         None, description="file with one more key, of 32 characters or more, that may do everything"
     )
+    jwt_key_file: LocalPath | None = Field(
+        None, description="file that JSON Web Tokens are verified with: PEM, a JWKS, or a shared secret"
+    )
+    jwt_issuer: str | None = Field(None, min_length=1, description="the issuer (iss) that tokens must have")
+    jwt_audience: str | None = Field(
+        None, min_length=1, description="the audience (aud) that tokens must have"
+    )
     insecure_without_keys: bool = Field(
         False, description="serve everybody who reaches this machine, without keys"
     )
     metrics_without_key: bool = Field(False, description="let everybody read /metrics")
     allowed_hosts: Names = Field(
         (), description="names that lead here, for a service without keys that listens on loopback"
+    )
+    tls_cert: LocalPath | None = Field(None, description="PEM file with the certificate of the service")
+    tls_key: LocalPath | None = Field(None, description="PEM file with the key of that certificate")
+    tls_client_ca: LocalPath | None = Field(
+        None, description="PEM file with the authorities that clients must have a certificate of"
     )
 
     memory_bytes: Size | None = Field(

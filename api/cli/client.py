@@ -68,13 +68,14 @@ class Upload:
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where a service is, the key that it asks for, and a file of certificates that its own may rest on,
-    beside those that this machine knows.
+    """Where a service is, the key that it asks for, a file of certificates that its own may rest on, beside
+    those that this machine knows, and a file with a certificate of the client's and its key.
     """
 
     url: str
     api_key: str | None = field(default=None, repr=False)
     cacert: Path | None = None
+    cert: Path | None = None
 
 
 class Client:
@@ -86,7 +87,7 @@ class Client:
         self._http = httpx.Client(
             base_url=url,
             headers={} if at.api_key is None else {"Authorization": f"Bearer {at.api_key}"},
-            verify=_trusted(at.cacert),
+            verify=_trust(at),
             timeout=httpx.Timeout(timeout_s, connect=_CONNECT_TIMEOUT_S),
             # A proxy set for the outside world must not get between two processes of one machine.
             trust_env=urlsplit(url).hostname not in _LOOPBACK,
@@ -268,14 +269,18 @@ class Client:
             ) from error
 
 
-def _trusted(cacert: Path | None) -> ssl.SSLContext | bool:
-    if cacert is None:
+def _trust(at: Address) -> ssl.SSLContext | bool:
+    if at.cacert is None and at.cert is None:
         return True
+    context = ssl.create_default_context()
     try:
-        context = ssl.create_default_context()
-        context.load_verify_locations(cacert)
+        if at.cacert is not None:
+            context.load_verify_locations(at.cacert)
+        if at.cert is not None:
+            context.load_cert_chain(at.cert)
     except OSError as error:  # SSLError is one
-        raise click.ClickException(f"cannot use the certificates in {cacert}: {error}") from error
+        files = " and ".join(str(path) for path in (at.cacert, at.cert) if path is not None)
+        raise click.ClickException(f"cannot use the certificates in {files}: {error}") from error
     return context
 
 

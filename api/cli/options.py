@@ -61,8 +61,10 @@ def service_options_if_any(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def _service_options(command: Callable[..., Any], default: str | None) -> Callable[..., Any]:
     @functools.wraps(command)
-    def at_service(*, url: str | None, api_key: str | None, cacert: Path | None, **others: Any) -> Any:
-        return command(at=None if url is None else Address(url, api_key, cacert), **others)
+    def at_service(
+        *, url: str | None, api_key: str | None, cacert: Path | None, cert: Path | None, **others: Any
+    ) -> Any:
+        return command(at=None if url is None else Address(url, api_key, cacert, cert), **others)
 
     options = (
         click.option(
@@ -80,7 +82,16 @@ def _service_options(command: Callable[..., Any], default: str | None) -> Callab
         click.option(
             "--cacert",
             type=click.Path(path_type=Path),
+            envvar="EMBEDD_CACERT",
+            show_envvar=True,
             help="Certificates (PEM) that the service's own may rest on.",
+        ),
+        click.option(
+            "--cert",
+            type=click.Path(path_type=Path),
+            envvar="EMBEDD_CERT",
+            show_envvar=True,
+            help="Certificate with its key (PEM), where the service asks for one.",
         ),
     )
     return functools.reduce(lambda command, option: option(command), reversed(options), at_service)

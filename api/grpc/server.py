@@ -47,7 +47,7 @@ async def open_server(services: Services, host: str, port: int) -> AsyncIterator
     server = grpc.aio.server(options=_options(services.settings))
     for name, handlers in _by_service(edge, METHODS):
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(name, handlers),))
-    bound = _listen(server, _join(host, port))
+    bound = _listen(server, _join(host, port), _credentials(services.settings))
     await server.start()
     opened = GrpcServer(server, edge, _join(host, bound))
     try:
@@ -74,9 +74,23 @@ def _options(settings: Settings) -> list[tuple[str, int]]:
     ]
 
 
-def _listen(server: grpc.aio.Server, address: str) -> int:
+def _credentials(settings: Settings) -> grpc.ServerCredentials | None:
+    """The same certificates as for HTTP, where `tls_context` has looked at them; None without encryption."""
+    if settings.tls_cert is None or settings.tls_key is None:
+        return None
+    chain = (settings.tls_key.read_bytes(), settings.tls_cert.read_bytes())
+    client_ca = None if settings.tls_client_ca is None else settings.tls_client_ca.read_bytes()
+    return grpc.ssl_server_credentials(
+        [chain], root_certificates=client_ca, require_client_auth=client_ca is not None
+    )
+
+
+def _listen(server: grpc.aio.Server, address: str, credentials: grpc.ServerCredentials | None) -> int:
     try:
-        port: int = server.add_insecure_port(address)
+        if credentials is None:
+            port: int = server.add_insecure_port(address)
+        else:
+            port = server.add_secure_port(address, credentials)
     except RuntimeError as error:
         raise OSError(
             errno.EADDRINUSE,

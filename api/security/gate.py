@@ -5,7 +5,7 @@ A service without keys serves everybody; whether it may be reached by everybody 
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import Final, Protocol
 
 import structlog
 
@@ -30,12 +30,27 @@ class ExposedWithoutKeysError(Exception):
     """The service would be open to whoever reaches this machine."""
 
 
+class Verifier(Protocol):
+    """Knows callers by what others have signed."""
+
+    def identity(self, token: str) -> Identity | None:
+        """Who comes with it; None if it is not, or no longer, good."""
+
+
 class Gate:
     """Lets callers through. With ``always`` nobody passes without a key, also while there are none."""
 
-    def __init__(self, keys: KeyStore, *, always: bool = False, admin: Key | None = None) -> None:
+    def __init__(
+        self,
+        keys: KeyStore,
+        *,
+        always: bool = False,
+        admin: Key | None = None,
+        tokens: Verifier | None = None,
+    ) -> None:
         self.keys = keys
-        self._always = always or admin is not None
+        self._always = always or admin is not None or tokens is not None
+        self._tokens = tokens
         self._admin = admin
         self.quotas = Quotas()
 
@@ -55,12 +70,20 @@ class Gate:
             return ANONYMOUS
         if not credentials:
             raise Unauthenticated("this service needs an API key: send it as `Authorization: Bearer <key>`")
+        if self._tokens is not None and credentials.count(".") == 2:  # noqa: PLR2004 - a token has three parts
+            return self._identify_token(credentials, self._tokens)
         (id, secret), now = parts_of(credentials), timestamp()
         kept, admin = matching(self.keys.find(id), secret, now), matching(self._admin, credentials, now)
         key = kept or admin
         if key is None:
             raise Unauthenticated("the API key is wrong, revoked or expired")
         return key.identity()
+
+    def _identify_token(self, token: str, tokens: "Verifier") -> Identity:
+        identity = tokens.identity(token)
+        if identity is None:
+            raise Unauthenticated("the token is wrong or expired")
+        return identity
 
     def check(self, identity: Identity, scope: Scope, collection: str | None = None) -> None:
         """Let ``identity`` do what needs ``scope``, in the collection of that name, which is no alias.
@@ -95,6 +118,10 @@ class Gate:
         """
         if self.is_open:
             return
+        if identity.expires_at is not None:
+            if identity.expires_at <= timestamp():
+                raise Unauthenticated("the token is wrong or expired")
+            return
         key = self._admin if identity.name == ADMIN_NAME else self.keys.find(identity.name)
         if key is None or not key.is_valid(timestamp()):
             raise Unauthenticated("the API key is wrong, revoked or expired")
@@ -111,7 +138,15 @@ async def open_gate(settings: Settings) -> AsyncIterator[Gate]:
     path = settings.admin_key_file
     admin = None if path is None else read_key(path, ADMIN_NAME)
     async with open_keys(settings.data) as keys:
-        yield Gate(keys, always=settings.auth == "keys", admin=admin)
+        yield Gate(keys, always=settings.auth == "keys", admin=admin, tokens=_tokens(settings))
+
+
+def _tokens(settings: Settings) -> Verifier | None:
+    if settings.jwt_key_file is None:
+        return None
+    from api.security.tokens import Tokens  # noqa: PLC0415 - an extra, where it is needed
+
+    return Tokens(settings.jwt_key_file, issuer=settings.jwt_issuer, audience=settings.jwt_audience)
 
 
 def check_exposure(settings: Settings, gate: Gate) -> None:

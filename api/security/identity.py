@@ -40,7 +40,7 @@ UNLIMITED: Final = Quota()
 @dataclass(frozen=True, slots=True)
 class Identity:
     """A caller. ``collections`` are the only ones it may use and ``acl`` the tags that it searches with; None
-    is no limit. ``name`` stands in logs.
+    is no limit. ``name`` stands in logs; ``expires_at`` (RFC 3339) ends what no kept key could be asked for.
     """
 
     name: str
@@ -48,6 +48,7 @@ class Identity:
     collections: frozenset[str] | None = None
     acl: tuple[str, ...] | None = None
     quota: Quota = UNLIMITED
+    expires_at: str | None = None
 
     def may_use(self, collection: str) -> bool:
         """Whether the collection of that name, which is no alias, is among those of the caller."""

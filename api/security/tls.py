@@ -1,0 +1,66 @@
+"""Certificates of the service, and of the clients that it asks for some."""
+
+import ssl
+from pathlib import Path
+
+from api.settings import Settings
+
+
+class TlsNotUsableError(Exception):
+    """The files that the settings name cannot be used; the message says which and why."""
+
+
+def tls_context(settings: Settings) -> ssl.SSLContext | None:
+    """How connections are encrypted; None if they are not.
+
+    Raises:
+        TlsNotUsableError: a file is missing, is not what it should be, or does not fit the others.
+    """
+    cert, key, client_ca = settings.tls_cert, settings.tls_key, settings.tls_client_ca
+    if cert is None or key is None:
+        if not (cert is key is client_ca is None):
+            raise TlsNotUsableError("TLS needs both tls_cert and tls_key; tls_client_ca goes with them")
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["http/1.1"])
+    _load_chain(context, cert, key)
+    if client_ca is not None:
+        _load_client_ca(context, client_ca)
+    return context
+
+
+def _load_chain(context: ssl.SSLContext, cert: Path, key: Path) -> None:
+    for name, path in (("tls_cert", cert), ("tls_key", key)):
+        _check_readable(name, path)
+    try:
+        context.load_cert_chain(cert, key, password=_no_password)
+    except ssl.SSLError as error:
+        raise TlsNotUsableError(
+            f"tls_cert {cert} and tls_key {key} are no PEM certificate with its own key: {_reason(error)}"
+        ) from error
+
+
+def _load_client_ca(context: ssl.SSLContext, path: Path) -> None:
+    _check_readable("tls_client_ca", path)
+    try:
+        context.load_verify_locations(path)
+    except ssl.SSLError as error:
+        raise TlsNotUsableError(f"tls_client_ca {path} has no PEM certificates: {_reason(error)}") from error
+    context.verify_mode = ssl.CERT_REQUIRED
+
+
+def _check_readable(name: str, path: Path) -> None:
+    """The library does not say which of its files it could not read."""
+    try:
+        path.read_bytes()
+    except OSError as error:
+        raise TlsNotUsableError(f"{name} {path} cannot be read: {error.strerror}") from error
+
+
+def _no_password() -> str:
+    raise TlsNotUsableError("tls_key is encrypted: a service has nobody to ask for its password")
+
+
+def _reason(error: ssl.SSLError) -> str:
+    return error.reason or str(error)
