@@ -18,6 +18,7 @@ COMMANDS = [
     "models",
     "collections",
     "jobs",
+    "keys",
     "export",
     "import",
     "check",
