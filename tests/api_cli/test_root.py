@@ -19,6 +19,7 @@ COMMANDS = [
     "models",
     "collections",
     "jobs",
+    "keys",
     "export",
     "import",
     "check",
