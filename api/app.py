@@ -22,6 +22,7 @@ from api.http.measuring import RequestMetrics
 from api.http.middleware import answer_errors, identify, stamp
 from api.http.routes import ROUTES
 from api.http.routing import serve_route
+from api.http.tracing import follow
 from api.http.uploads import open_spool
 from api.services.answer import Answerer
 from api.services.complete import Completer
@@ -39,8 +40,9 @@ from api.services.parse import ParserLimits, open_parser
 from api.services.readiness import Readiness
 from api.services.reembed import Reembedder
 from api.services.retrieve import Retriever
-from api.settings import Settings
+from api.settings import Settings, SettingsError
 from api.telemetry import configure_logging
+from api.tracing import open_tracing
 from api.ui.assets import load_assets
 from index.catalog import open_catalog
 from index.errors import StoreError
@@ -58,7 +60,7 @@ def run(settings: Settings) -> int:
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_serve(settings))
-    except (StoreError, OSError) as error:
+    except (SettingsError, StoreError, OSError) as error:
         log.error("service_not_started", reason=str(error))  # noqa: TRY400 - the reason is enough
         return 1
     return 0
@@ -69,11 +71,13 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
     """Everything behind the routes, ready for requests; models may still be loading.
 
     Raises:
+        SettingsError: a setting needs an extra that is not installed.
         StoreError: the data folder is in use, too new, or cannot be read.
     """
     metrics = CollectorRegistry()
     ProcessCollector(registry=metrics)
     async with (
+        open_tracing(settings) as tracing,
         open_models(settings, metrics) as models,
         open_catalog(settings.data, memory_bytes=settings.memory_bytes) as catalog,
         open_parser(_parser_limits(settings)) as parser,
@@ -111,6 +115,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
                 reembedder=reembedder,
                 readiness=Readiness(models),
                 metrics=metrics,
+                tracing=tracing,
                 assets=load_assets(),
             )
 
@@ -127,8 +132,9 @@ def _parser_limits(settings: Settings) -> ParserLimits:
 
 def build_app(services: Services) -> web.Application:
     """The HTTP application over ``services``."""
+    tracing = () if services.tracing is None else (follow(services.tracing),)
     app = web.Application(
-        middlewares=[RequestMetrics(services.metrics).measure, identify, answer_errors],
+        middlewares=[RequestMetrics(services.metrics).measure, *tracing, identify, answer_errors],
         client_max_size=services.settings.max_json_bytes,
     )
     app.on_response_prepare.append(stamp)

@@ -52,9 +52,9 @@ class EcsFields:
         return fields | {_field(key): value for key, value in event.items()} | self._constant
 
 
-def describe_exception(info: ExcInfo) -> dict[str, str]:
+def describe_exception(exc_info: ExcInfo) -> dict[str, str]:
     """An exception as fields, its causes in the stack trace; no values of variables."""
-    kind, error, trace = info
+    kind, error, trace = exc_info
     return {
         "error.type": kind.__qualname__,
         "error.message": str(error),

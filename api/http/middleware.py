@@ -19,7 +19,9 @@ from api.http.routing import DIALECT, HEADER_REQUEST_ID, REQUEST_ID
 log = structlog.get_logger()
 
 _SAFE_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
-_QUIET = frozenset({"/health", "/healthz", "/startupz", "/readyz", "/metrics"})
+QUIET = frozenset({"/health", "/healthz", "/startupz", "/readyz", "/metrics"})
+"""What probes and scrapers ask, all the time."""
+
 _CLIENT_LEFT = 499  # as nginx logs a request whose client closed the connection
 
 
@@ -107,7 +109,7 @@ def _request_id(request: web.Request) -> str:
 
 
 def _log_request(request: web.Request, status: int, seconds: float) -> None:
-    write = log.debug if request.path in _QUIET else log.info
+    write = log.debug if request.path in QUIET else log.info
     write(
         "request_answered",
         method=request.method,
