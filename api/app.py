@@ -40,6 +40,7 @@ from api.services.parse import ParserLimits, open_parser
 from api.services.readiness import Readiness
 from api.services.reembed import Reembedder
 from api.services.retrieve import Retriever
+from api.services.vitals import tell_vitals
 from api.settings import Settings, SettingsError
 from api.telemetry import configure_logging
 from api.tracing import open_tracing
@@ -100,6 +101,8 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             open_jobs(catalog, ingestor, reembedder) as jobs,
             open_live_answers(settings.resume_grace_s) as live_answers,
         ):
+            readiness = Readiness(models)
+            tell_vitals(metrics, readiness, catalog)
             yield Services(
                 settings=settings,
                 models=models,
@@ -113,7 +116,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
                 completer=Completer(models, counter),
                 jobs=jobs,
                 reembedder=reembedder,
-                readiness=Readiness(models),
+                readiness=readiness,
                 metrics=metrics,
                 tracing=tracing,
                 assets=load_assets(),
