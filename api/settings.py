@@ -173,6 +173,9 @@ class Settings(BaseSettings):
     otlp_sample_ratio: float = Field(
         1.0, ge=0, le=1, description="share of the requests that are traced, beside those whose callers ask"
     )
+    debug_endpoints: bool = Field(
+        False, description="answer /debug: tasks, queues and memory of this service, to this machine alone"
+    )
 
     @classmethod
     def settings_customise_sources(

@@ -6,6 +6,7 @@ from api import schemas as s
 from api import schemas_aliases as a
 from api import schemas_chat as c
 from api import schemas_conversations as k
+from api import schemas_debug as g
 from api import schemas_documents as d
 from api import schemas_jobs as j
 from api import schemas_map as m
@@ -22,6 +23,7 @@ from api.http.handlers import (
     collections,
     completions,
     conversations,
+    debug,
     docs,
     documents,
     embeddings,
@@ -191,6 +193,9 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/v1/jobs/{id}", jobs.get, j.JobAnswer),
     Route("DELETE", "/v1/jobs/{id}", jobs.cancel, j.JobAnswer),
     Route("GET", "/v1/jobs/{id}/events", jobs.follow, "text/event-stream", chunk=j.JobAnswer),
+    Route("GET", "/debug/tasks", debug.tasks, g.RunningTasks),
+    Route("GET", "/debug/queues", debug.queues, g.ModelQueues),
+    Route("GET", "/debug/memory", debug.resident, g.Memory),
     Route("GET", "/health", tei.health, "application/json", dialect="tei"),
     Route("GET", "/info", tei.info, t.TeiInfo, dialect="tei"),
     Route("POST", "/", tei.root, t.Matrix, body=t.TeiRootRequest, dialect="tei"),
