@@ -171,7 +171,7 @@ class Settings(BaseSettings):
         "unless given, none are made",
     )
     otlp_sample_ratio: float = Field(
-        1.0, ge=0, le=1, description="share of the requests that are traced, beside those whose callers ask"
+        0.1, ge=0, le=1, description="share of the requests that are traced, beside those whose callers ask"
     )
     debug_endpoints: bool = Field(
         False, description="answer /debug: tasks, queues and memory of this service, to this machine alone"

@@ -131,7 +131,9 @@ async def run(options: Options) -> None:
             figures["kept"][model] = {name: kept(found, name) for name in RATIOS}
     figures["scrape"] = await scrapes(texts[: effort.requests[MODEL]], effort.scrapes)
     goals = [
-        Goal("throughput with every request traced", figures["kept"][MODEL][ALL], "at least", 0.97, "%"),
+        Goal(
+            "throughput with one request in ten traced", figures["kept"][MODEL][TENTH], "at least", 0.97, "%"
+        ),
         Goal("a scrape of /metrics, p99", figures["scrape"]["alone"]["p99_ms"], "at most", 20.0, "ms"),
     ]
     print_figures(figures)

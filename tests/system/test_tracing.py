@@ -25,7 +25,8 @@ def receiver() -> Iterator[Receiver]:
 def traced(shared_services: Launcher, receiver: Receiver) -> Iterator[Service]:
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("OTEL_BSP_SCHEDULE_DELAY", "20")
-        yield shared_services.start("--otlp-endpoint", receiver.url, "--generator", "fake")
+        flags = ("--otlp-endpoint", receiver.url, "--otlp-sample-ratio", "1", "--generator", "fake")
+        yield shared_services.start(*flags)
 
 
 def test_the_parts_of_an_embedding_are_spans_below_the_request(traced: Service, receiver: Receiver) -> None:
@@ -83,7 +84,7 @@ def test_a_request_without_a_trace_begins_one_and_a_refusal_is_no_failure(
 
 
 def test_a_service_whose_collector_is_gone_serves_and_ends_in_time(shared_services: Launcher) -> None:
-    service = shared_services.start("--otlp-endpoint", "http://127.0.0.1:9")
+    service = shared_services.start("--otlp-endpoint", "http://127.0.0.1:9", "--otlp-sample-ratio", "1")
     with service.client() as client:
         client.post("/v1/embeddings", json={"input": "tide"}).raise_for_status()
     assert service.stop() == 0
