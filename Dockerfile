@@ -1,5 +1,6 @@
 # syntax=docker/dockerfile:1
-# One service, one process family, one data volume. Build and run:
+# One service, one process family, one data volume. It writes to /data and /tmp only, so the rest may be read-only
+# (deploy/compose.yaml). Build and run:
 #   docker build -t embedd .                          (CPU; --build-arg TORCH=cuda for NVIDIA GPUs)
 #   docker run --rm -v embedd-data:/data embedd keys create --scope admin "the administrator"
 #   docker run -p 8080:8080 -v embedd-data:/data embedd
@@ -11,6 +12,7 @@ ARG TORCH=cpu
 ARG TORCH_CPU_INDEX=https://download.pytorch.org/whl/cpu
 ENV PIP_NO_CACHE_DIR=1 \
     PIP_DISABLE_PIP_VERSION_CHECK=1
+# hadolint ignore=DL3008 # security fixes come with the base image and with these; a pin would keep them out
 RUN apt-get update \
     && apt-get install -y --no-install-recommends g++ \
     && rm -rf /var/lib/apt/lists/*
@@ -29,10 +31,11 @@ COPY pyproject.toml README.md LICENSE ./
 COPY embedd embedd
 COPY index index
 COPY api api
-RUN python -m pip install --constraint constraints.txt --build-constraint constraints.txt .
+RUN python -m pip install --constraint constraints.txt --build-constraint constraints.txt '.[otel,redis]'
 
 FROM python:${PYTHON}
 # What is compiled here is linked against the latter, torch against both.
+# hadolint ignore=DL3008
 RUN apt-get update \
     && apt-get install -y --no-install-recommends libgomp1 libstdc++6 \
     && rm -rf /var/lib/apt/lists/* \

@@ -28,6 +28,7 @@ from api.http.middleware import answer_errors, identify, stamp
 from api.http.quota_headers import quota_stamp
 from api.http.routes import ROUTES
 from api.http.routing import serve_route
+from api.http.tracing import follow
 from api.http.uploads import open_spool
 from api.security.gate import ExposedWithoutKeysError, check_exposure, open_gate
 from api.security.tls import TlsNotUsableError, tls_context
@@ -47,8 +48,10 @@ from api.services.parse import ParserLimits, open_parser
 from api.services.readiness import Readiness
 from api.services.reembed import Reembedder
 from api.services.retrieve import Retriever
-from api.settings import Settings
+from api.services.vitals import tell_vitals
+from api.settings import Settings, SettingsError
 from api.telemetry import configure_logging
+from api.tracing import open_tracing
 from api.ui.assets import load_assets
 from index.catalog import open_catalog
 from index.errors import StoreError
@@ -69,7 +72,13 @@ def run(settings: Settings) -> int:
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_serve(settings))
-    except (StoreError, OSError, ExposedWithoutKeysError, TlsNotUsableError) as error:
+    except (
+        SettingsError,
+        StoreError,
+        OSError,
+        ExposedWithoutKeysError,
+        TlsNotUsableError,
+    ) as error:
         log.error("service_not_started", reason=str(error))  # noqa: TRY400 - the reason is enough
         return 1
     return 0
@@ -80,11 +89,13 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
     """Everything behind the routes, ready for requests; models may still be loading.
 
     Raises:
+        SettingsError: a setting needs an extra that is not installed.
         StoreError: the data folder is in use, too new, or cannot be read.
     """
     metrics = CollectorRegistry()
     ProcessCollector(registry=metrics)
     async with (
+        open_tracing(settings) as tracing,
         open_models(settings, metrics) as models,
         open_catalog(settings.data, memory_bytes=settings.memory_bytes) as catalog,
         open_parser(_parser_limits(settings)) as parser,
@@ -108,6 +119,8 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             open_live_answers(settings.resume_grace_s) as live_answers,
             open_gate(settings) as gate,
         ):
+            readiness = Readiness(models)
+            tell_vitals(metrics, readiness, catalog)
             yield Services(
                 settings=settings,
                 models=models,
@@ -121,8 +134,9 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
                 completer=Completer(models, counter),
                 jobs=jobs,
                 reembedder=reembedder,
-                readiness=Readiness(models),
+                readiness=readiness,
                 metrics=metrics,
+                tracing=tracing,
                 assets=load_assets(),
                 gate=gate,
             )
@@ -141,9 +155,11 @@ def _parser_limits(settings: Settings) -> ParserLimits:
 def build_app(services: Services) -> web.Application:
     """The HTTP application over ``services``."""
     cors = Cors(services.settings.allowed_origins)
+    tracing = () if services.tracing is None else (follow(services.tracing),)
     app = web.Application(
         middlewares=[
             RequestMetrics(services.metrics).measure,
+            *tracing,
             identify,
             cors.answer_preflight,
             answer_errors,

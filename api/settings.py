@@ -195,6 +195,18 @@ class Settings(BaseSettings):
     log_format: Annotated[LogFormat, BeforeValidator(_lower)] = Field(
         "auto", description="json lines, console text, or console on a terminal and json elsewhere"
     )
+    otlp_endpoint: str | None = Field(
+        None,
+        pattern=r"^https?://[^/]",
+        description="OpenTelemetry collector (gRPC) that traces go to, such as http://127.0.0.1:4317; "
+        "unless given, none are made",
+    )
+    otlp_sample_ratio: float = Field(
+        0.1, ge=0, le=1, description="share of the requests that are traced, beside those whose callers ask"
+    )
+    debug_endpoints: bool = Field(
+        False, description="answer /debug: tasks, queues and memory of this service, to this machine alone"
+    )
 
     @classmethod
     def settings_customise_sources(

@@ -1,9 +1,9 @@
 """Sets up logging once per process: structlog events and the standard library's leave as the same lines.
 
-Lines go to standard error, one JSON object each or as text for a person; timestamps are UTC. Values bound
-with ``structlog.contextvars`` (the request id) are on every line. Tracebacks never show local variables,
-because those hold the texts of documents and questions. Libraries speak from WARNING on, unless the level
-is debug.
+Lines go to standard error, one JSON object each (in the field names of ``ecs``) or as text for a person;
+timestamps are UTC. Values bound with ``structlog.contextvars`` (the ids of the request and its trace) are on
+every line. Tracebacks never show local variables, because those hold the texts of documents and questions.
+Libraries speak from WARNING on, unless the level is debug.
 
 What it does not know: what is logged. The one line per request is written by the HTTP middleware.
 """
@@ -15,6 +15,7 @@ from typing import TextIO
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from api.ecs import EcsFields, describe_exception
 from api.settings import LogFormat, LogLevel
 
 
@@ -45,7 +46,8 @@ def _rendering(log_format: LogFormat, stream: TextIO) -> list[Processor]:
         return [_console(colors=stream.isatty())]
     return [
         structlog.processors.StackInfoRenderer(),
-        structlog.processors.format_exc_info,
+        structlog.processors.ExceptionRenderer(describe_exception),
+        EcsFields(),
         structlog.processors.JSONRenderer(default=str, ensure_ascii=False),
     ]
 

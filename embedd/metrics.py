@@ -11,7 +11,7 @@ library ends the name of every counter in ``_total``.
 
 import asyncio
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Protocol
@@ -49,11 +49,18 @@ class Queue(Protocol):
     def live_workers(self) -> int: ...
 
 
+StageListener = Callable[[str, str, float, float], None]
+"""Told by the request itself, in its own context: the model, the stage, how long it took, and how long ago it
+ended, in seconds.
+"""
+
+
 class Metrics:
     """All families, each once in ``registry``; ``of`` gives one model's part of them."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    def __init__(self, registry: CollectorRegistry, on_stage: StageListener | None = None) -> None:
         self._registry = registry
+        self.on_stage = on_stage
         self.queue_pieces = self._gauge("embedd_queue_pieces", "Inputs that wait", "lane")
         self.queue_tokens = self._gauge("embedd_queue_tokens", "Tokens that wait", "lane")
         self.queue_oldest = self._gauge("embedd_queue_oldest_seconds", "Age of the oldest input that waits")
@@ -199,7 +206,7 @@ class ModelMetrics:
 
     def ran(self, queue_s: float, forward_s: float) -> None:
         """A request came back from the workers."""
-        self._took("queue", queue_s)
+        self._took("queue", queue_s, ago_s=forward_s)
         self._took("forward", forward_s)
 
     def batch_ran(self, items: int, tokens: int, padding: int) -> None:
@@ -225,10 +232,12 @@ class ModelMetrics:
     def worker_restarted(self) -> None:
         self._restarts.inc()
 
-    def _took(self, stage: str, seconds: float) -> None:
+    def _took(self, stage: str, seconds: float, *, ago_s: float = 0.0) -> None:
         self._stages[stage].observe(seconds)
         if stage in self._te_stages:
             self._te_stages[stage].observe(seconds)
+        if self._metrics.on_stage is not None:
+            self._metrics.on_stage(self._model, stage, seconds, ago_s)
 
 
 def _failure(error: BaseException) -> str:

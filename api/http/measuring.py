@@ -44,12 +44,12 @@ class RequestMetrics:
 
     def _add(self, request: web.Request, status: str, seconds: float) -> None:
         """Behind the answer, which waits for nothing that its client does not need."""
-        method, route = _route_of(request)
+        method, route = route_of(request)
         self._count.labels(method, route, status).inc()
         self._seconds.labels(method, route).observe(seconds)
 
 
-def _route_of(request: web.Request) -> tuple[str, str]:
+def route_of(request: web.Request) -> tuple[str, str]:
     """The method and path of the row in the route table; paths and methods of none are one."""
     resource = request.match_info.route.resource
     return ("", "none") if resource is None else (request.method, resource.canonical)

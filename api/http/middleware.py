@@ -17,7 +17,9 @@ from api.request_ids import HEADER_REQUEST_ID, request_id
 
 log = structlog.get_logger()
 
-_QUIET = frozenset({"/health", "/healthz", "/startupz", "/readyz", "/metrics"})
+QUIET = frozenset({"/health", "/healthz", "/startupz", "/readyz", "/metrics"})
+"""What probes and scrapers ask, all the time."""
+
 _CLIENT_LEFT = 499  # as nginx logs a request whose client closed the connection
 
 _CAREFUL = {
@@ -114,7 +116,7 @@ def _translate(error: web.HTTPException, request: web.Request) -> Exception:
 
 
 def _log_request(request: web.Request, status: int, seconds: float) -> None:
-    write = log.debug if request.path in _QUIET else log.info
+    write = log.debug if request.path in QUIET else log.info
     write(
         "request_answered",
         method=request.method,

@@ -6,6 +6,7 @@ from api import schemas as s
 from api import schemas_aliases as a
 from api import schemas_chat as c
 from api import schemas_conversations as k
+from api import schemas_debug as g
 from api import schemas_documents as d
 from api import schemas_jobs as j
 from api import schemas_keys as y
@@ -23,6 +24,7 @@ from api.http.handlers import (
     collections,
     completions,
     conversations,
+    debug,
     docs,
     documents,
     embeddings,
@@ -221,6 +223,9 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/v1/jobs/{id}", jobs.get, j.JobAnswer, READ_UNTAGGED),
     Route("DELETE", "/v1/jobs/{id}", jobs.cancel, j.JobAnswer, WRITE),
     Route("GET", "/v1/jobs/{id}/events", jobs.follow, "text/event-stream", READ_UNTAGGED, chunk=j.JobAnswer),
+    Route("GET", "/debug/tasks", debug.tasks, g.RunningTasks, ADMIN),
+    Route("GET", "/debug/queues", debug.queues, g.ModelQueues, ADMIN),
+    Route("GET", "/debug/memory", debug.resident, g.Memory, ADMIN),
     Route("GET", "/v1/keys", keys.list_all, y.KeyList, ADMIN),
     Route("POST", "/v1/keys", keys.post, y.NewKeyAnswer, ADMIN, body=y.KeyRequest, status=HTTPStatus.CREATED),
     Route("DELETE", "/v1/keys/{id}", keys.revoke, y.KeyAnswer, ADMIN),

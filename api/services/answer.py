@@ -16,6 +16,7 @@ from api.services.foundation import Foundation, Groundwork
 from api.services.generators import RunningGenerator
 from api.services.models import Models
 from api.services.retrieve import Search
+from api.tracing import following
 from embedd.conversation import Prompt, Turn
 from embedd.errors import PromptTooLong
 from embedd.extractive import MOST_QUOTES, Quote
@@ -173,7 +174,8 @@ def _generated(generator: RunningGenerator, question: Question, found: Foundatio
         prompt = Prompt(question.turns, passages, question.template_options, quotes)
     else:
         return _nothing_found(question.settings.n)
-    return generator.generate(prompt, question.settings)
+    events = generator.generate(prompt, question.settings)
+    return following(events, "generation", {"gen_ai.request.model": question.generator})
 
 
 async def _nothing_found(choices: int) -> _Events:

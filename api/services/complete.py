@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from api.services.counting import TokenCounter
 from api.services.models import Models
+from api.tracing import following
 from embedd.conversation import Continuation
 from embedd.generators import Delta, GenerationSettings, Usage
 from embedd.ownership import beside
@@ -39,7 +40,11 @@ class Completer:
             EmbeddError: what the generator raises; then nothing more is said of any prompt.
         """
         generator = self._models.generator(order.generator)
-        sources = [generator.generate(prompt, order.settings) for prompt in order.prompts]
+        told = {"gen_ai.request.model": order.generator}
+        sources = [
+            following(generator.generate(prompt, order.settings), "generation", told)
+            for prompt in order.prompts
+        ]
         written = [""] * len(sources)
         taken: dict[int, Usage] = {}
         async with aclosing(_merged(sources)) as events:

@@ -18,13 +18,16 @@ from api.services.readiness import Readiness
 from api.services.reembed import Reembedder
 from api.services.retrieve import Retriever
 from api.settings import Settings
+from api.tracing import Tracing
 from api.ui.assets import Asset
 from index.catalog import Catalog
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """One running service; ``metrics`` holds all that it counts, ``assets`` the files of the web page."""
+    """One running service; ``metrics`` holds all that it counts, ``tracing`` follows requests if that is
+    wanted, ``assets`` has the files of the web page.
+    """
 
     settings: Settings
     models: Models
@@ -40,5 +43,6 @@ class Services:
     reembedder: Reembedder
     readiness: Readiness
     metrics: CollectorRegistry
+    tracing: Tracing | None
     assets: Mapping[str, Asset]
     gate: Gate

@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry
 
 from api.services.registry import Registry, RunningModel, open_registry
 from api.settings import Settings, upstream_key
+from api.tracing import outgoing_headers
 from embedd.conversation import Continuation, Prompt
 from embedd.errors import ModelLoadError
 from embedd.generation.launch import GenerationLimits
@@ -72,7 +73,7 @@ async def open_generators(
             spec = parse_upstream(what, name=name)
             spec = parse_upstream(what, name=name, key=upstream_key(name, spec.base_url))
             limits = UpstreamLimits(silence_s=settings.upstream_timeout_s)
-            return open_upstream_generator(spec, limits, metrics=metrics.of(name))
+            return open_upstream_generator(spec, limits, metrics=metrics.of(name), context=outgoing_headers)
         local = _language_model(name, what, settings)
         return open_local_generator(local, _limits(settings), metrics=metrics.of(name))
 

@@ -13,6 +13,7 @@ from api.errors import ModelChanged
 from api.services.generators import RunningGenerator, open_generators
 from api.services.registry import ModelState, Registry, open_registry
 from api.settings import Settings
+from api.tracing import add_stage
 from embedd.cache import Cache, CacheLimits, open_cache
 from embedd.calibration import Calibrator
 from embedd.embedder import Embedder, Lane, ModelLimits, open_embedder
@@ -148,7 +149,7 @@ class Models:
 @asynccontextmanager
 async def open_models(settings: Settings, registry: CollectorRegistry) -> AsyncIterator[Models]:
     """Start every configured model, measured in ``registry``; their workers load in the background."""
-    metrics, limits = Metrics(registry), _limits(settings)
+    metrics, limits = Metrics(registry, add_stage), _limits(settings)
     embedding, reranking = _named(settings.model, *settings.models), _named(settings.reranker)
     measured = {name: metrics.of(name) for name in (*embedding, *reranking)}
 

@@ -12,13 +12,16 @@ import numpy.typing as npt
 from api.errors import InvalidRequest
 from api.services.models import Models
 from api.services.rerank_hits import LATE, MOST_CANDIDATES, HitReranker, best, candidates
+from api.tracing import part
 from embedd import late
 from embedd.embedder import Embedder, Embeddings, Truncated
 from index.filters import AllOf, Filter, visible_to
 from index.late import Scores, weigh
-from index.rows import DEFAULT_FUSION, Fusion, Grouping, Hit, Mode, Query
+from index.rows import DEFAULT_FUSION, Fusion, Grouping, Hit, Mode, Query, SearchResult
 from index.store import Store
 from index.together import together
+
+_COLLECTION = "db.collection.name"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,7 +144,7 @@ class Retriever:
     ) -> tuple[tuple[Hit, ...], str]:
         """The hits with their token vectors, in the order of the reranker if there is one, and the plan."""
         query = _query(search, mode, asked.vector if search.vector is None else search.vector)
-        result = await store.search(replace(query, with_token_vectors=True))
+        result = await _look(store, replace(query, with_token_vectors=True))
         if search.rerank is None:
             return result.hits, result.plan
         if search.rerank == LATE:
@@ -184,12 +187,13 @@ class Retriever:
 
     async def _search(self, store: Store, search: Search, mode: Mode) -> Found:
         query, cut = await self._query(store, search, mode)
-        result = await store.search(query)
+        result = await _look(store, query)
         return Found(result.hits, result.plan, cut)
 
     async def _search_many(self, store: Store, asked: Sequence[tuple[Search, Mode]]) -> list[Found]:
         questions = await together(self._query(store, search, mode) for search, mode in asked)
-        results = await store.search_many([query for query, _ in questions])
+        with part("index.search", {_COLLECTION: store.settings.name, "embedd.searches": len(questions)}):
+            results = await store.search_many([query for query, _ in questions])
         return [
             Found(result.hits, result.plan, cut) for result, (_, cut) in zip(results, questions, strict=True)
         ]
@@ -239,6 +243,13 @@ class Retriever:
         embedder = self._models.embedder_of(store.settings)
         prompt = embedder.card.prompts.get("query", "")
         return await embedder.embed([text], prompt=prompt, deadline_s=self._models.deadline_s)
+
+
+async def _look(store: Store, query: Query) -> SearchResult:
+    with part("index.search", {_COLLECTION: store.settings.name, "embedd.mode": query.mode}) as told:
+        result = await store.search(query)
+        told["embedd.plan"], told["embedd.hits"] = result.plan, len(result.hits)
+        return result
 
 
 def visible(condition: Filter | None, acl: Sequence[str] | None) -> Filter | None:

@@ -8,7 +8,7 @@ Invariant: the key goes to the configured address only, and into no message: red
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager
 from http import HTTPStatus
 
@@ -31,14 +31,20 @@ _LONGEST_REASON = 500
 _RETRY_AFTER_S = 1.0
 _EVENT_STREAM = "text/event-stream"
 
+Context = Callable[[], Mapping[str, str]]
+"""The headers that say what a request is part of; asked anew for each."""
+
 
 class UpstreamClient:
     """Made by ``open_upstream_client``."""
 
-    def __init__(self, spec: UpstreamSpec, limits: UpstreamLimits, session: aiohttp.ClientSession) -> None:
+    def __init__(
+        self, spec: UpstreamSpec, limits: UpstreamLimits, session: aiohttp.ClientSession, context: Context
+    ) -> None:
         self._spec = spec
         self._limits = limits
         self._session = session
+        self._context = context
 
     async def stream(self, path: str, body: Mapping[str, object]) -> AsyncGenerator[bytes, None]:
         """The data of each event of the answer to ``body``, in order. Closing the iterator closes the
@@ -97,7 +103,7 @@ class UpstreamClient:
         raise _MayPass(problem, _asked_s(response)) if response.status in _PASSING else problem
 
     async def _post(self, path: str, body: Mapping[str, object]) -> aiohttp.ClientResponse:
-        headers = {"Accept": _EVENT_STREAM}
+        headers = {"Accept": _EVENT_STREAM, **self._context()}
         if self._spec.key:
             headers["Authorization"] = f"Bearer {self._spec.key}"
         url = f"{self._spec.base_url}{path}"
@@ -119,11 +125,13 @@ class UpstreamClient:
 
 
 @asynccontextmanager
-async def open_upstream_client(spec: UpstreamSpec, limits: UpstreamLimits) -> AsyncIterator[UpstreamClient]:
+async def open_upstream_client(
+    spec: UpstreamSpec, limits: UpstreamLimits, context: Context = dict
+) -> AsyncIterator[UpstreamClient]:
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=limits.connect_s, sock_read=limits.silence_s)
     connector = aiohttp.TCPConnector(limit=0)  # how much may run at once is the upstream's to say
     async with aiohttp.ClientSession(timeout=timeout, connector=connector) as session:
-        yield UpstreamClient(spec, limits, session)
+        yield UpstreamClient(spec, limits, session, context)
 
 
 class _Nonsense(Exception):

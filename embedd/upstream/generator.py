@@ -17,7 +17,7 @@ from embedd.grounding import cite
 from embedd.pool import ModelStatus
 from embedd.specs import GeneratorCard
 from embedd.upstream.bodies import Chunk, request_body
-from embedd.upstream.client import UpstreamClient, open_upstream_client
+from embedd.upstream.client import Context, UpstreamClient, open_upstream_client
 from embedd.upstream.specs import SCHEME, UpstreamLimits, UpstreamSpec
 
 _DONE = b"[DONE]"
@@ -117,9 +117,15 @@ def _time(delta: Delta, times: RequestTimes) -> None:
 
 @asynccontextmanager
 async def open_upstream_generator(
-    spec: UpstreamSpec, limits: UpstreamLimits | None = None, *, metrics: GeneratorMetrics | None = None
+    spec: UpstreamSpec,
+    limits: UpstreamLimits | None = None,
+    *,
+    metrics: GeneratorMetrics | None = None,
+    context: Context = dict,
 ) -> AsyncIterator[UpstreamGenerator]:
-    """The generator ``spec``; nothing is asked of it until the first request."""
+    """The generator ``spec``; nothing is asked of it until the first request, which has the headers of
+    ``context`` like every other.
+    """
     metrics = metrics or GenerationMetrics(CollectorRegistry()).of(spec.name)
-    async with open_upstream_client(spec, limits or UpstreamLimits()) as client:
+    async with open_upstream_client(spec, limits or UpstreamLimits(), context) as client:
         yield UpstreamGenerator(spec, client, metrics)

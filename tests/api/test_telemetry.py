@@ -5,6 +5,7 @@ import logging
 import warnings
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from importlib.metadata import version
 from typing import Any
 
 import pytest
@@ -36,21 +37,63 @@ def test_an_event_is_one_json_object_with_its_level_and_the_time_in_utc(capsys: 
     configure_logging("info", "json")
     structlog.get_logger().info("request_answered", path="/ä\nb", status=200)
     (line,) = logged(capsys)
-    time = datetime.fromisoformat(line.pop("timestamp"))
+    time = datetime.fromisoformat(line.pop("@timestamp"))
     assert time.utcoffset() == timedelta(0)
-    assert line == {"event": "request_answered", "level": "info", "path": "/ä\nb", "status": 200}
+    assert line == {
+        "log.level": "info",
+        "message": "request_answered",
+        "event.action": "request_answered",
+        "url.path": "/ä\nb",
+        "http.response.status_code": 200,
+        "ecs.version": "8.17.0",
+        "service.name": "embedd",
+        "service.version": version("embedd"),
+    }
+
+
+def test_a_request_has_the_names_that_elastic_search_knows(capsys: Capture) -> None:
+    configure_logging("info", "json")
+    structlog.get_logger().info("request_answered", method="POST", ms=1.5, remote="::1", request_id="r1")
+    (line,) = logged(capsys)
+    assert line["http.request.method"] == "POST"
+    assert line["event.duration"] == 1_500_000
+    assert line["client.address"] == "::1"
+    assert line["http.request.id"] == "r1"
+
+
+def test_what_has_no_common_name_is_ours_and_a_dotted_name_is_left_alone(capsys: Capture) -> None:
+    configure_logging("info", "json")
+    with structlog.contextvars.bound_contextvars(**{"trace.id": "4bf9"}):
+        structlog.get_logger().info("job_resumed", job="docs-1")
+    (line,) = logged(capsys)
+    assert (line["embedd.job"], line["trace.id"]) == ("docs-1", "4bf9")
+
+
+def test_an_exception_is_three_fields_and_its_cause_is_in_the_stack_trace(capsys: Capture) -> None:
+    configure_logging("info", "json")
+    try:
+        try:
+            {}["inner"]
+        except KeyError as cause:
+            raise ValueError("outer") from cause
+    except ValueError:
+        structlog.get_logger().exception("request_failed")
+    (line,) = logged(capsys)
+    assert (line["error.type"], line["error.message"]) == ("ValueError", "outer")
+    assert "KeyError: 'inner'" in line["error.stack_trace"]
+    assert line["log.level"] == "error"
 
 
 def test_elsewhere_than_on_a_terminal_auto_is_json(capsys: Capture) -> None:
     configure_logging("info", "auto")
     structlog.get_logger().info("started")
-    assert logged(capsys)[0]["event"] == "started"
+    assert logged(capsys)[0]["message"] == "started"
 
 
 def test_values_without_a_json_form_are_written_as_text(capsys: Capture) -> None:
     configure_logging("info", "json")
     structlog.get_logger().info("started", loop=timedelta(seconds=1))
-    assert logged(capsys)[0]["loop"] == "0:00:01"
+    assert logged(capsys)[0]["embedd.loop"] == "0:00:01"
 
 
 def test_events_below_the_level_are_left_out(capsys: Capture) -> None:
@@ -58,7 +101,7 @@ def test_events_below_the_level_are_left_out(capsys: Capture) -> None:
     log = structlog.get_logger()
     log.info("request_answered")
     log.warning("worker_died")
-    assert [line["event"] for line in logged(capsys)] == ["worker_died"]
+    assert [line["message"] for line in logged(capsys)] == ["worker_died"]
 
 
 def test_bound_values_are_on_every_line(capsys: Capture) -> None:
@@ -66,14 +109,16 @@ def test_bound_values_are_on_every_line(capsys: Capture) -> None:
     with structlog.contextvars.bound_contextvars(request_id="r1"):
         structlog.get_logger().info("ours")
         logging.getLogger("aiohttp.server").error("theirs")
-    assert [line["request_id"] for line in logged(capsys)] == ["r1", "r1"]
+    assert [line["http.request.id"] for line in logged(capsys)] == ["r1", "r1"]
 
 
 def test_a_library_that_uses_the_standard_library_writes_the_same_lines(capsys: Capture) -> None:
     configure_logging("info", "json")
     logging.getLogger("aiohttp.server").error("cannot %s", "serve")
     (line,) = logged(capsys)
-    assert (line["event"], line["level"], line["logger"]) == ("cannot serve", "error", "aiohttp.server")
+    assert (line["message"], line["log.level"]) == ("cannot serve", "error")
+    assert line["log.logger"] == "aiohttp.server"
+    assert "event.action" not in line
 
 
 @pytest.mark.parametrize(("level", "heard"), [("info", ["w"]), ("debug", ["d", "i", "w"])])
@@ -85,7 +130,7 @@ def test_libraries_are_heard_from_warning_on_unless_debugging(
     library.debug("d")
     library.info("i")
     library.warning("w")
-    assert [line["event"] for line in logged(capsys)] == heard
+    assert [line["message"] for line in logged(capsys)] == heard
 
 
 @pytest.mark.parametrize("log_format", ["json", "console"])
@@ -117,7 +162,7 @@ def test_python_warnings_become_lines(capsys: Capture) -> None:
         warnings.simplefilter("always")
         logging.captureWarnings(capture=True)
         warnings.warn("old", UserWarning, stacklevel=1)
-    assert logged(capsys)[0]["logger"] == "py.warnings"
+    assert logged(capsys)[0]["log.logger"] == "py.warnings"
 
 
 def test_setting_up_again_replaces_the_set_up_before(capsys: Capture) -> None:

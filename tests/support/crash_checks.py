@@ -33,7 +33,7 @@ def check_promises(service: Service, promises: Promises, *, everything: bool = F
 
 def _finish_jobs(client: httpx.Client, service: Service, promises: Promises) -> None:
     """Acknowledged jobs end well, and so do those that were kept but never acknowledged."""
-    resumed = [event["job"] for event in service.events("job_resumed")]
+    resumed = [event["embedd.job"] for event in service.events("job_resumed")]
     for job_id in {*promises.jobs, *resumed}:
         job = _finished(client, job_id)
         assert {document["status"] for document in job["documents"]} <= {"ready", "unchanged"}, job

@@ -44,7 +44,7 @@ class Service:
         """The log's lines of this event, so far."""
         lines = self.log.read_text(errors="replace").splitlines()
         found = [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}")]
-        return [event for event in found if event["event"] == name]
+        return [event for event in found if event.get("event.action") == name]
 
     def client(self, **options: Any) -> httpx.Client:
         return httpx.Client(base_url=self.url, trust_env=False, timeout=30.0, **options)
@@ -52,7 +52,7 @@ class Service:
     def wait_until_started(self) -> None:
         """Returns when it listens."""
         started = self._poll(lambda: self.events("service_started"), "started")[0]
-        self.url, self.pid = started["url"], started["pid"]
+        self.url, self.pid = started["url.full"], started["process.pid"]
 
     def wait_until_ready(self) -> float:
         """Seconds from the start of the process to the first 200 of ``/readyz``."""

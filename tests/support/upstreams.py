@@ -22,14 +22,16 @@ USAGE = {
 
 @dataclass
 class Upstream:
-    """``requests`` has every body that came, ``keys`` their Authorization; ``next`` says how to answer the
-    next ones, one each, and ``behave`` all others. ``left`` counts clients that went away in the middle.
+    """``requests`` has every body that came, ``keys`` their Authorization, ``traces`` their traceparent;
+    ``next`` says how to answer the next ones, one each, and ``behave`` all others. ``left`` counts clients
+    that went away in the middle.
     """
 
     url: str = ""
     requests: list[Any] = field(default_factory=list)
     keys: list[str | None] = field(default_factory=list)
     paths: list[str] = field(default_factory=list)
+    traces: list[str | None] = field(default_factory=list)
     next: list[Behave] = field(default_factory=list)
     behave: Behave | None = None
     left: int = 0
@@ -38,6 +40,7 @@ class Upstream:
         self.requests.append(await request.json())
         self.keys.append(request.headers.get("Authorization"))
         self.paths.append(request.path)
+        self.traces.append(request.headers.get("traceparent"))
         behave = self.next.pop(0) if self.next else self.behave or saying("Six ", "o'clock.")
         try:
             return await behave(request)

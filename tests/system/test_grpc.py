@@ -35,7 +35,7 @@ def service(services: Launcher) -> Service:
 @pytest.fixture
 def channel(service: Service) -> Iterator[grpc.Channel]:
     (started,) = service.events("service_started")
-    with grpc.insecure_channel(started["grpc"]) as channel:
+    with grpc.insecure_channel(started["embedd.grpc"]) as channel:
         yield channel
 
 
@@ -90,7 +90,7 @@ def test_a_service_whose_grpc_port_is_taken_refuses_to_start(services: Launcher)
 def test_without_a_port_nothing_of_grpc_is_loaded(services: Launcher) -> None:
     service = services.start("--grpc-port", "0")
     (started,) = service.events("service_started")
-    assert started["grpc"] is None
+    assert started["embedd.grpc"] is None
     assert "cygrpc" not in Path(f"/proc/{service.pid}/maps").read_text("utf-8")
 
 
@@ -98,7 +98,7 @@ def test_the_example_in_the_documents_does_what_it_says(service: Service) -> Non
     text = Path(__file__).parents[2].joinpath("docs/api.md").read_text("utf-8")
     (block,) = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     (started,) = service.events("service_started")
-    example = block.replace("127.0.0.1:50051", started["grpc"])
+    example = block.replace("127.0.0.1:50051", started["embedd.grpc"])
     assert example != block
     done = subprocess.run([sys.executable, "-c", example], capture_output=True, text=True, check=False)
     assert done.stdout == "(1, 64) 8\n", done.stderr

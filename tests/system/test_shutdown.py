@@ -140,7 +140,7 @@ def test_a_job_is_parked_and_taken_up_by_the_next_service(services: Launcher) ->
     wait_for(lambda: stored(service) > 0, "nothing is written")
     assert service.stop() == 0
     successor = services.start(data=service.data)
-    assert [event["job"] for event in successor.events("job_resumed")] == [job_id]
+    assert [event["embedd.job"] for event in successor.events("job_resumed")] == [job_id]
     with successor.client() as client:
         wait_for(lambda: client.get(f"/v1/jobs/{job_id}").json()["status"] == "finished", "does not finish")
         job = client.get(f"/v1/jobs/{job_id}").json()
@@ -154,7 +154,7 @@ def refusal(service: Service) -> str:
     assert not service.events("service_started")
     refusals = service.events("service_not_started")
     assert refusals, service.log_tail()
-    return refusals[0]["reason"]
+    return refusals[0]["event.reason"]
 
 
 def test_a_second_service_on_the_same_data_folder_refuses_to_start(services: Launcher) -> None:
