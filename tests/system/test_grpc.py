@@ -83,8 +83,8 @@ def test_a_service_whose_grpc_port_is_taken_refuses_to_start(services: Launcher)
         refusing = services.launch("--grpc-port", str(port))
         assert refusing.wait() == 1
     (event,) = refusing.events("service_not_started")
-    assert f"127.0.0.1:{port}" in event["reason"]
-    assert "--grpc-port" in event["reason"]
+    assert f"127.0.0.1:{port}" in event["event.reason"]
+    assert "--grpc-port" in event["event.reason"]
 
 
 def test_without_a_port_nothing_of_grpc_is_loaded(services: Launcher) -> None:
