@@ -9,6 +9,7 @@ from api import schemas_conversations as k
 from api import schemas_documents as d
 from api import schemas_jobs as j
 from api import schemas_map as m
+from api import schemas_models as o
 from api import schemas_points as p
 from api import schemas_reembed as e
 from api import schemas_rerank as r
@@ -50,6 +51,7 @@ _ONE = "/v1/collections/{name}"
 _DOCUMENTS = f"{_ONE}/documents"
 _POINTS = f"{_ONE}/points"
 _CONVERSATION = "/v1/conversations/{id}"
+_MODEL = "/v1/models/{name:.+}"
 
 ROUTES: tuple[Route, ...] = (
     Route("GET", "/", page.index, "text/html"),
@@ -61,7 +63,21 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/openapi.json", docs.openapi, "application/json"),
     Route("GET", "/docs", docs.page, "text/html"),
     Route("GET", "/v1/info", health.info, s.Info),
-    Route("GET", "/v1/models", models.list_models, s.ModelList, dialect="openai"),
+    Route("GET", "/v1/models", models.list_models, o.ModelList, dialect="openai"),
+    Route(
+        "POST",
+        "/v1/models",
+        models.post,
+        o.ModelAnswer,
+        body=o.ModelRequest,
+        status=HTTPStatus.CREATED,
+        accepted=o.ModelAnswer,
+    ),
+    Route("POST", "/v1/models/batch", models.post_many, o.ModelOutcomes, body=o.ModelsRequest),
+    Route("GET", f"{_MODEL}/events", models.follow, "text/event-stream", chunk=o.ModelAnswer),
+    Route("GET", f"{_MODEL}", models.get, o.ModelAnswer, dialect="openai"),
+    Route("PATCH", f"{_MODEL}", models.patch, o.ModelAnswer, body=o.ModelPatch),
+    Route("DELETE", f"{_MODEL}", models.delete, s.Deleted, query=o.ModelDeleteQuery),
     Route(
         "POST",
         "/v1/embeddings",
