@@ -44,10 +44,10 @@ class ModelPatch(Request):
 
 
 class ModelProgress(Answer):
-    """Bytes of files out of a bucket; the total is None until it is known."""
+    """Bytes of files out of a bucket, once it has said how many there are."""
 
     bytes: int
-    bytes_total: int | None
+    bytes_total: int
 
 
 class ModelAnswer(Answer):

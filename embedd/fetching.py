@@ -86,14 +86,20 @@ async def fetch(spec: ModelSpec, fetching: Fetching, progress: Progress) -> Path
 def bring(spec: ModelSpec, fetching: Fetching, progress: Progress) -> Path:
     """As ``fetch``, and blocks."""
     home = fetching.cache / _name_of(spec.source)
-    if spec.revision is not None and (home / spec.revision).is_dir():
-        return home / spec.revision  # nobody needs to be asked
     try:
+        if spec.revision is not None and (home / spec.revision).is_dir():
+            return _found(home / spec.revision, progress)  # nobody needs to be asked
         return _bring(spec, fetching, home, progress)
     except OSError as error:
         raise ModelLoadError(
             f"{spec.source} cannot be stored in {fetching.cache}: {error.strerror or error}"
         ) from error
+
+
+def _found(folder: Path, progress: Progress) -> Path:
+    entries = read_manifest((folder / MANIFEST).read_bytes(), str(folder / MANIFEST))
+    progress.total_bytes = progress.done_bytes = sum(entry.size for entry in entries)
+    return folder
 
 
 def _bring(spec: ModelSpec, fetching: Fetching, home: Path, progress: Progress) -> Path:

@@ -111,7 +111,9 @@ def test_what_is_here_is_not_asked_for_again(
     push(folder, SPEC.source, endpoint=endpoint)
     found = bring(SPEC, fetching, Progress())
     nowhere = replace(fetching, endpoint="http://127.0.0.1:9")
-    assert bring(replace(SPEC, revision=found.name), nowhere, Progress()) == found
+    progress = Progress()
+    assert bring(replace(SPEC, revision=found.name), nowhere, progress) == found
+    assert progress.is_complete
 
 
 def test_pushing_again_sends_what_has_changed_alone(

@@ -171,6 +171,6 @@ def _answer(record: ModelRecord) -> ModelAnswer:
         answer.revision, answer.sha256 = row.revision or answer.revision, row.sha256 or answer.sha256
         answer.allow_pickle = row.allow_pickle
         answer.created_at, answer.updated_at = row.created_at, row.updated_at
-    if record.progress is not None:
+    if record.progress is not None and record.progress.total_bytes is not None:
         answer.progress = ModelProgress(record.progress.done_bytes, record.progress.total_bytes)
     return answer
