@@ -43,6 +43,7 @@ from api.services.foundation import Groundwork
 from api.services.ingest import Ingestor
 from api.services.jobs import open_jobs
 from api.services.live_answers import open_live_answers
+from api.services.model_registry import open_model_registry
 from api.services.models import open_models
 from api.services.parse import ParserLimits, open_parser
 from api.services.readiness import Readiness
@@ -98,6 +99,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         open_tracing(settings) as tracing,
         open_models(settings, metrics) as models,
         open_catalog(settings.data, memory_bytes=settings.memory_bytes) as catalog,
+        open_model_registry(models, catalog) as registry,
         open_parser(_parser_limits(settings)) as parser,
     ):
         await asyncio.to_thread(
@@ -124,6 +126,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             yield Services(
                 settings=settings,
                 models=models,
+                registry=registry,
                 catalog=catalog,
                 ingestor=ingestor,
                 retriever=retriever,

@@ -143,20 +143,6 @@ class Info(Answer):
     limits: dict[str, int]
 
 
-class ModelCardAnswer(Answer):
-    id: str
-    created: int
-    owned_by: str
-    kind: ModelKind
-    status: ModelState
-    object: Literal["model"] = "model"
-
-
-class ModelList(Answer):
-    data: list[ModelCardAnswer]
-    object: Literal["list"] = "list"
-
-
 # --- embeddings ----------------------------------------------------------------------------------
 
 

@@ -111,6 +111,19 @@ class Settings(BaseSettings):
     speculate: bool = Field(True, description="let language models guess ahead what they quote")
     chat_template: LocalPath | None = Field(None, description="chat template of models that have none")
     upstream_timeout_s: Seconds = Field(60.0, description="silence after which an upstream is given up")
+    model_cache: LocalPath | None = Field(
+        None, description="folder for models out of buckets; unless given, models in the data folder"
+    )
+    s3_endpoint: str | None = Field(
+        None, pattern=r"^https?://.+$", description="address of the S3 service; unless given, Amazon's"
+    )
+    allow_pickle: bool = Field(
+        False, description="load pickled weights of models named here, which may run code"
+    )
+    allowed_upstreams: Names = Field(
+        (),
+        description="addresses that generators added at run time may be at, such as https://api.openai.com",
+    )
 
     max_batch_tokens: Count | None = Field(
         None, description="tokens that one model batch may hold; unless given, as many as suit the device"

@@ -82,6 +82,10 @@ class Embedder:
         """
         await self._engine.wait_ready()
 
+    async def idle(self) -> None:
+        """Returns when no request is under way."""
+        await self._engine.idle()
+
     async def embed(
         self,
         texts: Sequence[str | Sequence[int]],

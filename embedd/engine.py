@@ -27,6 +27,7 @@ from embedd.fake import FakeTokenizer
 from embedd.lanes import Lane, Lanes
 from embedd.launch import ModelLimits, worker_commands
 from embedd.metrics import Metrics, ModelMetrics
+from embedd.ownership import Users
 from embedd.pool import ModelStatus, Pool, open_pool
 from embedd.scheduler import Scheduler, open_scheduler
 from embedd.sharing import ModelCache, SharedRuns
@@ -105,6 +106,7 @@ class Engine:
         self._runs = SharedRuns(scheduler, card.dim, rows, metrics)
         self._threads = threads
         self._metrics = metrics
+        self._users = Users()
 
     @property
     def status(self) -> ModelStatus:
@@ -142,6 +144,10 @@ class Engine:
         """
         await self._pool.wait_ready()
 
+    async def idle(self) -> None:
+        """Returns when no request is under way."""
+        await self._users.gone()
+
     @asynccontextmanager
     async def request(self, inputs: int, deadline_s: float | None) -> AsyncIterator[float]:
         """Around all the work of a request; gives its deadline on the loop's clock.
@@ -149,7 +155,7 @@ class Engine:
         Raises:
             DeadlineExceeded: it took longer than ``deadline_s``; what waited is dropped.
         """
-        with self._metrics.request(inputs):
+        with self._users.using(), self._metrics.request(inputs):
             try:
                 async with asyncio.timeout(deadline_s) as limit:
                     deadline = limit.when()

@@ -1,8 +1,10 @@
-"""Tasks that live exactly as long as the block, or the call, that owns them."""
+"""Tasks that live exactly as long as the block, or the call, that owns them, and things that end
+behind their last user.
+"""
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -35,6 +37,31 @@ async def beside(*loops: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
         yield
         for task in tasks:
             task.cancel()
+
+
+class Users:
+    """Counts who uses a thing, so that its owner can wait for the last of them."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._gone = asyncio.Event()
+        self._gone.set()
+
+    @contextmanager
+    def using(self) -> Iterator[None]:
+        """Around all that one user does with it."""
+        self._count += 1
+        self._gone.clear()
+        try:
+            yield
+        finally:
+            self._count -= 1
+            if not self._count:
+                self._gone.set()
+
+    async def gone(self) -> None:
+        """Returns when nobody uses it."""
+        await self._gone.wait()
 
 
 async def to_its_end(work: Coroutine[Any, Any, T]) -> T:

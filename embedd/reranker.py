@@ -76,6 +76,10 @@ class Reranker:
         """
         await self._engine.wait_ready()
 
+    async def idle(self) -> None:
+        """Returns when no request is under way."""
+        await self._engine.idle()
+
     async def rerank(
         self,
         query: str,

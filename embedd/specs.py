@@ -23,6 +23,7 @@ FAKE_LANGUAGE_MODEL = "fake-llm"
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 
 _HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
+_BUCKET = re.compile(r"s3://[a-z0-9][a-z0-9.-]+(/[^\s?#]+)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +31,11 @@ class ModelSpec:
     """A model as it was asked for.
 
     ``source`` is ``<scheme>:<place>``: ``bundled:all-MiniLM-L6-v2``, ``fake:``, ``fake:reranker``,
-    ``fake:llm``, ``folder:/models/e5``, ``hub:org/name``. ``device`` is torch's name for it, or ``auto``;
-    ``dtype`` is what the model computes in, where ``auto`` is what is fast on the device and exact enough;
-    ``compiled`` says whether torch compiles it first.
+    ``fake:llm``, ``folder:/models/e5``, ``hub:org/name``, ``s3://bucket/prefix``. ``device`` is torch's name
+    for it, or ``auto``; ``dtype`` is what the model computes in, where ``auto`` is what is fast on the device
+    and exact enough; ``compiled`` says whether torch compiles it first. Its weights must have the ``sha256``,
+    if there is one, and be no pickles unless ``allow_pickle``. ``folder`` is where its files lie by now, for
+    sources that ``embedd.sources`` does not fetch.
     """
 
     name: str
@@ -42,6 +45,9 @@ class ModelSpec:
     replicas: int = 1
     dtype: Dtype = "auto"
     compiled: bool = False
+    sha256: str | None = None
+    allow_pickle: bool = False
+    folder: Path | None = None
 
     @property
     def scheme(self) -> str:
@@ -108,14 +114,28 @@ def parse_spec(
     replicas: int = 1,
     dtype: Dtype = "auto",
     compiled: bool = False,
+    sha256: str | None = None,
+    allow_pickle: bool = False,
 ) -> ModelSpec:
-    """The model ``text``: ``all-MiniLM-L6-v2``, one of the fake ones, a folder, or a hub id; called so, or
-    ``name``.
+    """The model ``text``: ``all-MiniLM-L6-v2``, one of the fake ones, a folder, a hub id, or a place in a
+    bucket; called so, or ``name``.
 
     Raises:
         ModelLoadError: it is none of these.
     """
-    return ModelSpec(name or text, _source(text), revision, device, replicas, dtype, compiled)
+    return ModelSpec(
+        name or text, _source(text), revision, device, replicas, dtype, compiled, sha256, allow_pickle
+    )
+
+
+def lies_in_bucket(text: str) -> bool:
+    """Whether ``text`` is a place in a bucket, whose files take a while to be here."""
+    return _BUCKET.fullmatch(text) is not None
+
+
+def lies_afar(text: str) -> bool:
+    """Whether the files of ``text`` may have to be fetched first, from a bucket or a hub."""
+    return lies_in_bucket(text) or _HUB_ID.fullmatch(text) is not None
 
 
 def _source(text: str) -> str:
@@ -126,11 +146,13 @@ def _source(text: str) -> str:
     folder = Path(text).expanduser()
     if text and folder.is_dir():
         return f"folder:{folder.resolve()}"
+    if _BUCKET.fullmatch(text):
+        return text.rstrip("/")
     if _HUB_ID.fullmatch(text):
         return f"hub:{text}"
     raise ModelLoadError(
         f"no model {text!r}: name {BUNDLED_MODEL!r}, {FAKE_MODEL!r}, {FAKE_RERANKER!r}, an existing folder, "
-        "or a hub id such as 'intfloat/e5-small-v2'"
+        "a hub id such as 'intfloat/e5-small-v2', or s3://<bucket>/<prefix>"
     )
 
 

@@ -11,6 +11,7 @@ from api import schemas_documents as d
 from api import schemas_jobs as j
 from api import schemas_keys as y
 from api import schemas_map as m
+from api import schemas_models as o
 from api import schemas_points as p
 from api import schemas_reembed as e
 from api import schemas_rerank as r
@@ -55,6 +56,7 @@ _ONE = "/v1/collections/{name}"
 _DOCUMENTS = f"{_ONE}/documents"
 _POINTS = f"{_ONE}/points"
 _CONVERSATION = "/v1/conversations/{id}"
+_MODEL = "/v1/models/{name:.+}"
 
 ROUTES: tuple[Route, ...] = (
     Route("GET", "/", page.index, "text/html", PUBLIC),
@@ -66,7 +68,22 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/openapi.json", docs.openapi, "application/json", PUBLIC),
     Route("GET", "/docs", docs.page, "text/html", PUBLIC),
     Route("GET", "/v1/info", health.info, s.Info, READ),
-    Route("GET", "/v1/models", models.list_models, s.ModelList, READ, dialect="openai"),
+    Route("GET", "/v1/models", models.list_models, o.ModelList, READ, dialect="openai"),
+    Route(
+        "POST",
+        "/v1/models",
+        models.post,
+        o.ModelAnswer,
+        ADMIN,
+        body=o.ModelRequest,
+        status=HTTPStatus.CREATED,
+        accepted=o.ModelAnswer,
+    ),
+    Route("POST", "/v1/models/batch", models.post_many, o.ModelOutcomes, ADMIN, body=o.ModelsRequest),
+    Route("GET", f"{_MODEL}/events", models.follow, "text/event-stream", READ, chunk=o.ModelAnswer),
+    Route("GET", f"{_MODEL}", models.get, o.ModelAnswer, READ, dialect="openai"),
+    Route("PATCH", f"{_MODEL}", models.patch, o.ModelAnswer, ADMIN, body=o.ModelPatch),
+    Route("DELETE", f"{_MODEL}", models.delete, s.Deleted, ADMIN, query=o.ModelDeleteQuery),
     Route(
         "POST",
         "/v1/embeddings",

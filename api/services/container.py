@@ -13,6 +13,7 @@ from api.services.follow_up import FollowUps
 from api.services.ingest import Ingestor
 from api.services.jobs import JobRunner
 from api.services.live_answers import LiveAnswers
+from api.services.model_registry import ModelRegistry
 from api.services.models import Models
 from api.services.readiness import Readiness
 from api.services.reembed import Reembedder
@@ -31,6 +32,7 @@ class Services:
 
     settings: Settings
     models: Models
+    registry: ModelRegistry
     catalog: Catalog
     ingestor: Ingestor
     retriever: Retriever

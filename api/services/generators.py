@@ -1,12 +1,10 @@
 """The generators that this service was started with: quoting, models of its own, and others elsewhere."""
 
 import re
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
-
-from prometheus_client import CollectorRegistry
 
 from api.services.registry import Registry, RunningModel, open_registry
 from api.settings import Settings, upstream_key
@@ -25,7 +23,7 @@ from embedd.generators import (
     Usage,
 )
 from embedd.pool import ModelStatus
-from embedd.specs import GeneratorCard, ModelSpec, parse_spec
+from embedd.specs import GeneratorCard, ModelSpec, lies_in_bucket, parse_spec
 from embedd.upstream.generator import open_upstream_generator
 from embedd.upstream.specs import SCHEME, UpstreamLimits, parse_upstream
 
@@ -50,35 +48,68 @@ class Weightless:
     device: str = ""
     dtype: str = ""
 
+    async def wait_ready(self) -> None:
+        """Returns at once."""
+
+    async def idle(self) -> None:
+        """Returns at once: whoever holds it may keep it."""
+
     def generate(
         self, prompt: Prompt | Continuation, settings: GenerationSettings
     ) -> AsyncGenerator[Delta | Usage, None]:
         return self.generator.generate(prompt, settings)
 
 
+@dataclass(frozen=True, slots=True)
+class GeneratorOpener:
+    """How generators are opened in this service, measured in ``metrics``."""
+
+    settings: Settings
+    metrics: GenerationMetrics
+
+    def spec(self, name: str, what: str) -> ModelSpec | None:
+        """The language model ``what``, called ``name``; None for what has no weights here.
+
+        Raises:
+            ModelLoadError: it is no generator.
+        """
+        if what in ("extractive", "fake") or what.startswith(SCHEME):
+            return None
+        return _language_model(name, what, self.settings)
+
+    def weightless(self, name: str, what: str) -> AbstractAsyncContextManager[RunningGenerator]:
+        """What has no ``spec``.
+
+        Raises:
+            ModelLoadError: the address of an upstream cannot be used.
+        """
+        if not what.startswith(SCHEME):
+            return _weightless(name, what)
+        spec = parse_upstream(what, name=name)
+        spec = parse_upstream(what, name=name, key=upstream_key(name, spec.base_url))
+        limits = UpstreamLimits(silence_s=self.settings.upstream_timeout_s)
+        return open_upstream_generator(spec, limits, metrics=self.metrics.of(name), context=outgoing_headers)
+
+    def local(self, spec: ModelSpec) -> AbstractAsyncContextManager[RunningGenerator]:
+        """A language model whose files are here, or that a hub has; it loads in the background."""
+        return open_local_generator(spec, _limits(self.settings), metrics=self.metrics.of(spec.name))
+
+
 @asynccontextmanager
 async def open_generators(
-    settings: Settings, registry: CollectorRegistry
+    settings: Settings, open_one: Callable[[str, str], AbstractAsyncContextManager[RunningGenerator]]
 ) -> AsyncIterator[Registry[RunningGenerator]]:
-    """Every configured generator, measured in ``registry``; models load in the background."""
-    metrics = GenerationMetrics(registry)
+    """Every configured generator, as ``open_one`` opens it by its name and what that stands for."""
     named = [named_generator(text) for text in (settings.generator, *settings.generators)]
     asked = dict(reversed(named))  # of two of one name the first, which may be the default
-
-    def open_one(name: str) -> AbstractAsyncContextManager[RunningGenerator]:
-        what = asked[name]
-        if what in ("extractive", "fake"):
-            return _weightless(name, what)
-        if what.startswith(SCHEME):
-            spec = parse_upstream(what, name=name)
-            spec = parse_upstream(what, name=name, key=upstream_key(name, spec.base_url))
-            limits = UpstreamLimits(silence_s=settings.upstream_timeout_s)
-            return open_upstream_generator(spec, limits, metrics=metrics.of(name), context=outgoing_headers)
-        local = _language_model(name, what, settings)
-        return open_local_generator(local, _limits(settings), metrics=metrics.of(name))
-
     names = list(dict.fromkeys(name for name, _ in named))
-    async with open_registry("generator", names, names[0], open_one) as generators:
+    async with open_registry(
+        "generator",
+        names,
+        names[0],
+        lambda name: open_one(name, asked[name]),
+        is_far=lambda name: lies_in_bucket(asked[name]),
+    ) as generators:
         yield generators
 
 
@@ -105,13 +136,14 @@ def _language_model(name: str, what: str, settings: Settings) -> ModelSpec:
             device=settings.device,
             replicas=settings.generator_replicas,
             dtype=settings.dtype,
+            allow_pickle=settings.allow_pickle,
         )
     except ModelLoadError:
         spec = None
     if spec is None or spec.scheme == "bundled" or spec.source in ("fake:", "fake:reranker"):
         raise ModelLoadError(
             f"no generator {what!r}: name 'extractive', an existing folder, a hub id such as "
-            f"'Qwen/Qwen3-0.6B', or '{SCHEME}<model>@<url>'"
+            f"'Qwen/Qwen3-0.6B', s3://<bucket>/<prefix>, or '{SCHEME}<model>@<url>'"
         )
     return spec
 

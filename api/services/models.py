@@ -1,26 +1,26 @@
-"""The models that this service was started with, by the names that clients use."""
+"""The models that this service runs, by the names that clients use."""
 
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
 from prometheus_client import CollectorRegistry
 
 from api.errors import ModelChanged
-from api.services.generators import RunningGenerator, open_generators
+from api.services.generators import GeneratorOpener, RunningGenerator, open_generators
+from api.services.opening import Openers
 from api.services.registry import ModelState, Registry, open_registry
 from api.settings import Settings
 from api.tracing import add_stage
 from embedd.cache import Cache, CacheLimits, open_cache
 from embedd.calibration import Calibrator
-from embedd.embedder import Embedder, Lane, ModelLimits, open_embedder
+from embedd.embedder import Embedder
 from embedd.errors import UnknownModel
+from embedd.fetching import Fetching
+from embedd.generation.metrics import GenerationMetrics
 from embedd.metrics import Metrics, ModelMetrics
-from embedd.reranker import Reranker, open_reranker
-from embedd.specs import ModelSpec, parse_spec
+from embedd.reranker import Reranker
+from embedd.specs import ModelCard, lies_in_bucket
 from index.rows import CollectionSettings
 
 NO_MODEL = "none"
@@ -30,16 +30,24 @@ NO_MODEL = "none"
 class Models:
     """Embedding models, reranking models and generators by name.
 
-    ``measured`` has what each model is measured by, ``calibrators`` how each embedding model's vectors become
-    int8. ``deadline_s`` is what a model may take for one request of a person who waits.
+    ``openers`` make more of them. ``deadline_s`` is what a model may take for one request of a person who
+    waits.
     """
 
     embedders: Registry[Embedder]
     rerankers: Registry[Reranker]
-    measured: Mapping[str, ModelMetrics]
-    calibrators: Mapping[str, Calibrator]
     generators: Registry[RunningGenerator]
+    openers: Openers
     deadline_s: float | None = None
+
+    @property
+    def measured(self) -> Mapping[str, ModelMetrics]:
+        """What each embedding and reranking model is measured by."""
+        return self.openers.measured
+
+    def calibrator(self, card: ModelCard) -> Calibrator:
+        """How the vectors of the embedding model ``card`` become int8."""
+        return self.openers.calibrators[card.name, card.sha256]
 
     @property
     def default(self) -> str | None:
@@ -148,37 +156,34 @@ class Models:
 
 @asynccontextmanager
 async def open_models(settings: Settings, registry: CollectorRegistry) -> AsyncIterator[Models]:
-    """Start every configured model, measured in ``registry``; their workers load in the background."""
-    metrics, limits = Metrics(registry, add_stage), _limits(settings)
+    """Start every configured model, measured in ``registry``; their workers load in the background, and what
+    lies in a bucket comes when it is fetched.
+    """
     embedding, reranking = _named(settings.model, *settings.models), _named(settings.reranker)
-    measured = {name: metrics.of(name) for name in (*embedding, *reranking)}
-
     async with _open_cache(settings) as cache:
+        generators = GeneratorOpener(settings, GenerationMetrics(registry))
+        openers = Openers(settings, Metrics(registry, add_stage), generators, _fetching(settings), cache)
 
-        def embedder(name: str) -> AbstractAsyncContextManager[Embedder]:
-            return open_embedder(_spec(name, settings), limits, metrics=measured[name], cache=cache)
+        @asynccontextmanager
+        async def embedder(name: str) -> AsyncIterator[Embedder]:
+            async with openers.embedder(openers.spec(name)) as opened:
+                yield opened
 
-        def reranker(name: str) -> AbstractAsyncContextManager[Reranker]:
-            return open_reranker(_spec(name, settings), limits, metrics=measured[name], cache=cache)
+        @asynccontextmanager
+        async def reranker(name: str) -> AsyncIterator[Reranker]:
+            async with openers.reranker(openers.spec(name)) as opened:
+                yield opened
 
-        deadline_s = settings.request_timeout_s
         async with (
-            open_registry("embedding", embedding, _default(settings.model), embedder) as embedders,
-            open_registry("reranking", reranking, _default(settings.reranker), reranker) as rerankers,
-            open_generators(settings, registry) as generators,
+            open_registry(
+                "embedding", embedding, _default(settings.model), embedder, is_far=lies_in_bucket
+            ) as embedders,
+            open_registry(
+                "reranking", reranking, _default(settings.reranker), reranker, is_far=lies_in_bucket
+            ) as rerankers,
+            open_generators(settings, openers.generator) as running,
         ):
-            folder = settings.data / "calibration"
-            calibrators = {
-                name: _calibrator(one, folder, deadline_s) for name, one in embedders.running.items()
-            }
-            yield Models(embedders, rerankers, measured, calibrators, generators, deadline_s)
-
-
-def _calibrator(embedder: Embedder, folder: Path, deadline_s: float) -> Calibrator:
-    async def embed(texts: Sequence[str]) -> npt.NDArray[np.float32]:
-        return (await embedder.embed(texts, lane=Lane.BULK, deadline_s=deadline_s)).vectors
-
-    return Calibrator(embed, embedder.card.sha256, embedder.card.dim, folder)
+            yield Models(embedders, rerankers, running, openers, settings.request_timeout_s)
 
 
 def _named(*names: str) -> list[str]:
@@ -190,6 +195,11 @@ def _default(name: str) -> str | None:
     return None if name == NO_MODEL else name
 
 
+def _fetching(settings: Settings) -> Fetching:
+    cache = settings.model_cache or settings.data / "models"
+    return Fetching(cache, endpoint=settings.s3_endpoint)
+
+
 @asynccontextmanager
 async def _open_cache(settings: Settings) -> AsyncIterator[Cache | None]:
     if not settings.cache_bytes and settings.cache_file is None:
@@ -197,21 +207,3 @@ async def _open_cache(settings: Settings) -> AsyncIterator[Cache | None]:
         return
     async with open_cache(CacheLimits(settings.cache_bytes, settings.cache_file)) as cache:
         yield cache
-
-
-def _spec(name: str, settings: Settings) -> ModelSpec:
-    return parse_spec(
-        name,
-        device=settings.device,
-        replicas=settings.replicas,
-        dtype=settings.dtype,
-        compiled=settings.compile,
-    )
-
-
-def _limits(settings: Settings) -> ModelLimits:
-    return ModelLimits(
-        max_batch_tokens=settings.max_batch_tokens,
-        max_waiting_tokens=settings.max_waiting_tokens,
-        batch_timeout_s=settings.batch_timeout_s,
-    )

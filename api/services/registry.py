@@ -1,23 +1,34 @@
-"""The models of one kind by name, the ones that could not be opened among them.
+"""The models of one kind by name, the ones that could not be opened among them. They come and go while others
+serve.
 
-Invariant: whatever is wrong with one model's name or files, it keeps neither the service nor another model
-from starting; it is listed with the reason and refuses its own requests.
+Invariants: whatever is wrong with one model's name or files, it keeps neither the service nor another model
+from starting; it is listed with the reason and refuses its own requests. A model is opened and closed by a
+task of its own; one that leaves, or that another takes the place of, first ends what it was asked.
 """
 
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextvars import Context
 from dataclasses import dataclass
+from functools import partial
 from typing import Generic, Literal, Protocol, TypeVar
 
 import structlog
 
-from embedd.errors import EmbeddError, ModelLoadError, UnknownModel
+from embedd.errors import EmbeddError, ModelLoadError, ModelUnavailable, UnknownModel
+from embedd.ownership import owned_tasks
 from embedd.pool import ModelStatus
 from embedd.specs import GeneratorCard, ModelCard
 
 log = structlog.get_logger()
 
 Kind = Literal["embedding", "reranking", "generator"]
+
+RETRY_AFTER_S = 5.0
+"""When to ask again for a model that is being fetched or loaded."""
+LONGEST_LEAVE_S = 60.0
+"""How long a model that leaves is waited for by those who use it."""
 
 
 class RunningModel(Protocol):
@@ -38,6 +49,12 @@ class RunningModel(Protocol):
     @property
     def dtype(self) -> str:
         """What it computes in."""
+
+    async def wait_ready(self) -> None:
+        """Returns when it can answer; raises an `EmbeddError` if it never will."""
+
+    async def idle(self) -> None:
+        """Returns when it is asked nothing any more."""
 
 
 ModelT = TypeVar("ModelT", bound=RunningModel)
@@ -60,42 +77,53 @@ class ModelState:
     context: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
 class Registry(Generic[ModelT]):
-    """``running`` models, and those that are ``broken`` with the reasons; no name is in both.
+    """``running`` models, those that are ``coming`` with what they wait for, and those that are ``broken``
+    with the reasons. Made by ``open_registry``.
 
     ``default`` is None if requests must name a model.
     """
 
-    kind: Kind
-    default: str | None
-    running: Mapping[str, ModelT]
-    broken: Mapping[str, str]
+    def __init__(self, kind: Kind, default: str | None, tasks: asyncio.TaskGroup) -> None:
+        self.kind = kind
+        self.default = default
+        self.running: dict[str, ModelT] = {}
+        self.coming: dict[str, str] = {}
+        self.broken: dict[str, str] = {}
+        self._tasks = tasks
+        self._held: dict[str, _Held[ModelT]] = {}
+        self._all: set[_Held[ModelT]] = set()  # those as well that come, or leave
 
     @property
     def names(self) -> list[str]:
         """What requests may ask for."""
-        return [*self.running, *self.broken]
+        return list(dict.fromkeys([*self.running, *self.coming, *self.broken]))
 
     def get(self, name: str | None = None) -> ModelT:
         """The model called ``name``, or the default one.
 
         Raises:
-            UnknownModel: no such model is configured.
-            ModelLoadError: it is, and could not be opened.
+            UnknownModel: there is no such model.
+            ModelUnavailable: it is still being fetched or loaded for the first time.
+            ModelLoadError: it could not be opened.
         """
         wanted = name or self.default or ""
         if wanted in self.running:
             return self.running[wanted]
+        if wanted in self.coming:
+            raise ModelUnavailable(f"model {wanted!r} is {self.coming[wanted]}", RETRY_AFTER_S)
         if wanted in self.broken:
             raise ModelLoadError(f"model {wanted!r} cannot be loaded: {self.broken[wanted]}")
         raise UnknownModel(wanted or f"(default {self.kind} model)", self.names)
 
     def states(self) -> Iterator[ModelState]:
-        """Every configured model."""
+        """Every model."""
         for name, model in self.running.items():
             context: int | None = getattr(model, "context", None)
             yield ModelState(name, self.kind, model.status, model.card, model.device, model.dtype, context)
+        for name, waits_for in self.coming.items():
+            if name not in self.running:
+                yield ModelState(name, self.kind, ModelStatus("loading", waits_for))
         for name, reason in self.broken.items():
             yield ModelState(name, self.kind, ModelStatus("failed", reason))
 
@@ -110,6 +138,123 @@ class Registry(Generic[ModelT]):
                 kind = state.kind if state.kind == "generator" else f"{state.kind} model"
                 yield state.name, f"{kind} {state.name!r} is {state.status.state}{_because(state.status)}"
 
+    async def open(self, name: str, opening: Callable[[], AbstractAsyncContextManager[ModelT]]) -> None:
+        """Have the model ``name``, which may still be loading then; it is ``broken`` if that fails."""
+        try:
+            held = await self._hold(name, opening)
+        except Exception as error:  # noqa: BLE001 - files may hold anything, and raise as they like
+            self.fail(name, error)
+        else:
+            self._install(name, held)
+
+    def begin(self, name: str, opening: Callable[[], AbstractAsyncContextManager[ModelT]]) -> None:
+        """``open``, without waiting for it."""
+        self.coming[name] = "being fetched"
+        self._tasks.create_task(self.open(name, opening), name=f"model {name}")
+
+    async def swap_in(self, name: str, opening: Callable[[], AbstractAsyncContextManager[ModelT]]) -> ModelT:
+        """Have the model ``name`` once it is loaded, in the place of one that is called so by now.
+
+        Raises:
+            Exception: what ``opening`` or the model's own loading raises; nothing has changed then.
+        """
+        held = await self._hold(name, opening)
+        model = held.entered.result()
+        try:
+            await model.wait_ready()
+        except BaseException:
+            held.leave.set()
+            raise
+        before = self._held.get(name)
+        self._install(name, held)
+        if before is not None:
+            self._tasks.create_task(before.end(), name=f"end of model {name}")
+        return model
+
+    async def remove(self, name: str) -> None:
+        """Forget the model ``name``; returns when it has ended, behind its last request."""
+        for known in (self.running, self.coming, self.broken):
+            known.pop(name, None)
+        held = self._held.pop(name, None)
+        if held is not None:
+            await held.end()
+
+    def fail(self, name: str, error: Exception) -> str:
+        """Keep the reason why there is no model ``name``, and give it."""
+        self.coming.pop(name, None)
+        reason = reason_of(error)
+        if name not in self.running:
+            self.broken[name] = reason
+        log.error(
+            "model_not_opened", model=name, exc_info=error if _unforeseen(error) else None, reason=reason
+        )
+        return reason
+
+    def close(self) -> None:
+        """Let all models end, whoever uses them or waits for them."""
+        for held in self._all:
+            held.give_up()
+
+    async def _hold(
+        self, name: str, opening: Callable[[], AbstractAsyncContextManager[ModelT]]
+    ) -> "_Held[ModelT]":
+        held: _Held[ModelT] = _Held(name)
+        self._all.add(held)
+        held.task = self._tasks.create_task(held.hold(opening), name=f"model {name}", context=Context())
+        held.task.add_done_callback(lambda _: self._all.discard(held))
+        try:
+            await held.entered
+        except asyncio.CancelledError:
+            held.give_up()
+            raise
+        return held
+
+    def _install(self, name: str, held: "_Held[ModelT]") -> None:
+        self.coming.pop(name, None)
+        self.broken.pop(name, None)
+        self._held[name] = held
+        self.running[name] = held.entered.result()
+
+
+class _Held(Generic[ModelT]):
+    """A model that is ``entered`` by a task, which holds it until it may ``leave``."""
+
+    def __init__(self, name: str) -> None:
+        self.entered: asyncio.Future[ModelT] = asyncio.get_running_loop().create_future()
+        self.leave = asyncio.Event()
+        self.task: asyncio.Task[None] | None = None
+        self._name = name
+
+    async def hold(self, opening: Callable[[], AbstractAsyncContextManager[ModelT]]) -> None:
+        try:
+            async with opening() as model:
+                self.entered.set_result(model)
+                await self.leave.wait()
+        except Exception as error:  # files may hold anything, and raise as they like
+            if self.entered.done():
+                log.exception("model_lost", model=self._name)
+            else:
+                self.entered.set_exception(error)
+        finally:
+            self.entered.cancel()  # of nobody who still waits
+
+    def give_up(self) -> None:
+        """Let it end now, or never come."""
+        self.leave.set()
+        if not self.entered.done() and self.task is not None:
+            self.task.cancel()
+
+    async def end(self) -> None:
+        """Returns when it has ended, behind its last request or after ``LONGEST_LEAVE_S``."""
+        try:
+            async with asyncio.timeout(LONGEST_LEAVE_S):
+                await self.entered.result().idle()
+        except TimeoutError:
+            log.warning("model_ended_in_use", model=self._name, waited_s=LONGEST_LEAVE_S)
+        self.leave.set()
+        assert self.task is not None, "it is held by a task"
+        await asyncio.wait([self.task])
+
 
 @asynccontextmanager
 async def open_registry(
@@ -117,27 +262,29 @@ async def open_registry(
     names: Sequence[str],
     default: str | None,
     open_model: Callable[[str], AbstractAsyncContextManager[ModelT]],
+    *,
+    is_far: Callable[[str], bool] = lambda _: False,
 ) -> AsyncIterator[Registry[ModelT]]:
-    """The models called ``names``, each as ``open_model`` opens it."""
-    running: dict[str, ModelT] = {}
-    broken: dict[str, str] = {}
-    async with AsyncExitStack() as stack:
-        for name in names:
-            try:
-                running[name] = await stack.enter_async_context(open_model(name))
-            except Exception as error:  # files may hold anything, and raise as they like
-                broken[name] = _reason(error)
-                log.exception(
-                    "model_not_opened", model=name, exc_info=_unforeseen(error), reason=broken[name]
-                )
-        yield Registry(kind, default, running, broken)
+    """The models called ``names``, each as ``open_model`` opens it; those that are ``is_far`` come later."""
+    async with owned_tasks() as tasks:
+        registry: Registry[ModelT] = Registry(kind, default, tasks)
+        try:
+            for name in names:
+                if is_far(name):
+                    registry.begin(name, partial(open_model, name))
+                else:
+                    await registry.open(name, partial(open_model, name))
+            yield registry
+        finally:
+            registry.close()
 
 
 def _because(status: ModelStatus) -> str:
     return f": {status.reason}" if status.reason else ""
 
 
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
+    """Why a model is not there, for people."""
     return f"its files cannot be used: {error!r}" if _unforeseen(error) else str(error)
 
 

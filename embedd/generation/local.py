@@ -26,7 +26,7 @@ from embedd.generation.pool import GenerationPool, open_generation_pool
 from embedd.generation.run import Run
 from embedd.generators import Delta, GenerationSettings, Usage
 from embedd.grounding import cite
-from embedd.ownership import beside
+from embedd.ownership import Users, beside
 from embedd.pool import ModelStatus
 from embedd.sources import resolve
 from embedd.specs import GeneratorCard, ModelSpec, Weights
@@ -52,6 +52,7 @@ class LocalGenerator:
         self._model: _Model | None = None
         self._failure = ""
         self._settled = asyncio.Event()  # there is a model, or there will be none
+        self._users = Users()
 
     @property
     def status(self) -> ModelStatus:
@@ -102,6 +103,10 @@ class LocalGenerator:
         """
         await (await self._files_there()).pool.wait_ready()
 
+    async def idle(self) -> None:
+        """Returns when no answer is being written or waited for."""
+        await self._users.gone()
+
     async def generate(
         self, prompt: Prompt | Continuation, settings: GenerationSettings
     ) -> AsyncGenerator[Delta | Usage, None]:
@@ -113,7 +118,7 @@ class LocalGenerator:
         times = self._metrics.request()
         model = await self._loaded()
         plan = await model.planner.plan(prompt, settings, model.pool.hello)
-        with model.pool.reserve(demand_of(plan)) as worker:
+        with self._users.using(), model.pool.reserve(demand_of(plan)) as worker:
             run = Run(plan, worker, times)
             try:
                 run.begin()

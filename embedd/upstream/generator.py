@@ -14,6 +14,7 @@ from embedd.errors import UpstreamError, UpstreamFailed, UpstreamTimedOut, Upstr
 from embedd.generation.metrics import GenerationMetrics, GeneratorMetrics, RequestTimes
 from embedd.generators import Delta, GenerationSettings, Usage
 from embedd.grounding import cite
+from embedd.ownership import Users
 from embedd.pool import ModelStatus
 from embedd.specs import GeneratorCard
 from embedd.upstream.bodies import Chunk, request_body
@@ -34,6 +35,7 @@ class UpstreamGenerator:
         self._client = client
         self._metrics = metrics
         self._problem = ""
+        self._users = Users()
 
     @property
     def status(self) -> ModelStatus:
@@ -43,6 +45,13 @@ class UpstreamGenerator:
     @property
     def _name(self) -> str:
         return f"the upstream of {self._spec.name!r}"
+
+    async def wait_ready(self) -> None:
+        """Returns at once: whether it answers is found by asking."""
+
+    async def idle(self) -> None:
+        """Returns when no answer is under way."""
+        await self._users.gone()
 
     async def generate(
         self, prompt: Prompt | Continuation, settings: GenerationSettings
@@ -60,8 +69,9 @@ class UpstreamGenerator:
             )
         try:
             async with aclosing(events):
-                async for event in events:
-                    yield event
+                with self._users.using():
+                    async for event in events:
+                        yield event
         except (UpstreamUnavailable, UpstreamTimedOut, UpstreamFailed) as error:
             self._problem = str(error)
             raise

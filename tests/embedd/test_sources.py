@@ -84,3 +84,25 @@ def torn_copy(tmp_path: Path) -> Path:
 def test_torn_weights_do_not_have_the_pinned_sum(torn_copy: Path) -> None:
     with pytest.raises(ModelLoadError, match="not the expected ones"):
         sources.check_weights(torn_copy, sources.BUNDLED_SHA256)
+
+
+def test_weights_with_another_sum_than_the_pinned_one_are_told_with_both(tmp_path: Path) -> None:
+    (tmp_path / "model.safetensors").write_bytes(b"weights")
+    found = hashlib.sha256(b"weights").hexdigest()
+    with pytest.raises(ModelLoadError, match=f"sha256 {found}, pinned {'0' * 64}"):
+        sources.resolve(parse_spec(str(tmp_path), sha256="0" * 64))
+
+
+def test_pickled_weights_are_read_only_where_they_are_allowed(tmp_path: Path) -> None:
+    (tmp_path / "2_Dense").mkdir()
+    (tmp_path / "model.safetensors").write_bytes(b"weights")
+    (tmp_path / "2_Dense" / "pytorch_model.bin").write_bytes(b"pickle")
+    with pytest.raises(ModelLoadError, match="is a pickle"):
+        sources.resolve(parse_spec(str(tmp_path)))
+    sources.resolve(parse_spec(str(tmp_path), allow_pickle=True))
+
+
+def test_a_pickle_beside_safetensors_is_not_what_is_read(tmp_path: Path) -> None:
+    (tmp_path / "model.safetensors").write_bytes(b"weights")
+    (tmp_path / "pytorch_model.bin").write_bytes(b"pickle")
+    assert sources.resolve(parse_spec(str(tmp_path))).folder == tmp_path

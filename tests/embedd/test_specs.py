@@ -53,7 +53,7 @@ def test_a_folder_and_a_hub_id_are_told_apart(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["nonsense", "/no/such/folder", "./here", "a/b/c", ""])
 def test_what_names_no_model_is_refused_with_what_would(text: str) -> None:
-    with pytest.raises(ModelLoadError, match="an existing folder, or a hub id"):
+    with pytest.raises(ModelLoadError, match="an existing folder, a hub id"):
         parse_spec(text)
 
 

@@ -47,11 +47,17 @@ class Stub:
     models: list[dict[str, Any]] = field(default_factory=list)
     limits: dict[str, int] = field(default_factory=dict)
     jobs: list[dict[str, Any]] = field(default_factory=list)
+    added: list[dict[str, Any]] = field(default_factory=list)
 
     def application(self) -> web.Application:
         app = web.Application(middlewares=[self._record])
         app.router.add_get("/readyz", self._readyz)
         app.router.add_get("/v1/info", self._info)
+        app.router.add_post("/v1/models", self._add_model)
+        app.router.add_get("/v1/models/{name:.+}/events", self._follow_model)
+        app.router.add_get("/v1/models/{name:.+}", self._get_model)
+        app.router.add_patch("/v1/models/{name:.+}", self._add_model)
+        app.router.add_delete("/v1/models/{name:.+}", self._remove_model)
         app.router.add_get("/v1/collections", self._list_collections)
         app.router.add_get("/v1/collections/{name}", self._get_collection)
         app.router.add_put("/v1/collections/{name}", self._put_collection)
@@ -180,6 +186,20 @@ class Stub:
     async def _follow_job(self, _: web.Request) -> web.Response:
         events = "".join(f"data: {json.dumps(job)}\n\n" for job in self.jobs)
         return web.Response(text=f"{events}data: [DONE]\n\n", content_type="text/event-stream")
+
+    async def _add_model(self, request: web.Request) -> web.Response:
+        self.bodies.append(await request.json())
+        return web.json_response(self.added[0], status=202)
+
+    async def _get_model(self, _: web.Request) -> web.Response:
+        return web.json_response(self.added[-1])
+
+    async def _follow_model(self, _: web.Request) -> web.Response:
+        events = "".join(f"data: {json.dumps(model)}\n\n" for model in self.added)
+        return web.Response(text=f"{events}data: [DONE]\n\n", content_type="text/event-stream")
+
+    async def _remove_model(self, _: web.Request) -> web.Response:
+        return web.json_response({"deleted": 1})
 
     async def _search(self, request: web.Request) -> web.Response:
         self.bodies.append(await request.json())

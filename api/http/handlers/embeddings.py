@@ -32,7 +32,7 @@ async def embed(call: Call[EmbeddingsRequest, NoQuery]) -> Reply:
     embedder = models.embedder(request.model)
     card = embedder.card
     _check(request, card)
-    scale = await _scale(request, models.calibrators[card.name])
+    scale = await _scale(request, models.calibrator(card))
     embedded = await embedder.embed(
         inputs,
         lane=lane_of(len(inputs)),

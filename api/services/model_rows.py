@@ -1,0 +1,146 @@
+"""The models that were added while a service ran, in a SQLite file of their own beside the collections.
+
+One thread writes, with an fsync before each answer. All rows are in memory as well: there are few.
+"""
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import astuple, dataclass, fields, replace
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from api.services.registry import Kind
+from index.codec import timestamp
+from index.database import open_file, translate
+from index.writer import Change, Writer
+
+FILE_NAME: Final = "models.db"
+
+Standing = Literal["registered", "downloading", "ready", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRow:
+    """A model as it was asked for, and what is known of it by now.
+
+    ``revision`` and ``sha256`` are pinned once they are known. ``standing`` is the last one that was settled,
+    with its ``reason``; a disabled model is ``registered``.
+    """
+
+    name: str
+    kind: Kind
+    source: str
+    description: str = ""
+    revision: str | None = None
+    sha256: str | None = None
+    allow_pickle: bool = False
+    enabled: bool = True
+    standing: Standing = "registered"
+    reason: str = ""
+    size_bytes: int | None = None
+    created_at: str = ""
+    updated_at: str = ""
+
+
+_NAMES: Final = tuple(field.name for field in fields(ModelRow))
+_COLUMNS: Final = ", ".join(_NAMES)
+_WRITE: Final = f"INSERT OR REPLACE INTO models ({_COLUMNS}) VALUES ({', '.join('?' * len(_NAMES))})"  # noqa: S608
+
+
+def _create_tables(connection: sqlite3.Connection) -> None:
+    connection.execute(
+        """CREATE TABLE models (
+            name TEXT PRIMARY KEY,
+            kind TEXT NOT NULL,
+            source TEXT NOT NULL,
+            description TEXT NOT NULL,
+            revision TEXT,
+            sha256 TEXT,
+            allow_pickle INTEGER NOT NULL,
+            enabled INTEGER NOT NULL,
+            standing TEXT NOT NULL,
+            reason TEXT NOT NULL,
+            size_bytes INTEGER,
+            created_at TEXT NOT NULL,
+            updated_at TEXT NOT NULL
+        ) STRICT, WITHOUT ROWID"""
+    )
+
+
+MIGRATIONS: Final = (_create_tables,)
+
+
+class ModelRows:
+    """Made by `open_model_rows`."""
+
+    def __init__(self, writer: Writer, rows: dict[str, ModelRow]) -> None:
+        self._writer = writer
+        self._rows = rows
+
+    def __iter__(self) -> Iterator[ModelRow]:
+        return iter([self._rows[name] for name in sorted(self._rows)])
+
+    def get(self, name: str) -> ModelRow | None:
+        return self._rows.get(name)
+
+    async def put(self, row: ModelRow) -> ModelRow:
+        """Keep ``row`` in the place of one of its name; gives it with its times.
+
+        Raises:
+            StorageFailed, StorageFull: nothing has changed.
+        """
+        now = timestamp()
+        stored = replace(row, created_at=row.created_at or now, updated_at=now)
+
+        def write(connection: sqlite3.Connection) -> Change[None]:
+            connection.execute(_WRITE, astuple(stored))
+            return Change(None)
+
+        await self._writer.submit(write)
+        self._rows[row.name] = stored
+        return stored
+
+    async def remove(self, name: str) -> None:
+        """Forget the row.
+
+        Raises:
+            StorageFailed, StorageFull: it is still there.
+        """
+
+        def write(connection: sqlite3.Connection) -> Change[None]:
+            connection.execute("DELETE FROM models WHERE name = ?", (name,))
+            return Change(None)
+
+        await self._writer.submit(write)
+        self._rows.pop(name, None)
+
+
+def _read(connection: sqlite3.Connection) -> dict[str, ModelRow]:
+    try:
+        found = connection.execute(f"SELECT {_COLUMNS} FROM models").fetchall()  # noqa: S608
+    except sqlite3.Error as error:
+        raise translate(error) from error
+    rows = [_row(dict(zip(_NAMES, one, strict=True))) for one in found]
+    return {row.name: row for row in rows}
+
+
+def _row(values: dict[str, Any]) -> ModelRow:
+    flags = {name: bool(values[name]) for name in ("allow_pickle", "enabled")}
+    return ModelRow(**values | flags)
+
+
+@asynccontextmanager
+async def open_model_rows(data: Path) -> AsyncIterator[ModelRows]:
+    """The rows in ``data``, which this process alone has.
+
+    Raises:
+        StoreError: the file cannot be opened, or a newer version wrote it.
+    """
+    connection = await asyncio.to_thread(open_file, data / FILE_NAME, MIGRATIONS)
+    writer = Writer(connection, lambda _: None)
+    try:
+        yield ModelRows(writer, await asyncio.to_thread(_read, connection))
+    finally:
+        await writer.close()

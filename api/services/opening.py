@@ -1,0 +1,120 @@
+"""How a model of each kind is opened in this service: its limits, its measures, its cache, its files."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from api.services.generators import GeneratorOpener, RunningGenerator
+from api.settings import Settings
+from embedd.cache import Cache
+from embedd.calibration import Calibrator
+from embedd.embedder import Embedder, Lane, ModelLimits, open_embedder
+from embedd.fetching import Fetching, Progress, fetch
+from embedd.metrics import Metrics, ModelMetrics
+from embedd.reranker import Reranker, open_reranker
+from embedd.specs import ModelSpec, lies_in_bucket, parse_spec
+
+
+@dataclass(frozen=True, slots=True)
+class Openers:
+    """``measured`` has what each model is measured by, ``calibrators`` how the vectors of each embedding
+    model become int8, by its name and the sha256 of its weights. Both keep those of models that are gone.
+    """
+
+    settings: Settings
+    metrics: Metrics
+    generators: GeneratorOpener
+    fetching: Fetching
+    cache: Cache | None
+    measured: dict[str, ModelMetrics] = field(default_factory=dict)
+    calibrators: dict[tuple[str, str], Calibrator] = field(default_factory=dict)
+
+    def spec(self, text: str, *, name: str | None = None) -> ModelSpec:
+        """The model ``text``, to be run as the settings say.
+
+        Raises:
+            ModelLoadError: it means nothing.
+        """
+        settings = self.settings
+        return parse_spec(
+            text,
+            name=name,
+            device=settings.device,
+            replicas=settings.replicas,
+            dtype=settings.dtype,
+            compiled=settings.compile,
+            allow_pickle=settings.allow_pickle,
+        )
+
+    @asynccontextmanager
+    async def embedder(self, spec: ModelSpec, progress: Progress | None = None) -> AsyncIterator[Embedder]:
+        """The embedding model ``spec``.
+
+        Raises:
+            ModelLoadError: its files cannot be had, or are no embedding model's.
+        """
+        spec, measures = await self._fetched(spec, progress), self._measures(spec.name)
+        async with open_embedder(spec, self._limits, metrics=measures, cache=self.cache) as embedder:
+            self.calibrators[spec.name, embedder.card.sha256] = self._calibrator(embedder)
+            yield embedder
+
+    @asynccontextmanager
+    async def reranker(self, spec: ModelSpec, progress: Progress | None = None) -> AsyncIterator[Reranker]:
+        """The reranking model ``spec``.
+
+        Raises:
+            ModelLoadError: its files cannot be had, or are no reranking model's.
+        """
+        spec, measures = await self._fetched(spec, progress), self._measures(spec.name)
+        async with open_reranker(spec, self._limits, metrics=measures, cache=self.cache) as reranker:
+            yield reranker
+
+    @asynccontextmanager
+    async def generator(
+        self, name: str, what: str, wanted: ModelSpec | None = None, progress: Progress | None = None
+    ) -> AsyncIterator[RunningGenerator]:
+        """The generator ``what``, called ``name``; ``wanted`` has the revision, the sum and the flag that its
+        weights go by, if there are any.
+
+        Raises:
+            ModelLoadError: it means nothing, or its files cannot be had.
+        """
+        spec = self.generators.spec(name, what)
+        if spec is None:
+            async with self.generators.weightless(name, what) as generator:
+                yield generator
+            return
+        if wanted is not None:
+            asked = (wanted.revision, wanted.sha256, wanted.allow_pickle)
+            spec = replace(spec, revision=asked[0], sha256=asked[1], allow_pickle=asked[2])
+        async with self.generators.local(await self._fetched(spec, progress)) as local:
+            yield local
+
+    async def _fetched(self, spec: ModelSpec, progress: Progress | None) -> ModelSpec:
+        if not lies_in_bucket(spec.source):
+            return spec
+        return replace(spec, folder=await fetch(spec, self.fetching, progress or Progress()))
+
+    def _measures(self, name: str) -> ModelMetrics:
+        return self.measured.setdefault(name, self.metrics.of(name))
+
+    @property
+    def _limits(self) -> ModelLimits:
+        settings = self.settings
+        return ModelLimits(
+            max_batch_tokens=settings.max_batch_tokens,
+            max_waiting_tokens=settings.max_waiting_tokens,
+            batch_timeout_s=settings.batch_timeout_s,
+        )
+
+    def _calibrator(self, embedder: Embedder) -> Calibrator:
+        deadline_s = self.settings.request_timeout_s
+
+        async def embed(texts: Sequence[str]) -> npt.NDArray[np.float32]:
+            return (await embedder.embed(texts, lane=Lane.BULK, deadline_s=deadline_s)).vectors
+
+        card, folder = embedder.card, self.settings.data / "calibration"
+        return Calibrator(embed, card.sha256, card.dim, folder)
