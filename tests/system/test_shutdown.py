@@ -43,7 +43,7 @@ def wait_for(condition: Any, what: str) -> None:
 
 def begin_request(service: Service, path: str, body: bytes) -> tuple[socket.socket, bytes]:
     """A request of which the service has the head and a part of the body; what is left to send."""
-    head = f"POST {path} HTTP/1.1\r\nHost: test\r\nContent-Type: application/json\r\n"
+    head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
     connection = socket.create_connection(("127.0.0.1", service.port), timeout=20)
     connection.sendall(f"{head}Content-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode() + body[:10])
     return connection, body[10:]
