@@ -11,6 +11,7 @@ from asking import Ask
 from api.http.chat_answer import Heading
 from api.http.chat_question import Asked
 from api.http.handlers.chat import chunks as chunks_of
+from api.security.identity import ANONYMOUS
 from api.services.answer import Answerer, AnswerEvent, Finished, Question
 from api.services.container import Services
 from api.services.rerank_hits import HitReranker, Judged
@@ -235,7 +236,7 @@ async def test_a_client_that_leaves_stops_the_answer_before_the_handler_ends(
 
     monkeypatch.setattr(Answerer, "answer", answer)
     question = Question((Turn("user", "anything"),), "extractive")
-    chunks = chunks_of(services, Asked(question, Heading.new("extractive")))
+    chunks = chunks_of(services, Asked(question, Heading.new("extractive"), ANONYMOUS))
     await anext(chunks)
     await chunks.aclose()
     assert stopped

@@ -16,6 +16,7 @@ from api.conversations.records import Message
 from api.http.chat_question import read_question
 from api.http.handlers.chat import chunks
 from api.schemas_chat import ChatMessage, ChatRequest, Retrieval
+from api.security.identity import ANONYMOUS
 from api.services.answer import Answerer, AnswerEvent, Question
 from api.services.container import Services
 from api.settings import load_settings
@@ -108,7 +109,7 @@ async def test_the_history_that_does_not_fit_is_left_out_and_counted(
             answer = await client.post(CHAT, json={"conversation": id, "messages": messages})
             left_out.append((await answer.json())["conversation"]["left_out"])
         request = ChatRequest(messages=[ChatMessage("user", "j")], conversation=id)
-        asked = await read_question(request, services)
+        asked = await read_question(request, services, ANONYMOUS)
     assert left_out[0] == 0
     assert left_out[2] > 0
     assert asked.exchange is not None
@@ -123,15 +124,15 @@ async def test_the_newest_system_message_counts_and_is_kept_once(services: Servi
     for role, content in (("system", "Be brief."), ("user", "Hello."), ("assistant", "Hi.")):
         await ask("POST", f"{PATH}/{id}/messages", {"role": role, "content": content}, status=201)
     asked = await read_question(
-        ChatRequest(messages=[ChatMessage("user", "Who?")], conversation=id), services
+        ChatRequest(messages=[ChatMessage("user", "Who?")], conversation=id), services, ANONYMOUS
     )
     assert [turn.content for turn in asked.question.turns] == ["Be brief.", "Hello.", "Hi.", "Who?"]
     again = [ChatMessage("developer", "Be brief."), ChatMessage("user", "Who?")]
-    asked = await read_question(ChatRequest(messages=again, conversation=id), services)
+    asked = await read_question(ChatRequest(messages=again, conversation=id), services, ANONYMOUS)
     assert asked.exchange is not None
     assert [turn.content for turn in asked.exchange.sent] == ["Who?"]
     other = [ChatMessage("system", "Be long."), ChatMessage("user", "Who?")]
-    asked = await read_question(ChatRequest(messages=other, conversation=id), services)
+    asked = await read_question(ChatRequest(messages=other, conversation=id), services, ANONYMOUS)
     assert [turn.content for turn in asked.question.turns] == ["Be long.", "Hello.", "Hi.", "Who?"]
 
 
@@ -148,7 +149,7 @@ async def test_the_tags_of_a_conversation_hold_unless_the_request_has_its_own(
         (ChatRequest(messages=question, retrieval=Retrieval(docs, acl=[])), []),
     ):
         request.conversation = id
-        scope = (await read_question(request, services)).question.scope
+        scope = (await read_question(request, services, ANONYMOUS)).question.scope
         assert scope is not None
         assert scope.acl == acl
 
@@ -174,7 +175,7 @@ async def test_an_answer_that_is_stopped_is_kept_as_far_as_it_came(
     client: TestClient[Any, Any], services: Services, ask: Ask, talk: str, endless: asyncio.Event
 ) -> None:
     asked = await read_question(
-        ChatRequest(messages=[ChatMessage("user", "x?")], conversation=talk), services
+        ChatRequest(messages=[ChatMessage("user", "x?")], conversation=talk), services, ANONYMOUS
     )
     stream = chunks(services, asked)
     for _ in range(3):
@@ -229,7 +230,7 @@ async def test_a_conversation_that_is_deleted_meanwhile_takes_no_answer_with_it(
     services: Services, ask: Ask, talk: str
 ) -> None:
     asked = await read_question(
-        ChatRequest(messages=[ChatMessage("user", "Which port?")], conversation=talk), services
+        ChatRequest(messages=[ChatMessage("user", "Which port?")], conversation=talk), services, ANONYMOUS
     )
     await ask("DELETE", f"{PATH}/{talk}")
     assert [chunk async for chunk in chunks(services, asked)][-1].choices[0].finish_reason == "stop"

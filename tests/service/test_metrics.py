@@ -10,6 +10,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from pytest_aiohttp import AiohttpClient
 
 from api.app import build_app, open_services
+from api.grpc.measuring import CallMetrics
+from api.services.container import Services
 from api.settings import load_settings
 
 OPERATIONS = Path(__file__).parents[2] / "docs" / "operations.md"
@@ -102,8 +104,12 @@ async def test_the_memory_of_the_process_is_told(client: TestClient[Any, Any]) -
     assert value(await scrape(client), "process_resident_memory_bytes") > 2**20
 
 
-async def test_the_documents_name_every_series_of_ours_and_no_other(client: TestClient[Any, Any]) -> None:
+async def test_the_documents_name_every_series_of_ours_and_no_other(
+    client: TestClient[Any, Any], services: Services
+) -> None:
+    CallMetrics(services.metrics)  # as where gRPC is on
     page = await (await client.get("/metrics")).text()
     told = set(re.findall(r"^# TYPE (embedd_\w+) ", page, re.MULTILINE))
-    described = set(re.findall(r"`(embedd_\w+)`", OPERATIONS.read_text("utf-8")))
+    section = OPERATIONS.read_text("utf-8").split("\n## Metrics\n")[1].split("\n## ")[0]
+    described = set(re.findall(r"`(embedd_\w+)`", section))
     assert {name for name in told if not name.endswith("_created")} == described

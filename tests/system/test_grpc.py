@@ -60,7 +60,9 @@ def test_sigterm_ends_every_call_properly(service: Service, channel: grpc.Channe
     assert watched == [HealthCheckResponse.SERVING, HealthCheckResponse.NOT_SERVING]
     assert ended.value.code() is grpc.StatusCode.UNAVAILABLE
     assert "shutting down" in ended.value.details()
-    assert set(answers) == {grpc.StatusCode.OK, grpc.StatusCode.UNAVAILABLE}
+    *answered, refused = answers
+    assert set(answered) <= {grpc.StatusCode.OK}
+    assert refused in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)  # by when it came
     assert service.wait() == 0
 
 

@@ -7,6 +7,7 @@ from chat_bodies import CHAT
 
 from api.http.chat_question import read_question
 from api.schemas_chat import ChatRequest
+from api.security.identity import ANONYMOUS
 from api.services.container import Services
 from embedd.conversation import Turn
 from embedd.errors import InvalidInput
@@ -61,7 +62,7 @@ async def test_half_of_what_a_model_reads_is_kept_for_what_is_new(services: Serv
     for model in ("fake-llm", "repeats"):
         body = {"model": model, "conversation": id, "messages": [{"role": "user", "content": "say: x"}]}
         request = msgspec.convert(body, ChatRequest)
-        asked = await read_question(request, services)
+        asked = await read_question(request, services, ANONYMOUS)
         assert asked.exchange is not None
         left_out.append(asked.exchange.left_out)
     assert left_out[0] > left_out[1]
