@@ -3,7 +3,7 @@
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from index.errors import DataTooNew, StorageFailed, StorageFull, StoreError
 from index.migrations import Migration, migrate
@@ -55,6 +55,14 @@ def open_file(path: Path, steps: Sequence[Migration] | None = None) -> sqlite3.C
         connection.close()
         raise translate(error, path) from error
     return connection
+
+
+def read_rows(connection: sqlite3.Connection, sql: str) -> list[Any]:
+    """All rows; raises ``StoreError``."""
+    try:
+        return connection.execute(sql).fetchall()
+    except sqlite3.Error as error:
+        raise translate(error) from error
 
 
 def translate(error: sqlite3.Error, path: Path | None = None) -> StoreError:

@@ -14,14 +14,17 @@ import asyncio
 import sqlite3
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from contextvars import Context
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final, Generic, TypeVar
 
-from index.database import translate
+from index.database import open_file, translate
 from index.errors import StorageFailed, WriteQueueFull
+from index.migrations import Migration
 from index.rows import Vector
 from index.vectors import Keys, VectorTable
 
@@ -195,6 +198,24 @@ class Writer:
         finally:
             self._followed.set()
             _abandon(group)
+
+
+@asynccontextmanager
+async def open_writer(
+    path: Path, steps: Sequence[Migration]
+) -> AsyncIterator[tuple[sqlite3.Connection, Writer]]:
+    """The file at ``path``, to whose format ``steps`` lead, with the writer that owns its connection; what is
+    read by way of that is read before the first write.
+
+    Raises:
+        StoreError: the file cannot be opened, or a newer version wrote it.
+    """
+    connection = await asyncio.to_thread(open_file, path, steps)
+    writer = Writer(connection, lambda _: None)
+    try:
+        yield connection, writer
+    finally:
+        await writer.close()
 
 
 def weight(rows: int, size_bytes: int) -> int:

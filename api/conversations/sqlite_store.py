@@ -4,7 +4,6 @@ They are no collection's, and no collection waits for them. One thread writes, i
 and acknowledges what is on disk; another reads what was committed.
 """
 
-import asyncio
 import json
 import sqlite3
 from collections.abc import AsyncIterator, Sequence
@@ -17,8 +16,8 @@ import aiosqlite
 from api.conversations.records import BEHIND_ALL, MOST_MESSAGES, Conversation, Message, expiry
 from api.conversations.store import full, not_found
 from index.codec import timestamp
-from index.database import BUSY_TIMEOUT_S, open_file, translate
-from index.writer import Change, Writer
+from index.database import BUSY_TIMEOUT_S, translate
+from index.writer import Change, Writer, open_writer
 
 FILE_NAME: Final = "conversations.db"
 # Removed in one transaction, so that nobody waits long for it.
@@ -185,11 +184,9 @@ async def open_sqlite(data: Path) -> AsyncIterator[SqliteConversations]:
         StoreError: the file cannot be opened, or a newer version wrote it.
     """
     path = data / FILE_NAME
-    connection = await asyncio.to_thread(open_file, path, MIGRATIONS)
-    writer = Writer(connection, lambda _: None)
-    try:
-        uri = f"{path.absolute().as_uri()}?mode=ro"
-        async with aiosqlite.connect(uri, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None) as reader:
-            yield SqliteConversations(writer, reader)
-    finally:
-        await writer.close()
+    uri = f"{path.absolute().as_uri()}?mode=ro"
+    async with (
+        open_writer(path, MIGRATIONS) as (_, writer),
+        aiosqlite.connect(uri, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None) as reader,
+    ):
+        yield SqliteConversations(writer, reader)

@@ -16,8 +16,8 @@ from typing import Any, Final
 from api.errors import Conflict, NotFound
 from api.security.identity import Quota, Scope
 from api.security.keys import Draft, Key, mint, revoked
-from index.database import open_file
-from index.writer import Change, Writer
+from index.database import read_rows
+from index.writer import Change, Writer, open_writer
 
 FILE_NAME: Final = "keys.db"
 MOST_KEYS: Final = 10_000
@@ -147,16 +147,8 @@ async def open_keys(data: Path) -> AsyncIterator[KeyStore]:
     """The keys in ``data``, which this process alone has.
 
     Raises:
-        StoreError: the file cannot be opened, or a newer version wrote it.
+        StoreError: the file cannot be opened or read, or a newer version wrote it.
     """
-    connection, keys = await asyncio.to_thread(_open, data / FILE_NAME)
-    writer = Writer(connection, lambda _: None)
-    try:
-        yield KeyStore(writer, keys)
-    finally:
-        await writer.close()
-
-
-def _open(path: Path) -> tuple[sqlite3.Connection, list[Key]]:
-    connection = open_file(path, MIGRATIONS)
-    return connection, [_key(row) for row in connection.execute(f"SELECT {_COLUMNS} FROM keys")]  # noqa: S608
+    async with open_writer(data / FILE_NAME, MIGRATIONS) as (connection, writer):
+        rows = await asyncio.to_thread(read_rows, connection, f"SELECT {_COLUMNS} FROM keys")  # noqa: S608
+        yield KeyStore(writer, [_key(row) for row in rows])

@@ -5,7 +5,7 @@ One thread writes, with an fsync before each answer. All rows are in memory as w
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import astuple, dataclass, fields, replace
 from pathlib import Path
@@ -13,8 +13,8 @@ from typing import Any, Final, Literal
 
 from api.services.registry import Kind
 from index.codec import timestamp
-from index.database import open_file, translate
-from index.writer import Change, Writer
+from index.database import read_rows
+from index.writer import Change, Writer, open_writer
 
 FILE_NAME: Final = "models.db"
 
@@ -117,16 +117,8 @@ class ModelRows:
         self._rows.pop(name, None)
 
 
-def _read(connection: sqlite3.Connection) -> dict[str, ModelRow]:
-    try:
-        found = connection.execute(f"SELECT {_COLUMNS} FROM models").fetchall()  # noqa: S608
-    except sqlite3.Error as error:
-        raise translate(error) from error
-    rows = [_row(dict(zip(_NAMES, one, strict=True))) for one in found]
-    return {row.name: row for row in rows}
-
-
-def _row(values: dict[str, Any]) -> ModelRow:
+def _row(stored: Sequence[Any]) -> ModelRow:
+    values = dict(zip(_NAMES, stored, strict=True))
     flags = {name: bool(values[name]) for name in ("allow_pickle", "enabled")}
     return ModelRow(**values | flags)
 
@@ -138,9 +130,7 @@ async def open_model_rows(data: Path) -> AsyncIterator[ModelRows]:
     Raises:
         StoreError: the file cannot be opened, or a newer version wrote it.
     """
-    connection = await asyncio.to_thread(open_file, data / FILE_NAME, MIGRATIONS)
-    writer = Writer(connection, lambda _: None)
-    try:
-        yield ModelRows(writer, await asyncio.to_thread(_read, connection))
-    finally:
-        await writer.close()
+    async with open_writer(data / FILE_NAME, MIGRATIONS) as (connection, writer):
+        stored = await asyncio.to_thread(read_rows, connection, f"SELECT {_COLUMNS} FROM models")  # noqa: S608
+        rows = map(_row, stored)
+        yield ModelRows(writer, {row.name: row for row in rows})
