@@ -12,7 +12,7 @@ import os
 import signal
 import ssl
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
 import structlog
@@ -30,8 +30,8 @@ from api.http.routes import ROUTES
 from api.http.routing import serve_route
 from api.http.tracing import follow
 from api.http.uploads import open_spool
-from api.security.gate import ExposedWithoutKeysError, check_exposure, open_gate
-from api.security.tls import TlsNotUsableError, tls_context
+from api.security.gate import check_exposure, open_gate
+from api.security.tls import tls_context
 from api.services.answer import Answerer
 from api.services.complete import Completer
 from api.services.container import Services
@@ -73,13 +73,7 @@ def run(settings: Settings) -> int:
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_serve(settings))
-    except (
-        SettingsError,
-        StoreError,
-        OSError,
-        ExposedWithoutKeysError,
-        TlsNotUsableError,
-    ) as error:
+    except (SettingsError, StoreError, OSError) as error:
         log.error("service_not_started", reason=str(error))  # noqa: TRY400 - the reason is enough
         return 1
     return 0
@@ -192,23 +186,22 @@ async def _serve(settings: Settings) -> None:
         )
         await runner.setup()
         try:
-            listener = await open_listener(runner, settings.host, settings.port, tls=tls)
-            await listener.start()
-            log.info(
-                "service_started",
-                url=_url(runner, tls),
-                grpc=None if grpc is None else grpc.address,
-                pid=os.getpid(),
-                data=str(settings.data),
-            )
-            await stop.wait()
-            services.readiness.close()
-            services.live_answers.close()
-            log.info("service_stopping", drain_timeout_s=settings.drain_timeout_s)
-            async with asyncio.TaskGroup() as ending:
-                ending.create_task(_drain_http(listener, drain, settings.drain_timeout_s))
-                if grpc is not None:
-                    ending.create_task(grpc.stop(settings.drain_timeout_s))
+            async with open_listener(runner, settings.host, settings.port, tls=tls) as listener:
+                log.info(
+                    "service_started",
+                    url=_url(runner, tls),
+                    grpc=None if grpc is None else grpc.address,
+                    pid=os.getpid(),
+                    data=str(settings.data),
+                )
+                await stop.wait()
+                services.readiness.close()
+                services.live_answers.close()
+                log.info("service_stopping", drain_timeout_s=settings.drain_timeout_s)
+                async with asyncio.TaskGroup() as ending:
+                    ending.create_task(_drain_http(listener, drain, settings.drain_timeout_s))
+                    if grpc is not None:
+                        ending.create_task(grpc.stop(settings.drain_timeout_s))
         finally:
             await runner.cleanup()
     log.info("service_stopped")
@@ -222,8 +215,10 @@ async def _open_guarded(settings: Settings) -> AsyncIterator[Services]:
 
 
 async def _drain_http(listener: Listener, drain: Drain, timeout_s: float) -> None:
-    await listener.close()
-    await drain.finish(timeout_s)
+    with suppress(TimeoutError):  # of connections that are still being made
+        async with asyncio.timeout(timeout_s):
+            await listener.close()
+            await drain.finish(timeout_s)
 
 
 @asynccontextmanager

@@ -7,7 +7,8 @@ its queue, whose clients have sent their requests already: here the queue is emp
 import asyncio
 import errno
 import socket
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import ExitStack, asynccontextmanager, suppress
 from ssl import SSLContext
 from typing import Any
 
@@ -19,37 +20,52 @@ _BACKLOG = 128
 class Listener:
     """Takes connections for ``runner`` until it is closed."""
 
-    def __init__(self, runner: web.AppRunner, sockets: list[socket.socket], tls: SSLContext | None) -> None:
+    def __init__(
+        self,
+        runner: web.AppRunner,
+        sites: Sequence[web.SockSite],
+        queues: Sequence[socket.socket],
+        tls: SSLContext | None,
+    ) -> None:
         self._runner = runner
-        self._sites = [web.SockSite(runner, one, ssl_context=tls) for one in sockets]
-        self._queues = [one.dup() for one in sockets]
+        self._sites = sites
+        self._queues = queues
         self._tls = tls
-
-    async def start(self) -> None:
-        """Begin to take connections."""
-        for site in self._sites:
-            await site.start()
 
     async def close(self) -> None:
         """Take those that wait, and no more."""
         for site in self._sites:
             await site.stop()
         waiting = [connection for queue in self._queues for connection in _emptied(queue)]
+        await asyncio.gather(*map(self._take, waiting))
+
+    async def _take(self, connection: socket.socket) -> None:
+        """One that comes to nothing is its client's matter alone."""
         assert self._runner.server is not None, "it has been set up"
-        for connection in waiting:
-            await asyncio.get_running_loop().connect_accepted_socket(
-                self._runner.server, connection, ssl=self._tls
-            )
+        loop = asyncio.get_running_loop()
+        with suppress(OSError):  # those of TLS are, too
+            await loop.connect_accepted_socket(self._runner.server, connection, ssl=self._tls)
 
 
+@asynccontextmanager
 async def open_listener(
     runner: web.AppRunner, host: str, port: int, *, tls: SSLContext | None = None
-) -> Listener:
-    """Bound to each address of ``host`` that this machine has; ``start`` it, and close it in any case.
+) -> AsyncIterator[Listener]:
+    """Listens on each address of ``host`` that this machine has, and no more when it is left.
 
     Raises:
         OSError: there is no such host, or the port is taken.
     """
+    sockets = await _bind(host, port)
+    sites = [web.SockSite(runner, one, ssl_context=tls) for one in sockets]
+    with ExitStack() as stack:
+        queues = [stack.enter_context(one.dup()) for one in sockets]
+        for site in sites:
+            await site.start()
+        yield Listener(runner, sites, queues, tls)
+
+
+async def _bind(host: str, port: int) -> list[socket.socket]:
     loop = asyncio.get_running_loop()
     found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     sockets: list[socket.socket] = []
@@ -63,7 +79,7 @@ async def open_listener(
         raise
     if not sockets:
         raise OSError(errno.EADDRNOTAVAIL, f"this machine has no address of {host!r}")
-    return Listener(runner, sockets, tls)
+    return sockets
 
 
 def _bound(family: int, address: tuple[Any, ...]) -> socket.socket | None:

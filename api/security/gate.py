@@ -17,7 +17,7 @@ from api.security.key_store import KeyStore, open_keys
 from api.security.keys import Key, matching, parts_of
 from api.security.needs import Needs
 from api.security.quotas import Quotas
-from api.settings import Settings
+from api.settings import Settings, SettingsError
 from index.codec import timestamp
 
 log = structlog.get_logger()
@@ -26,7 +26,7 @@ ADMIN_NAME: Final = "admin_key_file"
 """What logs call whoever comes with the key of that setting."""
 
 
-class ExposedWithoutKeysError(Exception):
+class ExposedWithoutKeysError(SettingsError):
     """The service would be open to whoever reaches this machine."""
 
 

@@ -3,10 +3,10 @@
 import ssl
 from pathlib import Path
 
-from api.settings import Settings
+from api.settings import Settings, SettingsError
 
 
-class TlsNotUsableError(Exception):
+class TlsNotUsableError(SettingsError):
     """The files that the settings name cannot be used; the message says which and why."""
 
 

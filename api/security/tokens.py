@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from api.security.identity import Identity, Scope
+from api.settings import SettingsError
 from index.codec import timestamp
-from index.errors import StorageFailed
 
 try:
     import jwt
 except ImportError as error:
-    raise StorageFailed("tokens need the extra 'jwt': pip install 'embedd[jwt]'") from error
+    raise SettingsError("jwt_key_file needs the extra 'jwt': pip install 'embedd[jwt]'") from error
 
 NAME_PREFIX: Final = "jwt:"
 """Before the subject of a token where callers are named; ids of keys have no colon."""

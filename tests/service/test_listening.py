@@ -2,9 +2,11 @@
 
 import asyncio
 import socket
+import ssl
 from collections.abc import AsyncIterator
 
 import pytest
+import trustme
 from aiohttp import web
 
 from api.http.draining import Drain
@@ -32,10 +34,9 @@ async def runner(drain: Drain) -> AsyncIterator[web.AppRunner]:
 
 
 @pytest.fixture
-async def listener(runner: web.AppRunner) -> Listener:
-    listener = await open_listener(runner, "127.0.0.1", 0)
-    await listener.start()
-    return listener
+async def listener(runner: web.AppRunner) -> AsyncIterator[Listener]:
+    async with open_listener(runner, "127.0.0.1", 0) as listener:
+        yield listener
 
 
 async def answer_on(connection: socket.socket) -> bytes:
@@ -80,14 +81,35 @@ async def test_a_connection_whose_request_comes_a_moment_later_is_waited_for(
 
 
 async def test_every_address_of_a_host_is_listened_on(runner: web.AppRunner) -> None:
-    listener = await open_listener(runner, "localhost", 0)
-    await listener.start()
-    assert runner.addresses
-    for address in runner.addresses:
-        socket.create_connection(address[:2]).close()
-    await listener.close()
+    async with open_listener(runner, "localhost", 0):
+        assert runner.addresses
+        for address in runner.addresses:
+            socket.create_connection(address[:2]).close()
 
 
 async def test_a_host_that_is_not_here_is_refused(runner: web.AppRunner) -> None:
     with pytest.raises(OSError, match=r"192\.0\.2\.1"):
-        await open_listener(runner, "192.0.2.1", 0)
+        async with open_listener(runner, "192.0.2.1", 0):
+            pass
+
+
+async def test_who_waits_and_speaks_no_tls_keeps_nobody_from_being_served(
+    runner: web.AppRunner, drain: Drain
+) -> None:
+    authority = trustme.CA()
+    ours, theirs = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
+    authority.issue_cert("localhost").configure_cert(ours)
+    authority.configure_trust(theirs)
+    async with open_listener(runner, "127.0.0.1", 0, tls=ours) as listener:
+        # Both are taken by the system alone.
+        garbled, fine = (socket.create_connection(runner.addresses[0]) for _ in range(2))
+        with garbled:
+            garbled.sendall(b"this is no handshake\r\n\r\n")
+            fine.setblocking(False)
+            closing = asyncio.create_task(listener.close())
+            reader, writer = await asyncio.open_connection(sock=fine, ssl=theirs, server_hostname="localhost")
+            writer.write(REQUEST)
+            await closing
+            answer, _ = await asyncio.gather(reader.read(), drain.finish(20))
+            writer.close()
+    assert answer.endswith(b"hello")
