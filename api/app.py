@@ -30,7 +30,7 @@ from api.http.routes import ROUTES
 from api.http.routing import serve_route
 from api.http.tracing import follow
 from api.http.uploads import open_spool
-from api.security.gate import check_exposure, open_gate
+from api.security.gate import open_gate
 from api.security.tls import tls_context
 from api.services.answer import Answerer
 from api.services.complete import Completer
@@ -84,7 +84,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
     """Everything behind the routes, ready for requests; models may still be loading.
 
     Raises:
-        SettingsError: a setting needs an extra that is not installed.
+        SettingsError: a setting needs an extra that is not installed, or strangers would be served.
         StoreError: the data folder is in use, too new, or cannot be read.
     """
     metrics = CollectorRegistry()
@@ -174,7 +174,7 @@ def build_app(services: Services) -> web.Application:
 async def _serve(settings: Settings) -> None:
     stop, tls = asyncio.Event(), tls_context(settings)
     _on_signals(stop)
-    async with _open_guarded(settings) as services, _open_grpc(services) as grpc:
+    async with open_services(settings) as services, _open_grpc(services) as grpc:
         app, drain = build_app(services), Drain()
         app.middlewares.insert(0, drain.follow)
         runner = web.AppRunner(
@@ -205,13 +205,6 @@ async def _serve(settings: Settings) -> None:
         finally:
             await runner.cleanup()
     log.info("service_stopped")
-
-
-@asynccontextmanager
-async def _open_guarded(settings: Settings) -> AsyncIterator[Services]:
-    async with open_services(settings) as services:
-        check_exposure(settings, services.gate)
-        yield services
 
 
 async def _drain_http(listener: Listener, drain: Drain, timeout_s: float) -> None:

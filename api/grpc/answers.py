@@ -5,16 +5,17 @@ from collections.abc import Iterable
 from api.grpc.v1 import inferencer_pb2 as pb
 from api.http.chat_question import Asked
 from api.services.answer import Finished, Source
-from api.services.registry import ModelState
+from api.services.model_registry import ModelRecord
 from embedd.generators import FinishReason, TokenLogprob, Usage
 from embedd.specs import ModelCard
 
 
-def describe_model(state: ModelState) -> pb.Model:
-    """A configured model; one that could not be opened has a reason and nothing that its files would tell."""
-    model = pb.Model(
-        name=state.name, kind=state.kind, state=state.status.state, reason=state.status.reason or ""
-    )
+def describe_model(record: ModelRecord) -> pb.Model:
+    """A model; one that is not open has nothing that its files would tell."""
+    model = pb.Model(name=record.name, kind=record.kind, state=record.status, reason=record.reason)
+    state = record.state
+    if state is None:
+        return model
     if state.card is not None:
         model.revision, model.sha256 = state.card.revision or "", state.card.sha256 or ""
     if isinstance(state.card, ModelCard):

@@ -53,13 +53,14 @@ class Method:
 
 @dataclass(slots=True)
 class Call:
-    """What a method may use."""
+    """What a method may use. ``collection`` is the last that a message named."""
 
     services: Services
     closing: asyncio.Event
     context: grpc.aio.ServicerContext
     request_id: str
     identity: Identity = ANONYMOUS
+    collection: str | None = None
     status: StatusCode = StatusCode.OK
     cut: bool = field(default=False)
 
@@ -143,6 +144,7 @@ class Edge:
         if method.needs.scope is not None:
             self._services.gate.quotas.admit(call.identity)
             if collection := getattr(message, "collection", ""):
+                call.collection = collection
                 permit_collection(self._services, call.identity, collection)
         return message
 
@@ -155,15 +157,11 @@ class Edge:
 
     def _tell(self, method: Method, call: Call, seconds: float) -> None:
         self._metrics.add(method.name, call.status, seconds)
+        told = {"method": method.name, "status": call.status.name, "remote": call.context.peer()}
         write = log.debug if method.needs.scope is None else log.info
-        write(
-            "write_audited" if method.needs.changes else "call_answered",
-            caller=call.identity.name,
-            method=method.name,
-            status=call.status.name,
-            ms=round(seconds * 1000, 1),
-            remote=call.context.peer(),
-        )
+        write("call_answered", ms=round(seconds * 1000, 1), **told)
+        if method.needs.changes:
+            log.info("write_audited", caller=call.identity.name, collection=call.collection, **told)
 
 
 _MAKERS = {

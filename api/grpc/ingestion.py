@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 
-from api.errors import InvalidRequest, PayloadTooLarge, RequestError, refuse
+from api.errors import InvalidRequest, RequestError, refuse
 from api.grpc.reading import read
 from api.grpc.v1 import index_pb2 as pb
 from api.grpc.writing import describe_outcome
 from api.http.handlers.documents import read_document
 from api.schemas import DocumentRequest
 from api.services.container import Services
-from api.services.incoming import Incoming, Outcome
+from api.services.incoming import Incoming, Outcome, refuse_more
 from index.errors import InvalidDocument, InvalidId
 from index.store import Store
 
@@ -54,10 +54,7 @@ class Ingestion:
                 param="collection",
             )
         limit = self._services.settings.max_documents_per_request
-        if len(request.documents) > limit:
-            raise PayloadTooLarge(
-                f"{len(request.documents)} documents in one request, the limit is {limit}", param="documents"
-            )
+        refuse_more(len(request.documents), limit, "documents")
 
     def _read(self, document: pb.Document, store: Store) -> Incoming | Outcome:
         """The document, or why it is none; its number is the stream's."""

@@ -6,7 +6,7 @@ Invariant: no label's value comes from a client; calls of methods that there are
 from grpc import StatusCode
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
-_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+from api.http.measuring import SECONDS
 
 
 class CallMetrics:
@@ -19,7 +19,7 @@ class CallMetrics:
             "Time from the head of a call to its status, streams included",
             ["method"],
             registry=registry,
-            buckets=_SECONDS,
+            buckets=SECONDS,
         )
 
     def add(self, method: str, status: StatusCode, seconds: float) -> None:

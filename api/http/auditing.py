@@ -11,13 +11,13 @@ from aiohttp import web
 
 from api.errors import refuse
 from api.http.authentication import IDENTITY
+from api.http.measuring import CLIENT_LEFT
 from api.schemas_keys import KeyAnswer
 
 log = structlog.get_logger()
 
 COUNTS = web.RequestKey("counts", dict[str, Any])
 _COUNTED = ("deleted", "upserted", "imported", "unchanged", "documents")
-_CLIENT_LEFT = 499
 
 Serve = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -26,7 +26,7 @@ def audited(path: str, serve: Serve) -> Serve:
     """``serve``, each request of which is logged; ``path`` is that of the route table."""
 
     async def handle(request: web.Request) -> web.StreamResponse:
-        status = _CLIENT_LEFT
+        status = CLIENT_LEFT
         try:
             response = await serve(request)
         except web.HTTPException as error:

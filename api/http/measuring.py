@@ -11,8 +11,8 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
-_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
-_CLIENT_LEFT = "499"  # as nginx counts a request whose client closed the connection
+SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+CLIENT_LEFT = 499  # as nginx tells a request whose client closed the connection
 
 
 class RequestMetrics:
@@ -27,13 +27,13 @@ class RequestMetrics:
             "Time from the head of a request to the end of its answer's making, streams included",
             ["method", "route"],
             registry=registry,
-            buckets=_SECONDS,
+            buckets=SECONDS,
         )
 
     @web.middleware
     async def measure(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         began = time.perf_counter()
-        status = _CLIENT_LEFT
+        status = str(CLIENT_LEFT)
         try:
             response = await handler(request)
             status = str(response.status)

@@ -12,6 +12,7 @@ from aiohttp.typedefs import Handler as AiohttpHandler
 from api.errors import MalformedRequest, NotFound, PayloadTooLarge, Refusal, refuse
 from api.errors_tei import refuse_as_tei
 from api.http import wire
+from api.http.measuring import CLIENT_LEFT
 from api.http.routing import DIALECT, REQUEST_ID
 from api.request_ids import HEADER_REQUEST_ID, request_id
 
@@ -20,7 +21,6 @@ log = structlog.get_logger()
 QUIET = frozenset({"/health", "/healthz", "/startupz", "/readyz", "/metrics"})
 """What probes and scrapers ask, all the time."""
 
-_CLIENT_LEFT = 499  # as nginx logs a request whose client closed the connection
 
 _CAREFUL = {
     hdrs.CACHE_CONTROL: "no-store",
@@ -38,7 +38,7 @@ async def identify(request: web.Request, handler: AiohttpHandler) -> web.StreamR
     request[REQUEST_ID] = request_id(request.headers.get(HEADER_REQUEST_ID, ""))
     with structlog.contextvars.bound_contextvars(request_id=request[REQUEST_ID]):
         began = time.perf_counter()
-        status = _CLIENT_LEFT
+        status = CLIENT_LEFT
         try:
             response = await handler(request)
             status = response.status

@@ -134,11 +134,14 @@ async def open_gate(settings: Settings) -> AsyncIterator[Gate]:
     Raises:
         StoreError: the keys cannot be read.
         OSError: the file with the administrator's key cannot be, or holds none.
+        ExposedWithoutKeysError: as `check_exposure`.
     """
     path = settings.admin_key_file
     admin = None if path is None else read_key(path, ADMIN_NAME)
     async with open_keys(settings.data) as keys:
-        yield Gate(keys, always=settings.auth == "keys", admin=admin, tokens=_tokens(settings))
+        gate = Gate(keys, always=settings.auth == "keys", admin=admin, tokens=_tokens(settings))
+        check_exposure(settings, gate)
+        yield gate
 
 
 def _tokens(settings: Settings) -> Verifier | None:

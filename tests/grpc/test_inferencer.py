@@ -28,6 +28,7 @@ from api.grpc.v1.inferencer_pb2 import (
     SamplingOptions,
 )
 from api.services.container import Services
+from api.services.model_rows import ModelRow
 
 
 def said(*turns: tuple[str, str]) -> list[Message]:
@@ -47,6 +48,17 @@ async def test_models_are_listed_with_what_they_are(caller: Caller) -> None:
         ("repeats", "generator", "ready"),
     ]
     assert (models[0].dim, models[1].context) == (64, 4096)
+
+
+async def test_models_that_were_added_are_listed_as_http_lists_them(
+    caller: Caller, services: Services
+) -> None:
+    await services.registry.add(ModelRow("spare", "embedding", "fake", enabled=False))
+    try:
+        *_, added = (await caller.inferencer.ListModels(ListModelsRequest())).models
+        assert (added.name, added.kind, added.state) == ("spare", "embedding", "registered")
+    finally:
+        await services.registry.remove("spare")
 
 
 async def test_an_answer_is_whole_and_has_no_prompt_in_it_and_says_what_it_took(caller: Caller) -> None:

@@ -6,6 +6,7 @@ import pytest
 from aiohttp.test_utils import TestClient
 from grpc import StatusCode
 from grpc_calls import Caller, refused, serving
+from structlog.testing import capture_logs
 
 from api.grpc.methods import METHODS
 from api.grpc.v1.embedder_pb2 import EmbedRequest, EmbedStreamRequest
@@ -98,3 +99,21 @@ async def test_what_is_used_up_is_refused_with_when_to_come_back(caller: Caller,
     assert (await refused(caller.embedder.Embed(EmbedRequest(texts=["x"]), metadata=spender))).code is (
         StatusCode.RESOURCE_EXHAUSTED
     )
+
+
+async def test_a_write_is_told_twice_once_as_a_call_and_once_for_the_audit(
+    caller: Caller, make_key: MakeKey
+) -> None:
+    known = metadata(await make_key(scope=Scope.WRITE))
+    with capture_logs() as logs:
+        await caller.index.Delete(DeleteRequest(collection="open", ids=["never-there"]), metadata=known)
+        await refused(caller.index.Delete(DeleteRequest(collection="open", ids=["open-all"])))
+        await caller.embedder.Embed(EmbedRequest(texts=["x"]), metadata=known)
+    told = [(one["event"], one["method"].rpartition("/")[2], one["status"]) for one in logs]
+    for status in ("OK", "UNAUTHENTICATED"):
+        assert ("call_answered", "Delete", status) in told
+        assert ("write_audited", "Delete", status) in told
+    assert ("write_audited", "Embed", "OK") not in told
+    (done, _) = (one for one in logs if one["event"] == "write_audited")
+    assert done["collection"] == "open"
+    assert done["caller"] in known[0][1]

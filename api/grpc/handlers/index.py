@@ -3,7 +3,7 @@
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 
-from api.errors import InvalidRequest, PayloadTooLarge
+from api.errors import InvalidRequest
 from api.grpc.calls import Call
 from api.grpc.ingestion import Ingestion
 from api.grpc.reading import fields_of, read
@@ -16,6 +16,7 @@ from api.http.handlers.points import read_point
 from api.http.handlers.search import read_search
 from api.schemas import DocumentRequest, PointRequest, PointsDelete, PointsGet
 from api.schemas_search import SearchRequest
+from api.services.incoming import refuse_more
 from api.services.retrieve import Retriever
 from index.store import Store
 
@@ -31,7 +32,7 @@ async def upsert(request: pb.UpsertRequest, call: Call) -> pb.UpsertResponse:
     if request.points:
         return pb.UpsertResponse(points=await _write_points(request.points, store, call))
     limit = call.services.settings.max_documents_per_request
-    _refuse_many(len(request.documents), limit, "documents")
+    refuse_more(len(request.documents), limit, "documents")
     documents = [
         read_document(number, read(one, DocumentRequest)) for number, one in enumerate(request.documents)
     ]
@@ -64,7 +65,7 @@ async def get(request: pb.GetRequest, call: Call) -> pb.GetResponse:
     store = call.services.catalog.get(request.collection)
     if not (request.document_ids or request.point_ids):
         raise InvalidRequest("send `document_ids`, `point_ids`, or both", param="document_ids")
-    _refuse_many(len(request.document_ids), call.services.settings.max_documents_per_request, "document_ids")
+    refuse_more(len(request.document_ids), call.services.settings.max_documents_per_request, "document_ids")
     include = wire.checked({"ids": ["any"], **_included(request)}, PointsGet).include
     answer = pb.GetResponse()
     for id in request.document_ids:
@@ -97,7 +98,7 @@ async def ingest(
 
 
 async def _write_points(points: Sequence[pb.Point], store: Store, call: Call) -> int:
-    _refuse_many(len(points), call.services.settings.max_points_per_request, "points")
+    refuse_more(len(points), call.services.settings.max_points_per_request, "points")
     await store.upsert(
         [read_point(number, read(one, PointRequest, vector=one.vector)) for number, one in enumerate(points)]
     )
@@ -107,8 +108,3 @@ async def _write_points(points: Sequence[pb.Point], store: Store, call: Call) ->
 def _included(request: pb.GetRequest) -> dict[str, object]:
     fields = fields_of(request)
     return {"include": fields["include"]} if "include" in fields else {}
-
-
-def _refuse_many(count: int, limit: int, param: str) -> None:
-    if count > limit:
-        raise PayloadTooLarge(f"{count} {param} in one request, the limit is {limit}", param=param)

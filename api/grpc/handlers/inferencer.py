@@ -39,8 +39,8 @@ _ANSWERS_AT_ONCE = 256
 
 
 async def list_models(request: pb.ListModelsRequest, call: Call) -> pb.ListModelsResponse:  # noqa: ARG001
-    """Every configured model, as it is now."""
-    return pb.ListModelsResponse(models=map(describe_model, call.services.models.states()))
+    """Every model, as it is now: those of the settings and those that were added."""
+    return pb.ListModelsResponse(models=map(describe_model, call.services.registry.records()))
 
 
 async def generate(request: pb.GenerateRequest, call: Call) -> pb.GenerateResponse:

@@ -67,7 +67,7 @@ class InferencerServicer:
     """
 
     def ListModels(self, request, context):
-        """Every model that requests may name.
+        """Every model: those that requests may name, and those that are disabled or on their way.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

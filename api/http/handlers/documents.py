@@ -8,7 +8,7 @@ from http import HTTPStatus
 from aiohttp import hdrs
 from msgspec import UNSET
 
-from api.errors import ROWS, Conflict, InvalidRequest, NotFound, PayloadTooLarge, PreconditionFailed
+from api.errors import ROWS, Conflict, InvalidRequest, NotFound, PreconditionFailed
 from api.http import wire
 from api.http.handlers.jobs import describe_accepted_job, outcome_answer
 from api.http.idempotency import once_of, once_of_files
@@ -31,7 +31,7 @@ from api.schemas import (
 from api.schemas_documents import DocumentChange
 from api.schemas_jobs import JobAccepted
 from api.services.file_types import MEDIA_TYPES
-from api.services.incoming import Incoming, Outcome
+from api.services.incoming import Incoming, Outcome, refuse_more
 from index.errors import VersionConflict
 from index.filters import parse_filter
 from index.rows import DocumentPatch, Kept, Once, StoredDocument
@@ -45,10 +45,7 @@ async def post(call: Call[DocumentsRequest | None, IngestQuery]) -> Reply:
         async with receive_files(call.request, call.services.settings) as documents:
             return await _ingest(call, store, documents, await once_of_files(call.request, documents))
     limit = call.services.settings.max_documents_per_request
-    if len(call.body.documents) > limit:
-        raise PayloadTooLarge(
-            f"{len(call.body.documents)} documents in one request, the limit is {limit}", param="documents"
-        )
+    refuse_more(len(call.body.documents), limit, "documents")
     documents = [read_document(number, document) for number, document in enumerate(call.body.documents)]
     return await _ingest(call, store, documents, await once_of(call.request))
 

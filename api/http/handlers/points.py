@@ -5,7 +5,6 @@ from typing import Any
 
 from msgspec import UNSET
 
-from api.errors import PayloadTooLarge
 from api.http import wire
 from api.http.handlers.documents import delete_selected
 from api.http.idempotency import once_of
@@ -26,6 +25,7 @@ from api.schemas import (
     Upserted,
 )
 from api.schemas_points import FacetAnswer, FacetsAnswer, FacetsRequest, PointsCount
+from api.services.incoming import refuse_more
 from index.filters import Filter, parse_filter
 from index.rows import Document, Passage, StoredPoint
 
@@ -34,8 +34,7 @@ async def post(call: Call[PointsRequest, NoQuery]) -> Upserted:
     """Write points with their own vectors."""
     store = call.services.catalog.get(call.path["name"])
     points, limit = call.body.points, call.services.settings.max_points_per_request
-    if len(points) > limit:
-        raise PayloadTooLarge(f"{len(points)} points in one request, the limit is {limit}", param="points")
+    refuse_more(len(points), limit, "points")
     documents = [read_point(number, point) for number, point in enumerate(points)]
     await store.upsert(documents, once=await once_of(call.request))
     return Upserted(upserted=len(points))
