@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from api.settings import Settings, load_settings, nearest_setting, read_file, set_variables
+from api.settings import Settings, flag_of, load_settings, nearest_setting, read_file, set_variables
 
 MASK = "***"
 
@@ -73,7 +73,7 @@ def _sources(flags: Mapping[str, object]) -> Iterator[tuple[str, str]]:
     file = read_file(Path(str(config))) if config else {}
     for name in Settings.model_fields:
         if name in given:
-            yield name, f"flag --{name.replace('_', '-')}"
+            yield name, f"flag {flag_of(name)}"
         elif name in variables:
             yield name, f"variable EMBEDD_{name.upper()}"
         elif name in file:

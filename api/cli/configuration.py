@@ -6,7 +6,7 @@ from typing import Any, Literal, get_args, get_origin
 import click
 from pydantic.fields import FieldInfo
 
-from api.settings import Settings, SettingsError, load_settings
+from api.settings import Settings, SettingsError, flag_of, load_settings
 
 
 class ConfigurationError(click.ClickException):
@@ -34,10 +34,6 @@ def settings_from(flags: Mapping[str, object]) -> Settings:
         return load_settings(flags)
     except SettingsError as error:
         raise ConfigurationError(str(error)) from error
-
-
-def flag_of(name: str) -> str:
-    return f"--{name.replace('_', '-')}"
 
 
 def _metavar(field: FieldInfo) -> str:

@@ -13,12 +13,12 @@ import click
 import api
 from api.cli.chat import Conversation
 from api.cli.client import Client, Upload
-from api.cli.configuration import flag_of, setting_options, settings_from
+from api.cli.configuration import setting_options, settings_from
 from api.cli.ingest import report, send_with_progress
 from api.cli.options import DEFAULT_URL
 from api.cli.service_process import ServiceProcess, listening_port, url_of
 from api.cli.terminal import standard_error, standard_output
-from api.settings import Settings
+from api.settings import Settings, flag_of
 
 COLLECTION = "embedd-docs"
 QUESTION = "What happens to my data when the process is killed?"

@@ -18,7 +18,7 @@ def check_model(wanted: ModelRow, openers: Openers) -> None:
     """Refuses what could never be opened, before anything is kept or fetched.
 
     Raises:
-    InvalidRequest: the name or the source means nothing, or must not be asked.
+        InvalidRequest: the name or the source means nothing, or must not be asked.
     """
     if len(wanted.name) > _LONGEST_NAME or not _NAME.fullmatch(wanted.name):
         raise InvalidRequest(

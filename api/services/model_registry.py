@@ -24,7 +24,7 @@ from api.services.registry import Kind, ModelState, Registry
 from embedd.errors import UnknownModel
 from embedd.fetching import Progress
 from embedd.ownership import owned_tasks
-from embedd.specs import ModelSpec, lies_afar
+from embedd.specs import lies_afar
 from index.catalog import Catalog
 
 log = structlog.get_logger()
@@ -213,16 +213,14 @@ class ModelRegistry:
 
     def _opening(self, row: ModelRow, progress: Progress) -> AbstractAsyncContextManager[Any]:
         openers = self._models.openers
+        pins: dict[str, Any] = {
+            "revision": row.revision,
+            "sha256": row.sha256,
+            "allow_pickle": row.allow_pickle,
+        }
         if row.kind == "generator":
-            wanted = ModelSpec(row.name, row.source, row.revision, sha256=row.sha256)
-            wanted = replace(wanted, allow_pickle=row.allow_pickle)
-            return openers.generator(row.name, row.source, wanted, progress)
-        spec = replace(
-            openers.spec(row.source, name=row.name),
-            revision=row.revision,
-            sha256=row.sha256,
-            allow_pickle=row.allow_pickle,
-        )
+            return openers.generator(row.name, row.source, pins, progress)
+        spec = replace(openers.spec(row.source, name=row.name), **pins)
         open_one = openers.embedder if row.kind == "embedding" else openers.reranker
         return open_one(spec, progress)
 

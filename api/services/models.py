@@ -1,7 +1,7 @@
 """The models that this service runs, by the names that clients use."""
 
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 
 from prometheus_client import CollectorRegistry
@@ -164,15 +164,11 @@ async def open_models(settings: Settings, registry: CollectorRegistry) -> AsyncI
         generators = GeneratorOpener(settings, GenerationMetrics(registry))
         openers = Openers(settings, Metrics(registry, add_stage), generators, _fetching(settings), cache)
 
-        @asynccontextmanager
-        async def embedder(name: str) -> AsyncIterator[Embedder]:
-            async with openers.embedder(openers.spec(name)) as opened:
-                yield opened
+        def embedder(name: str) -> AbstractAsyncContextManager[Embedder]:
+            return openers.embedder(openers.spec(name))
 
-        @asynccontextmanager
-        async def reranker(name: str) -> AsyncIterator[Reranker]:
-            async with openers.reranker(openers.spec(name)) as opened:
-                yield opened
+        def reranker(name: str) -> AbstractAsyncContextManager[Reranker]:
+            return openers.reranker(openers.spec(name))
 
         async with (
             open_registry(

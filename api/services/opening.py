@@ -1,8 +1,9 @@
 """How a model of each kind is opened in this service: its limits, its measures, its cache, its files."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -74,10 +75,10 @@ class Openers:
 
     @asynccontextmanager
     async def generator(
-        self, name: str, what: str, wanted: ModelSpec | None = None, progress: Progress | None = None
+        self, name: str, what: str, pins: Mapping[str, Any] | None = None, progress: Progress | None = None
     ) -> AsyncIterator[RunningGenerator]:
-        """The generator ``what``, called ``name``; ``wanted`` has the revision, the sum and the flag that its
-        weights go by, if there are any.
+        """The generator ``what``, called ``name``; ``pins`` are fields of the spec that its weights go by, if
+        it has any.
 
         Raises:
             ModelLoadError: it means nothing, or its files cannot be had.
@@ -87,10 +88,8 @@ class Openers:
             async with self.generators.weightless(name, what) as generator:
                 yield generator
             return
-        if wanted is not None:
-            asked = (wanted.revision, wanted.sha256, wanted.allow_pickle)
-            spec = replace(spec, revision=asked[0], sha256=asked[1], allow_pickle=asked[2])
-        async with self.generators.local(await self._fetched(spec, progress)) as local:
+        pinned = replace(spec, **(pins or {}))
+        async with self.generators.local(await self._fetched(pinned, progress)) as local:
             yield local
 
     async def _fetched(self, spec: ModelSpec, progress: Progress | None) -> ModelSpec:

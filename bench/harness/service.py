@@ -38,10 +38,14 @@ class Service:
 
     url: str
     port: int
-    pid: int
     alive_after_s: float
     ready_after_s: float
     process: asyncio.subprocess.Process
+
+    @property
+    def pid(self) -> int:
+        """Of the service itself."""
+        return self.process.pid
 
     def signal(self, number: int) -> None:
         """To the service alone."""
@@ -120,7 +124,7 @@ async def open_server(
             alive = ready = await wait_for_port(process, port, started, log)
         else:
             alive, ready = [await wait_for(process, f"{url}{probe}", started, log) for probe in probes]
-        yield Service(url, port, process.pid, alive, ready, process)
+        yield Service(url, port, alive, ready, process)
     finally:
         await stop(process)
 
