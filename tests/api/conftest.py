@@ -9,9 +9,8 @@ from typing import Any
 
 import pytest
 from aiohttp.test_utils import TestClient
-from asking import ask, client_of, docs
+from asking import ask, client_of, docs, drop_all, open_ready
 
-from api.app import open_services
 from api.services.container import Services
 from api.settings import Settings, load_settings
 
@@ -25,8 +24,7 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 
 @pytest.fixture(scope="session")
 async def shared_services(settings: Settings) -> AsyncIterator[Services]:
-    async with open_services(settings) as services:
-        await services.models.embedder().wait_ready()
+    async with open_ready(settings) as services:
         yield services
 
 
@@ -40,11 +38,7 @@ async def shared_client(shared_services: Services) -> AsyncIterator[TestClient[A
 async def services(shared_services: Services) -> AsyncIterator[Services]:
     """Without collections, before and after."""
     yield shared_services
-    catalog = shared_services.catalog
-    for alias in list(catalog.aliases):
-        await catalog.unassign(alias)
-    for name in catalog.names():
-        await catalog.drop(name)
+    await drop_all(shared_services)
 
 
 @pytest.fixture

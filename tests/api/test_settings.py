@@ -1,6 +1,5 @@
 """Where a setting's value comes from, and what people are told when it cannot be used."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,11 +10,7 @@ from pydantic import ValidationError
 from api.services.generators import named_generator
 from api.settings import Settings, SettingsError, load_settings, upstream_key
 
-
-@pytest.fixture(autouse=True)
-def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [name for name in os.environ if name.upper().startswith("EMBEDD_")]:
-        monkeypatch.delenv(name)
+pytestmark = pytest.mark.usefixtures("clean_environment")
 
 
 @pytest.fixture

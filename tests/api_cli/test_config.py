@@ -1,7 +1,6 @@
 """``embedd config``: where values come from, what cannot be used, and a file that says what there is."""
 
 import json
-import os
 import re
 from pathlib import Path
 
@@ -14,10 +13,7 @@ from api.settings import Settings, load_settings
 EXAMPLE = Path(__file__).parents[2] / "deploy" / "embedd.yaml"
 
 
-@pytest.fixture(autouse=True)
-def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [name for name in os.environ if name.upper().startswith("EMBEDD_")]:
-        monkeypatch.delenv(name)
+pytestmark = pytest.mark.usefixtures("clean_environment")
 
 
 @pytest.fixture

@@ -5,10 +5,9 @@ from typing import Any
 
 import pytest
 from aiohttp.test_utils import TestClient
-from asking import ask, client_of, docs
+from asking import ask, client_of, docs, drop_all, open_ready
 from grpc_calls import Caller, serving
 
-from api.app import open_services
 from api.grpc.server import GrpcServer
 from api.services.container import Services
 from api.settings import load_settings
@@ -20,9 +19,7 @@ __all__ = ["ask", "docs"]
 async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Services]:
     flags = {"generator": "fake-llm", "generators": "extractive, repeats=fake", "model": "fake", "port": 0}
     data = tmp_path_factory.mktemp("grpc") / "data"
-    async with open_services(load_settings({"data": data, **flags, "max_json_bytes": 2**20})) as services:
-        await services.models.embedder().wait_ready()
-        await services.models.generator("fake-llm").wait_ready()  # type: ignore[attr-defined]
+    async with open_ready(load_settings({"data": data, **flags, "max_json_bytes": 2**20})) as services:
         yield services
 
 
@@ -42,8 +39,7 @@ async def shared_client(shared: Services) -> AsyncIterator[TestClient[Any, Any]]
 async def services(shared: Services) -> AsyncIterator[Services]:
     """Without collections, before and after."""
     yield shared
-    for name in shared.catalog.names():
-        await shared.catalog.drop(name)
+    await drop_all(shared)
 
 
 @pytest.fixture

@@ -5,9 +5,8 @@ from typing import Any
 
 import pytest
 from aiohttp.test_utils import TestClient
-from asking import client_of, expect
+from asking import client_of, expect, open_ready
 
-from api.app import open_services
 from api.schemas_keys import KeyRequest
 from api.security.contract import draft_of
 from api.services.container import Services
@@ -29,8 +28,7 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 
 @pytest.fixture(scope="session")
 async def services(settings: Settings) -> AsyncIterator[Services]:
-    async with open_services(settings) as services:
-        await services.models.embedder().wait_ready()
+    async with open_ready(settings) as services:
         yield services
 
 

@@ -6,9 +6,8 @@ from typing import Any
 
 import pytest
 from aiohttp.test_utils import TestClient
-from asking import ask, client_of, docs
+from asking import ask, client_of, docs, open_ready
 
-from api.app import open_services
 from api.services.container import Services
 from api.settings import Settings, load_settings
 
@@ -22,8 +21,7 @@ def settings(tmp_path: Path) -> Settings:
 
 @pytest.fixture
 async def services(settings: Settings) -> AsyncIterator[Services]:
-    async with open_services(settings) as services:
-        await services.models.embedder().wait_ready()
+    async with open_ready(settings) as services:
         yield services
 
 

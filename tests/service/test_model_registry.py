@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from aiohttp.test_utils import TestClient
-from asking import Ask, client_of
+from asking import Ask, client_of, open_ready
 from openai import AsyncOpenAI
 
 from api.app import open_services
@@ -22,8 +22,7 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 
 @pytest.fixture(scope="module")
 async def shared_services(settings: Settings) -> AsyncIterator[Services]:
-    async with open_services(settings) as services:
-        await services.models.embedder().wait_ready()
+    async with open_ready(settings) as services:
         yield services
 
 

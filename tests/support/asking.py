@@ -1,16 +1,38 @@
 """How tests speak to a service in their process: what a conftest takes over beside its ``client``."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 from aiohttp import ClientResponse
 from aiohttp.test_utils import TestClient, TestServer
 
-from api.app import build_app
+from api.app import build_app, open_services
 from api.services.container import Services
+from api.settings import Settings
 
 Ask = Callable[..., Awaitable[Any]]
+
+
+@asynccontextmanager
+async def open_ready(settings: Settings) -> AsyncIterator[Services]:
+    """Everything behind the routes, all of whose models answer."""
+    async with open_services(settings) as services:
+        models = services.models
+        for registry in (models.embedders, models.rerankers, models.generators):
+            for model in registry.running.values():
+                await model.wait_ready()
+        yield services
+
+
+async def drop_all(services: Services) -> None:
+    """Leaves no collection and no alias."""
+    catalog = services.catalog
+    for alias in list(catalog.aliases):
+        await catalog.unassign(alias)
+    for name in catalog.names():
+        await catalog.drop(name)
 
 
 def client_of(services: Services) -> TestClient[Any, Any]:

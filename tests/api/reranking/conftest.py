@@ -5,9 +5,8 @@ from typing import Any
 
 import pytest
 from aiohttp.test_utils import TestClient
-from asking import client_of
+from asking import client_of, open_ready
 
-from api.app import open_services
 from api.services.container import Services
 from api.settings import Settings, load_settings
 
@@ -20,9 +19,7 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 
 @pytest.fixture(scope="session")
 async def shared_services(settings: Settings) -> AsyncIterator[Services]:
-    async with open_services(settings) as services:
-        await services.models.embedder().wait_ready()
-        await services.models.reranker().wait_ready()
+    async with open_ready(settings) as services:
         yield services
 
 

@@ -4,9 +4,9 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from asking import open_ready
 from upstreams import Upstream, open_upstream
 
-from api.app import open_services
 from api.services.container import Services
 from api.settings import load_settings
 
@@ -22,9 +22,6 @@ async def services(tmp_path: Path, upstream: Upstream) -> AsyncIterator[Services
     """The fake language model by default, with others beside it."""
     others = f"cloud=openai:big-model@{upstream.url}, extractive, repeats=fake, none-such"
     settings = {"generator": "fake-llm", "generators": others, "upstream_timeout_s": 0.3}
-    async with open_services(
-        load_settings({"data": tmp_path / "data", "model": "fake", "port": 0, **settings})
-    ) as services:
-        await services.models.embedder().wait_ready()
-        await services.models.generator("fake-llm").wait_ready()  # type: ignore[attr-defined]
+    flags = {"data": tmp_path / "data", "model": "fake", "port": 0, **settings}
+    async with open_ready(load_settings(flags)) as services:
         yield services
