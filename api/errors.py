@@ -172,6 +172,7 @@ ROWS: dict[type[Exception], Row] = {
     stores.WouldReplace: Row(HTTPStatus.CONFLICT, _CONFLICT, "would_replace"),
     stores.StorageFull: Row(HTTPStatus.INSUFFICIENT_STORAGE, _DOWN, "storage_full"),
     stores.StorageFailed: Row(HTTPStatus.SERVICE_UNAVAILABLE, _DOWN, "storage_failed"),
+    stores.VectorsUnavailable: Row(HTTPStatus.SERVICE_UNAVAILABLE, _DOWN, "vectors_unavailable"),
 }
 
 _PASSING = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)

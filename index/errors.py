@@ -21,7 +21,8 @@
     ├── InvalidBackup           no backup, or not as it was written
     ├── WouldReplace            something is there that nobody allowed to replace
     ├── StorageFull             no space is left
-    └── StorageFailed           the disk or SQLite refused for another reason
+    ├── StorageFailed           the disk or SQLite refused for another reason
+    └── VectorsUnavailable      the engine that has the vectors does not answer
 
 The errors know no status codes; the edge maps them.
 """
@@ -198,3 +199,14 @@ class StorageFull(StoreError):
 
 class StorageFailed(StoreError):
     """The disk or SQLite refused; nothing of the write was kept."""
+
+
+class VectorsUnavailable(StoreError):
+    """The engine that finds vectors does not answer, or not with what was asked for; nothing is lost by that.
+
+    ``missing`` says that it answers, and does not have the collection.
+    """
+
+    def __init__(self, message: str, *, missing: bool = False) -> None:
+        super().__init__(message)
+        self.missing = missing
