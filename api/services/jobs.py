@@ -33,7 +33,7 @@ from api.services.job_progress import Paces, Progress, Standing, ended
 from api.services.reembed import Reembedder, is_reembedding
 from embedd.errors import EmbeddError
 from embedd.ownership import beside, to_its_end
-from index.catalog import Catalog
+from index.catalogs import Collections
 from index.errors import CollectionNotFound, StoreError
 from index.rows import JobItem, JobState, Once
 from index.store import Store
@@ -52,7 +52,7 @@ _PAUSE_S = 0.05
 class JobRunner:
     """Works off the jobs of every collection, a few collections at a time."""
 
-    def __init__(self, catalog: Catalog, ingestor: Ingestor, reembedder: Reembedder) -> None:
+    def __init__(self, catalog: Collections, ingestor: Ingestor, reembedder: Reembedder) -> None:
         self._catalog = catalog
         self._ingestor = ingestor
         self._reembedder = reembedder
@@ -136,7 +136,7 @@ class JobRunner:
     async def resume(self) -> None:
         """Queue what a former process left unfinished, and drop uploads that no job waits for."""
         for name in self._catalog.names():
-            store = self._catalog.get(name)
+            store = await self._catalog.get(name)
             jobs = await store.unfinished_jobs()
             for job_id in jobs:
                 log.info("job_resumed", job=job_id)
@@ -202,7 +202,7 @@ class JobRunner:
 
     async def _turn(self, job_id: str) -> float | None:
         """Do the next part of a job; seconds until its next turn, None if it is finished."""
-        store = self._catalog.get(collection_of(job_id))
+        store = await self._catalog.get(collection_of(job_id))
         if job_id in self._cancelled:
             return _PAUSE_S
         if is_reembedding(job_id):
@@ -260,7 +260,9 @@ def _standing(state: JobState, embedded: int = 0) -> Standing:
 
 
 @asynccontextmanager
-async def open_jobs(catalog: Catalog, ingestor: Ingestor, reembedder: Reembedder) -> AsyncIterator[JobRunner]:
+async def open_jobs(
+    catalog: Collections, ingestor: Ingestor, reembedder: Reembedder
+) -> AsyncIterator[JobRunner]:
     """A runner at work; closing it parks its jobs where they are."""
     runner = JobRunner(catalog, ingestor, reembedder)
     await runner.resume()

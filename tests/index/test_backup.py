@@ -168,7 +168,7 @@ async def test_an_upload_keeps_its_job_in_a_backup(tmp_path: Path) -> None:
         await asyncio.to_thread(back_up, tmp_path / "data", tmp_path / "backup")
     await asyncio.to_thread(restore, tmp_path / "backup", tmp_path / "new")
     async with open_catalog(tmp_path / "new") as catalog:
-        notes = catalog.get("notes")
+        notes = await catalog.get("notes")
         assert await notes.unfinished_jobs() == ["notes.1"]
         assert (notes.uploads / "notes.1-0").read_bytes() == b"waits"
 

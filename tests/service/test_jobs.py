@@ -222,7 +222,7 @@ async def test_a_job_that_goes_on_after_a_restart_counts_on_and_does_nothing_twi
         await second_turn.wait()
         before = await store.job(job_id)
     async with open_services(settings) as services:
-        store = services.catalog.get("a")
+        store = await services.catalog.get("a")
         job = await finished(store, job_id)
         versions = [document.version for document in await store.documents(9)]
     assert before is not None
