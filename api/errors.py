@@ -165,6 +165,7 @@ ROWS: dict[type[Exception], Row] = {
     stores.InvalidQuery: Row(HTTPStatus.UNPROCESSABLE_ENTITY, _INVALID, "invalid_query"),
     stores.InvalidCursor: Row(HTTPStatus.BAD_REQUEST, _INVALID, "invalid_cursor"),
     stores.WriteQueueFull: Row(HTTPStatus.TOO_MANY_REQUESTS, _LIMITED, "write_queue_full"),
+    stores.JobNotHeld: Row(HTTPStatus.CONFLICT, _CONFLICT, "job_not_held"),
     stores.DataFolderInUse: Row(HTTPStatus.SERVICE_UNAVAILABLE, _DOWN, "data_folder_in_use"),
     stores.DataTooNew: Row(HTTPStatus.SERVICE_UNAVAILABLE, _DOWN, "data_too_new"),
     stores.InvalidBackup: Row(HTTPStatus.UNPROCESSABLE_ENTITY, _INVALID, "invalid_backup"),

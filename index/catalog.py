@@ -61,6 +61,10 @@ class Catalog:
         return sorted(self._collections)
 
     @property
+    def leases(self) -> None:
+        """The folder is this process's alone, and so are its jobs."""
+
+    @property
     def aliases(self) -> Mapping[str, str]:
         """The collection that every alias stands for."""
         return self._aliases.targets

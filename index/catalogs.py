@@ -5,7 +5,7 @@ catalog that several services share changes under each of them: what one has cha
 within a moment, and at once where they ask for it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 from index.rows import CollectionSettings
@@ -20,6 +20,11 @@ class Collections(Protocol):
 
     def names(self) -> list[str]:
         """The names of all collections, sorted, as far as they are known here."""
+        ...
+
+    @property
+    def leases(self) -> "Leases | None":
+        """Who works on which job; None if nobody else has these collections."""
         ...
 
     @property
@@ -86,4 +91,28 @@ class Collections(Protocol):
 
     async def unassign(self, alias: str) -> bool:
         """Take an alias away; gives whether it was there."""
+        ...
+
+
+class Leases(Protocol):
+    """Jobs of a catalog that several services share, each held by one of them for some seconds at a time.
+
+    A write with receipts, and ``settle``, raise JobNotHeld for a job that the service does not hold, or that
+    has ended, and write nothing: so what a service does that was thought dead comes too late.
+
+    Every method may raise StorageFailed.
+    """
+
+    async def claim(self) -> str | None:
+        """The id of a job that is this service's from now on: of the oldest unfinished ones of all
+        collections that nobody holds, the one that was let go longest ago. None if there is none.
+        """
+        ...
+
+    async def renew(self, job_ids: Collection[str]) -> frozenset[str]:
+        """Hold these for longer; gives those of them that are still held by this service, and unfinished."""
+        ...
+
+    async def release(self, job_id: str, pause_s: float) -> None:
+        """Let others have the job, in so many seconds at the earliest; of others' jobs nothing changes."""
         ...

@@ -15,6 +15,7 @@
     ├── InvalidQuery            nothing to search by, or numbers out of range
     ├── InvalidCursor           not one that this collection gave
     ├── WriteQueueFull          too many writes wait; come back later
+    ├── JobNotHeld              another service works on the job, or it has ended
     ├── DataFolderInUse         another process holds the data folder
     ├── DataTooNew              written by a newer version of this program
     ├── InvalidBackup           no backup, or not as it was written
@@ -146,6 +147,14 @@ class WriteQueueFull(StoreError):
     def __init__(self, message: str, retry_after_s: float) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+
+
+class JobNotHeld(StoreError):
+    """A service has written for a job that another one works on by now, or that has ended."""
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(f"the job {job_id!r} has ended, or another service works on it")
+        self.job_id = job_id
 
 
 class DataFolderInUse(StoreError):

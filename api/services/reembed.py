@@ -194,6 +194,10 @@ class Reembedder:
             self._runs.pop(job_id, None)
         return pause_s
 
+    def forget(self, job_id: str) -> None:
+        """Somebody else goes on with the job, or it was cancelled."""
+        self._runs.pop(job_id, None)
+
     async def _go_on(self, target: Store, job_id: str) -> float | None:
         items = await target.pending_items(job_id, 1)
         if not items:

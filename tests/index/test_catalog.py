@@ -37,7 +37,7 @@ async def test_a_collection_comes_back_with_its_settings(tmp_path: Path) -> None
     async with open_catalog(tmp_path) as catalog:
         assert catalog.names() == ["notes"]
         assert (await catalog.get("notes")).settings == replace(SETTINGS, description="changed")
-        assert (await catalog.get("notes")).uploads.is_dir()
+        assert (tmp_path / "collections/notes/uploads").is_dir()
 
 
 async def test_the_same_settings_again_are_no_conflict(catalog: Catalog) -> None:

@@ -128,7 +128,7 @@ async def test_files_sent_again_are_the_same_request(
     assert answers[0] == answers[1]
     assert answers[0][0] in {200, 202}
     assert (await ask("GET", f"{PATH}/tides.txt"))["version"] == 1
-    assert list((await services.catalog.get("docs")).uploads.iterdir()) == []
+    assert list((services.settings.data / "collections/docs/uploads").iterdir()) == []
     other = await client.post(f"{PATH}{query}", data=form("Neap tides."), headers=KEY)
     assert other.status == 422
 

@@ -17,7 +17,7 @@ from api.schemas_jobs import JobAnswer, JobList, JobProgress, JobsQuery, JobStat
 from api.services.container import Services
 from api.services.incoming import Outcome
 from api.services.job_progress import Progress, Standing, ended
-from api.services.jobs import collection_of
+from api.services.job_queue import collection_of
 from api.services.reembed import is_reembedding
 from index.errors import CollectionNotFound
 from index.rows import JobState
