@@ -78,8 +78,8 @@ class Settings(BaseSettings):
     catalog: str = Field(
         "sqlite",
         pattern=r"^(sqlite|postgresql://.+)$",
-        description="where collections, jobs, keys and added models are: sqlite (in the data folder), or the URL "
-        "of a PostgreSQL that several services share; then nothing in the data folder has to be kept",
+        description="where collections, jobs, keys and added models are: sqlite (in the data folder), or the "
+        "URL of a PostgreSQL that several services share; then nothing in the data folder has to be kept",
     )
     catalog_replicas: Names = Field(
         (), description="URLs of read replicas of that PostgreSQL, for reads that may be a moment old"
@@ -155,8 +155,8 @@ class Settings(BaseSettings):
     conversations: str = Field(
         "catalog",
         pattern=r"^(catalog|sqlite|(redis|rediss|unix)://.+)$",
-        description="where conversations are kept: with the catalog, sqlite (in the data folder), or the URL of a "
-        "Redis server",
+        description="where conversations are kept: with the catalog, sqlite (in the data folder), or the URL "
+        "of a Redis server",
     )
     conversation_tokens: Count = Field(
         3000, description="tokens of a conversation's earlier messages that go with a question"

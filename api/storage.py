@@ -54,7 +54,7 @@ async def open_storage(settings: Settings) -> AsyncIterator[Storage]:
     """
     opener: Any = _open_embedded
     if settings.catalog != SQLITE:
-        opener = _shared().open_shared
+        opener = shared().open_shared
     elif settings.catalog_replicas:
         raise SettingsError("catalog_replicas are of a PostgreSQL: name it as the catalog")
     async with opener(settings) as storage:
@@ -87,7 +87,12 @@ async def open_quotas(where: str) -> AsyncIterator[Quotas]:
         yield quotas
 
 
-def _shared() -> Any:
+def shared() -> Any:
+    """What opens a catalog that is shared.
+
+    Raises:
+        SettingsError: it needs an extra.
+    """
     try:
         return importlib.import_module("api.shared.opening")
     except ModuleNotFoundError as error:

@@ -1,9 +1,9 @@
 """Quotas that several services grant together, out of one ledger.
 
-A request costs one round trip, in which it takes its one and what the caller owes is paid. Tokens of a request
-are paid twice a second, or with the caller's next one. What is in memory is what the ledger said last; while
-it cannot be asked, that is all there is and every service grants the whole: quotas keep a service fair, and
-who has to be kept out has no key.
+A request costs one round trip, in which it takes its one and what the caller owes is paid. Tokens of a
+request are paid twice a second, or with the caller's next one. What is in memory is what the ledger said
+last; while it cannot be asked, that is all there is and every service grants the whole: quotas keep a service
+fair, and who has to be kept out has no key.
 """
 
 import asyncio

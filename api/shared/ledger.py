@@ -1,5 +1,7 @@
 """The buckets of quotas in the PostgreSQL of the catalog: a row a caller, whose statement is its own lock."""
 
+# ruff: noqa: S608 - statements are put together from constants of this module; values are bound.
+
 from collections.abc import Mapping
 from typing import Final
 

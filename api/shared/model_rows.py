@@ -4,6 +4,8 @@ Every service brings every model that is enabled. What has become of it there, `
 each service's own and in its memory; what a model is, is the same for all. All rows are in memory as well.
 """
 
+# ruff: noqa: S608 - statements are put together from constants of this module; values are bound.
+
 import asyncio
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -35,12 +37,13 @@ _NAMES: Final = (
 _COLUMNS: Final = ", ".join(_NAMES)
 _PLACES: Final = ", ".join(f"${place}" for place in range(1, len(_NAMES) + 1))
 _INSERT: Final = (
-    f"INSERT INTO models ({_COLUMNS}) VALUES ({_PLACES}) ON CONFLICT DO NOTHING RETURNING {_COLUMNS}"  # noqa: S608
+    f"INSERT INTO models ({_COLUMNS}) VALUES ({_PLACES}) ON CONFLICT DO NOTHING RETURNING {_COLUMNS}"
 )
 # Whoever pins a model first pins it for all.
 _UPDATE: Final = (
     "UPDATE models SET (kind, source, description, revision, sha256, allow_pickle, enabled, size_bytes,"
-    " created_at, updated_at) = ($2, $3, $4, coalesce(revision, $5), coalesce(sha256, $6), $7, $8, $9, $10, $11)"
+    " created_at, updated_at)"
+    " = ($2, $3, $4, coalesce(revision, $5), coalesce(sha256, $6), $7, $8, $9, $10, $11)"
     f" WHERE name = $1 RETURNING {_COLUMNS}"
 )
 
@@ -68,7 +71,7 @@ class SharedRows:
     async def refresh(self) -> None:
         async with self._changing:
             before = self._rows
-            found = await self._database.fetch(f"SELECT {_COLUMNS} FROM models")  # noqa: S608
+            found = await self._database.fetch(f"SELECT {_COLUMNS} FROM models")
             self._rows = {row.name: row for row in map(self._row, found)}
         if self._changed is not None and self._rows != before:
             self._changed(before)

@@ -11,6 +11,7 @@ from index.postgres.opening import open_database
 
 from api.conversations.postgres_store import PostgresConversations
 from api.conversations.store import ConversationStore, open_conversations
+from api.security.key_store import Keys
 from api.security.postgres_keys import PostgresKeys
 from api.security.quotas import Quotas
 from api.security.shared_quotas import SharedQuotas
@@ -29,7 +30,7 @@ from index import files
 async def open_shared(settings: Settings) -> AsyncIterator[Storage]:
     """The storage of a service over the PostgreSQL that its settings name as the catalog.
 
-    The data folder, with files on their way and models, is this service's alone; it may be empty at each start.
+    The data folder, with files on their way and models, is this service's alone, and may be empty at a start.
 
     Raises:
         StoreError: the database cannot be used or reached, or the folder is another service's.
@@ -48,6 +49,20 @@ async def open_shared(settings: Settings) -> AsyncIterator[Storage]:
             quotas = await stack.enter_async_context(_quotas(settings, database))
             await stack.enter_async_context(beside(watch.follow()))
             yield Storage(catalog, keys, models, conversations, quotas, watches=[watch])
+
+
+@asynccontextmanager
+async def open_shared_keys(url: str) -> AsyncIterator[Keys]:
+    """The keys of the services that share the PostgreSQL at ``url``.
+
+    Raises:
+        StoreError: it cannot be used or reached.
+    """
+    async with open_database(url, PARTS) as database:
+        news = News(database)
+        keys = PostgresKeys(database, news)
+        await news.look()
+        yield keys
 
 
 @asynccontextmanager
