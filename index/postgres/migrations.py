@@ -7,12 +7,10 @@ What is in a schema belongs to several parts of the service; each counts its own
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-import asyncpg
-
 from index.errors import DatabaseUnusable, DataTooNew
 from index.migrations import STEPS
 
-Connection = asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]
+from index.postgres.database import Connection
 Steps = Sequence[Sequence[str]]
 """The statements of each step; one that concerns only other places where such data lies has none."""
 

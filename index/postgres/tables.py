@@ -34,7 +34,7 @@ class Tables:
 def create(tables: Tables, dim: int) -> tuple[str, ...]:
     """The statements that make them, for vectors of ``dim`` numbers.
 
-    ``metadata`` is the JSON that was written and ``attributes`` what filters see of it, as ``attributes``
+    ``metadata`` is the JSON that was written and ``filterable`` what filters see of it, as ``filterable``
     makes it; ``words`` and ``words_count`` are made by ``words``.
     """
     documents, passages = tables.documents, tables.passages
@@ -45,7 +45,7 @@ def create(tables: Tables, dim: int) -> tuple[str, ...]:
             title text NOT NULL,
             text text,
             metadata text NOT NULL,
-            attributes jsonb NOT NULL,
+            filterable jsonb NOT NULL,
             version bigint NOT NULL,
             content_hash bytea NOT NULL,
             passages integer NOT NULL,
