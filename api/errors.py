@@ -164,6 +164,7 @@ ROWS: dict[type[Exception], Row] = {
     stores.InvalidFilter: Row(HTTPStatus.UNPROCESSABLE_ENTITY, _INVALID, "invalid_filter"),
     stores.InvalidQuery: Row(HTTPStatus.UNPROCESSABLE_ENTITY, _INVALID, "invalid_query"),
     stores.InvalidCursor: Row(HTTPStatus.BAD_REQUEST, _INVALID, "invalid_cursor"),
+    stores.HistoryLost: Row(HTTPStatus.CONFLICT, _CONFLICT, "history_lost"),
     stores.WriteQueueFull: Row(HTTPStatus.TOO_MANY_REQUESTS, _LIMITED, "write_queue_full"),
     stores.DataFolderInUse: Row(HTTPStatus.SERVICE_UNAVAILABLE, _DOWN, "data_folder_in_use"),
     stores.DataTooNew: Row(HTTPStatus.SERVICE_UNAVAILABLE, _DOWN, "data_too_new"),

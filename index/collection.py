@@ -23,6 +23,7 @@ from index import (
     documents,
     facets,
     full_text,
+    history,
     idempotency,
     jobs,
     points,
@@ -42,6 +43,7 @@ from index.memory import Memory, Resident
 from index.one_thread import OneThread
 from index.readers import Readers
 from index.rows import (
+    Changes,
     CollectionSettings,
     CollectionStatistics,
     Document,
@@ -181,6 +183,9 @@ class Collection:
 
     async def copies(self, after: str | None = None) -> list[DocumentCopy]:
         return await transfer.read_page(self._readers, after)
+
+    async def changes(self, after: int, limit: int) -> Changes:
+        return await history.read_page(self._readers, after, limit)
 
     async def stamps(self, ids: Sequence[str]) -> dict[str, Stamps]:
         return await transfer.stamps_of(self._readers, ids)

@@ -12,6 +12,7 @@ from typing import Any
 from index.codec import check_document, encode_json, encode_metadata, timestamp
 from index.documents import COLUMNS, stored_document
 from index.errors import VersionConflict
+from index.history import next_moments
 from index.living import LIVING
 from index.rows import Document, DocumentPatch, Kept, StoredDocument
 from index.writer import Change, WrittenDocuments
@@ -50,8 +51,8 @@ def apply(
     expires_at = before.expires_at if isinstance(patch.expires_at, Kept) else patch.expires_at
     connection.execute(
         "UPDATE documents SET metadata = ?, expires_at = ?, version = version + 1, content_hash = x'',"
-        " updated_at = ? WHERE key = ?",
-        (metadata, expires_at, timestamp(), key),
+        " updated_at = ?, change = ? WHERE key = ?",
+        (metadata, expires_at, timestamp(), next_moments(connection, 1)[0], key),
     )
     after = _read(connection, "d.key = ?", key)
     assert after is not None

@@ -14,6 +14,7 @@
     ├── InvalidFilter           names the operator and where it stands
     ├── InvalidQuery            nothing to search by, or numbers out of range
     ├── InvalidCursor           not one that this collection gave
+    ├── HistoryLost             a moment before what is remembered; begin again
     ├── WriteQueueFull          too many writes wait; come back later
     ├── DataFolderInUse         another process holds the data folder
     ├── DataTooNew              written by a newer version of this program
@@ -141,6 +142,19 @@ class InvalidCursor(StoreError):
 
     def __init__(self) -> None:
         super().__init__("this collection did not give that cursor: start again without one")
+
+
+class HistoryLost(StoreError):
+    """The moment ``after`` is not one of those that are remembered: from ``first`` to ``last``."""
+
+    def __init__(self, after: int, first: int, last: int) -> None:
+        super().__init__(
+            f"the history of this collection is remembered from moment {first} to {last}, not from {after}:"
+            " begin again at 0"
+        )
+        self.after = after
+        self.first = first
+        self.last = last
 
 
 class WriteQueueFull(StoreError):

@@ -198,6 +198,28 @@ def _size_chunks(connection: sqlite3.Connection) -> None:
     connection.execute("ALTER TABLE settings ADD COLUMN chunk_tokens INTEGER")
 
 
+def _keep_history(connection: sqlite3.Connection) -> None:
+    # See index.history. What is there is taken as written in the order of its keys.
+    connection.execute("ALTER TABLE documents ADD COLUMN change INTEGER NOT NULL DEFAULT 0")
+    connection.execute("UPDATE documents SET change = key")
+    connection.execute("CREATE INDEX documents_by_change ON documents (change)")
+    connection.execute(
+        """CREATE TABLE deletions (
+            change INTEGER PRIMARY KEY,
+            id TEXT NOT NULL UNIQUE ON CONFLICT REPLACE,
+            deleted_at TEXT NOT NULL
+        ) STRICT"""
+    )
+    connection.execute(
+        """CREATE TABLE history (
+            only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
+            last INTEGER NOT NULL,
+            forgotten INTEGER NOT NULL
+        ) STRICT"""
+    )
+    connection.execute("INSERT INTO history SELECT 1, coalesce(max(change), 0), 0 FROM documents")
+
+
 STEPS: Final = (
     Step(_create_tables),
     Step(_keep_token_vectors),
@@ -207,6 +229,7 @@ STEPS: Final = (
     Step(_quantise_graphs),
     Step(_count_jobs),
     Step(_find_equal_passages),
-    Step(_size_chunks, schema.CREATE),
+    Step(_size_chunks),
+    Step(_keep_history, schema.CREATE),
 )
 MIGRATIONS: Final[tuple[Migration, ...]] = tuple(step.sqlite for step in STEPS)
