@@ -166,6 +166,7 @@ ROWS: dict[type[Exception], Row] = {
     stores.InvalidCursor: Row(HTTPStatus.BAD_REQUEST, _INVALID, "invalid_cursor"),
     stores.HistoryLost: Row(HTTPStatus.CONFLICT, _CONFLICT, "history_lost"),
     stores.WriteQueueFull: Row(HTTPStatus.TOO_MANY_REQUESTS, _LIMITED, "write_queue_full"),
+    stores.JobNotHeld: Row(HTTPStatus.CONFLICT, _CONFLICT, "job_not_held"),
     stores.DataFolderInUse: Row(HTTPStatus.SERVICE_UNAVAILABLE, _DOWN, "data_folder_in_use"),
     stores.DataTooNew: Row(HTTPStatus.SERVICE_UNAVAILABLE, _DOWN, "data_too_new"),
     stores.DatabaseUnusable: Row(HTTPStatus.SERVICE_UNAVAILABLE, _DOWN, "database_unusable"),

@@ -61,11 +61,22 @@ class Catalog:
         return sorted(self._collections)
 
     @property
+    def leases(self) -> None:
+        """The folder is this process's alone, and so are its jobs."""
+
+    @property
     def aliases(self) -> Mapping[str, str]:
         """The collection that every alias stands for."""
         return self._aliases.targets
 
-    def get(self, name: str) -> Collection:
+    async def refresh(self) -> None:
+        """Nobody else changes the folder."""
+
+    async def resolve(self, name: str) -> str:
+        """The collection that ``name`` stands for; itself, if it is no alias."""
+        return self._aliases.resolve(name)
+
+    async def get(self, name: str) -> Collection:
         """The collection of that name or alias.
 
         Raises:
@@ -117,7 +128,7 @@ class Catalog:
         """
         async with self._changing:
             self._refuse_alias(name, "delete the collection by its own name, or only the alias")
-            collection = self.get(name)
+            collection = await self.get(name)
             del self._collections[name]
             await _to_its_end(self._drop(collection, name))
 
@@ -141,7 +152,7 @@ class Catalog:
             if alias in self._collections:
                 raise NameTaken(alias, "is a collection: choose another name for the alias")
             self._refuse_alias(name, "name the collection itself")
-            self.get(name)
+            await self.get(name)
             is_new = alias not in self.aliases
             await _to_its_end(asyncio.to_thread(self._aliases.change, {alias: name}))
             return is_new
@@ -149,7 +160,7 @@ class Catalog:
     async def switch(self, aliases: Sequence[str], old: str, new: str) -> None:
         """``Aliases.move``; raises CollectionNotFound if there is no collection ``new``."""
         async with self._changing:
-            self.get(new)
+            await self.get(new)
             await _to_its_end(asyncio.to_thread(self._aliases.move, aliases, old, new))
 
     async def unassign(self, alias: str) -> bool:

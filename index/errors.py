@@ -16,6 +16,7 @@
     ├── InvalidCursor           not one that this collection gave
     ├── HistoryLost             a moment before what is remembered; begin again
     ├── WriteQueueFull          too many writes wait; come back later
+    ├── JobNotHeld              another service works on the job, or it has ended
     ├── DataFolderInUse         another process holds the data folder
     ├── DataTooNew              written by a newer version of this program
     ├── DatabaseUnusable        a database server that cannot be what the settings want it to be
@@ -163,6 +164,14 @@ class WriteQueueFull(StoreError):
     def __init__(self, message: str, retry_after_s: float) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+
+
+class JobNotHeld(StoreError):
+    """A service has written for a job that another one works on by now, or that has ended."""
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(f"the job {job_id!r} has ended, or another service works on it")
+        self.job_id = job_id
 
 
 class DataFolderInUse(StoreError):

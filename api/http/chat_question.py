@@ -124,8 +124,8 @@ def _exchange(
 
 async def _searching(asked: Asked, retrieval: Retrieval, services: Services, identity: Identity) -> Asked:
     """The question with where to look for its answer, and what to look for."""
-    permit_collection(services, identity, retrieval.collection)
-    store = services.catalog.get(retrieval.collection)
+    await permit_collection(services, identity, retrieval.collection)
+    store = await services.catalog.get(retrieval.collection)
     scope = Search(
         k=retrieval.k,
         mode=retrieval.mode,

@@ -9,7 +9,7 @@ up no other; what was enabled is brought again at the next start, from where it 
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from contextvars import Context
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
@@ -25,7 +25,8 @@ from embedd.errors import UnknownModel
 from embedd.fetching import Progress
 from embedd.ownership import owned_tasks
 from embedd.specs import lies_afar
-from index.catalog import Catalog
+from index.catalogs import Collections
+from index.errors import CollectionNotFound
 
 log = structlog.get_logger()
 
@@ -53,7 +54,9 @@ class ModelRecord:
 class ModelRegistry:
     """Made by `open_model_registry`."""
 
-    def __init__(self, models: Models, catalog: Catalog, rows: ModelRows, tasks: asyncio.TaskGroup) -> None:
+    def __init__(
+        self, models: Models, catalog: Collections, rows: ModelRows, tasks: asyncio.TaskGroup
+    ) -> None:
         self._models = models
         self._catalog = catalog
         self._rows = rows
@@ -152,7 +155,7 @@ class ModelRegistry:
                 self._refuse_configured(name)
                 return False
             row = self._own(name)
-            if not force and (using := self._collections_of(name)):
+            if not force and (using := await self._collections_of(name)):
                 raise Conflict(
                     f"model {name!r} made the collections {', '.join(using)}: delete or embed them again "
                     "first, or insist (force)",
@@ -276,13 +279,18 @@ class ModelRegistry:
                 f"there are {MOST_MODELS} models, which is all there may be", code="too_many_models"
             )
 
-    def _collections_of(self, name: str) -> list[str]:
-        catalog = self._catalog
-        return [each for each in catalog.names() if catalog.get(each).settings.model == name]
+    async def _collections_of(self, name: str) -> list[str]:
+        await self._catalog.refresh()
+        found = []
+        for each in self._catalog.names():
+            with suppress(CollectionNotFound):  # dropped meanwhile
+                if (await self._catalog.get(each)).settings.model == name:
+                    found.append(each)
+        return found
 
 
 @asynccontextmanager
-async def open_model_registry(models: Models, catalog: Catalog) -> AsyncIterator[ModelRegistry]:
+async def open_model_registry(models: Models, catalog: Collections) -> AsyncIterator[ModelRegistry]:
     """The models in the data folder, beside those of the settings; the enabled ones come in the background.
 
     Raises:

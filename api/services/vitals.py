@@ -6,12 +6,12 @@ import platform
 from prometheus_client import CollectorRegistry, Gauge
 
 from api.services.readiness import Readiness
-from index.catalog import Catalog
+from index.catalogs import Collections
 
 _BUILD = ("version", "python")
 
 
-def tell_vitals(registry: CollectorRegistry, readiness: Readiness, catalog: Catalog) -> None:
+def tell_vitals(registry: CollectorRegistry, readiness: Readiness, catalog: Collections) -> None:
     """Registers the series; all but the first are read when they are scraped."""
     build = Gauge("embedd_build_info", "Always 1; the labels say what runs", _BUILD, registry=registry)
     build.labels(importlib.metadata.version("embedd"), platform.python_version()).set(1)

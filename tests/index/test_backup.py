@@ -164,16 +164,17 @@ async def test_a_collection_that_is_dropped_meanwhile_is_left_out(
 
 async def test_an_upload_keeps_its_job_in_a_backup(tmp_path: Path) -> None:
     async with open_catalog(tmp_path / "data") as catalog:
-        await _wait_with_a_job(catalog)
+        await _wait_with_a_job(catalog, tmp_path)
         await asyncio.to_thread(back_up, tmp_path / "data", tmp_path / "backup")
     await asyncio.to_thread(restore, tmp_path / "backup", tmp_path / "new")
     async with open_catalog(tmp_path / "new") as catalog:
-        notes = catalog.get("notes")
+        notes = await catalog.get("notes")
         assert await notes.unfinished_jobs() == ["notes.1"]
-        assert (notes.uploads / "notes.1-0").read_bytes() == b"waits"
+        assert (tmp_path / "new/collections/notes/uploads/notes.1-0").read_bytes() == b"waits"
 
 
-async def _wait_with_a_job(catalog: Catalog) -> None:
+async def _wait_with_a_job(catalog: Catalog, folder: Path) -> None:
     notes, _ = await catalog.create(CollectionSettings("notes", DIM))
-    (notes.uploads / "notes.1-0").write_bytes(b"waits")
+    (folder / "upload").write_bytes(b"waits")
+    await notes.uploads.keep("notes.1", {0: folder / "upload"})
     await notes.add_job("notes.1", [b"payload"])

@@ -45,7 +45,7 @@ class _Embedded:
     async def restart(self, name: str) -> Store:
         await self._stack.aclose()
         self._catalog = await self._stack.enter_async_context(_catalog(self._folder))
-        return self._catalog.get(name)
+        return await self._catalog.get(name)
 
 
 def _catalog(folder: Path) -> AbstractAsyncContextManager[Catalog]:

@@ -46,7 +46,7 @@ async def info(call: Call[None, NoQuery]) -> Info:
         default_reranker=services.models.rerankers.default,
         generator=services.models.generator_name,
         models=[_describe(state) for state in services.models.states()],
-        collections=len(visible_names(services, call.identity)),
+        collections=len(await visible_names(services, call.identity)),
         limits={
             "max_json_bytes": settings.max_json_bytes,
             "max_file_bytes": settings.max_file_bytes,
