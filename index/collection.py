@@ -23,6 +23,7 @@ from index import (
     documents,
     facets,
     full_text,
+    history,
     idempotency,
     jobs,
     points,
@@ -30,6 +31,7 @@ from index import (
     transfer,
     truth,
 )
+from index.collection_settings import check_description
 from index.database import open_for_writing
 from index.errors import CollectionNotFound
 from index.expiry import Expiry, first_moment
@@ -42,6 +44,7 @@ from index.memory import Memory, Resident
 from index.one_thread import OneThread
 from index.readers import Readers
 from index.rows import (
+    Changes,
     CollectionSettings,
     CollectionStatistics,
     Document,
@@ -106,7 +109,7 @@ class Collection:
         return self._uploads
 
     async def describe(self, description: str) -> None:
-        truth.check_description(description)
+        check_description(description)
         await self._write(lambda connection: truth.write_description(connection, description))
 
     async def upsert(
@@ -183,6 +186,9 @@ class Collection:
 
     async def copies(self, after: str | None = None) -> list[DocumentCopy]:
         return await transfer.read_page(self._readers, after)
+
+    async def changes(self, after: int, limit: int) -> Changes:
+        return await history.read_page(self._readers, after, limit)
 
     async def stamps(self, ids: Sequence[str]) -> dict[str, Stamps]:
         return await transfer.stamps_of(self._readers, ids)

@@ -12,6 +12,7 @@ from typing import Any
 from index.codec import check_document, encode_json, encode_metadata, timestamp
 from index.documents import COLUMNS, stored_document
 from index.errors import VersionConflict
+from index.history import next_moments
 from index.living import LIVING
 from index.rows import Document, DocumentPatch, Kept, StoredDocument
 from index.writer import Change, WrittenDocuments
@@ -44,14 +45,14 @@ def apply(
     key, before = found
     if versions is not None and before.version not in versions:
         raise VersionConflict(document_id, before.version)
-    metadata = encode_metadata(Document(document_id, "", None, _merged_metadata(before, patch), ()))
+    metadata = encode_metadata(Document(document_id, "", None, merged_metadata(before, patch), ()))
     if patch.title is not None and patch.title != before.title:
         _rename(connection, key, patch.title)
     expires_at = before.expires_at if isinstance(patch.expires_at, Kept) else patch.expires_at
     connection.execute(
         "UPDATE documents SET metadata = ?, expires_at = ?, version = version + 1, content_hash = x'',"
-        " updated_at = ? WHERE key = ?",
-        (metadata, expires_at, timestamp(), key),
+        " updated_at = ?, change = ? WHERE key = ?",
+        (metadata, expires_at, timestamp(), next_moments(connection, 1)[0], key),
     )
     after = _read(connection, "d.key = ?", key)
     assert after is not None
@@ -72,7 +73,8 @@ def merge(target: Any, patch: Any) -> Any:
     return merged
 
 
-def _merged_metadata(before: StoredDocument, patch: DocumentPatch) -> Mapping[str, Any]:
+def merged_metadata(before: StoredDocument, patch: DocumentPatch) -> Mapping[str, Any]:
+    """The metadata that the document has behind the patch."""
     if patch.metadata is None:
         return before.metadata
     merged: dict[str, Any] = merge(before.metadata, patch.metadata)

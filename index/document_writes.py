@@ -29,6 +29,7 @@ from index.codec import (
 )
 from index.errors import InvalidId, VersionConflict
 from index.filter_sql import Condition
+from index.history import next_moments, record_deletions
 from index.insertion import insert_rows
 from index.living import LIVING, NOW
 from index.rows import Document, Metric, Stamps, Vector
@@ -99,7 +100,7 @@ def upsert(
         found = previous[document.id][0] if document.id in previous else 0
         if document.if_version not in (None, found):
             raise VersionConflict(document.id, found)
-    removed, gone = _remove(connection, _in_the_way(encoded.documents))
+    removed, gone = _remove(connection, _in_the_way(encoded.documents), frozenset(ids))
     now = timestamp()
     first_key = _next_key(connection, "documents")
     keys = range(first_key, first_key + len(ids))
@@ -109,8 +110,10 @@ def upsert(
         connection,
         "documents",
         [
-            _document_row(key, document, metadata, stamped.get(document.id, new))
-            for key, document, metadata in zip(keys, encoded.documents, encoded.metadata, strict=True)
+            _document_row(key, document, metadata, stamped.get(document.id, new), moment)
+            for key, document, metadata, moment in zip(
+                keys, encoded.documents, encoded.metadata, next_moments(connection, len(ids)), strict=True
+            )
         ],
     )
     texts = ((key, document.text) for key, document in zip(keys, encoded.documents, strict=True))
@@ -179,12 +182,18 @@ def delete_ids(
     return delete(connection, Condition(f"d.id {_AMONG}", (encode_ids(ids),)))
 
 
-def _remove(connection: sqlite3.Connection, condition: Condition) -> tuple[Keys, Sequence[int]]:
-    """The seqs of the passages and the keys of the documents that were removed."""
-    found = f"SELECT d.key FROM documents AS d WHERE {condition.sql}"
-    keys = [row[0] for row in connection.execute(found, condition.parameters)]
+def _remove(
+    connection: sqlite3.Connection, condition: Condition, replaced: Container[str] = ()
+) -> tuple[Keys, Sequence[int]]:
+    """The seqs of the passages and the keys of the documents that were removed; those whose ids are
+    ``replaced`` are written again by this transaction.
+    """
+    found = f"SELECT d.key, d.id FROM documents AS d WHERE {condition.sql}"
+    rows = connection.execute(found, condition.parameters).fetchall()
+    keys = [row[0] for row in rows]
     if not keys:
         return np.empty(0, dtype=np.int64), keys
+    record_deletions(connection, [row[1] for row in rows if row[1] not in replaced])
     documents = json.dumps(keys)
     seqs = connection.execute(f"SELECT seq FROM passages WHERE document {_AMONG}", (documents,)).fetchall()
     connection.execute(
@@ -211,7 +220,9 @@ def _next_stamps(version: int, created_at: str, now: str) -> Stamps:
     return Stamps(version + 1, created_at, now)
 
 
-def _document_row(key: int, document: Document, metadata: str, stamps: Stamps) -> tuple[Any, ...]:
+def _document_row(
+    key: int, document: Document, metadata: str, stamps: Stamps, moment: int
+) -> tuple[Any, ...]:
     return (
         key,
         document.id,
@@ -228,6 +239,7 @@ def _document_row(key: int, document: Document, metadata: str, stamps: Stamps) -
         encode_json(document.acl),
         stamps.created_at,
         stamps.updated_at,
+        moment,
     )
 
 

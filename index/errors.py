@@ -14,14 +14,18 @@
     ├── InvalidFilter           names the operator and where it stands
     ├── InvalidQuery            nothing to search by, or numbers out of range
     ├── InvalidCursor           not one that this collection gave
+    ├── HistoryLost             a moment before what is remembered; begin again
     ├── WriteQueueFull          too many writes wait; come back later
     ├── JobNotHeld              another service works on the job, or it has ended
     ├── DataFolderInUse         another process holds the data folder
     ├── DataTooNew              written by a newer version of this program
+    ├── DatabaseUnusable        a database server that cannot be what the settings want it to be
     ├── InvalidBackup           no backup, or not as it was written
     ├── WouldReplace            something is there that nobody allowed to replace
     ├── StorageFull             no space is left
-    └── StorageFailed           the disk or SQLite refused for another reason
+    └── StorageFailed           the disk or the database refused for another reason
+        └── StoreUnavailable    the database server is away, or takes no writes; come back later
+            └── OutcomeUnknown  it went away while it was told to keep a write
 
 The errors know no status codes; the edge maps them.
 """
@@ -141,6 +145,19 @@ class InvalidCursor(StoreError):
         super().__init__("this collection did not give that cursor: start again without one")
 
 
+class HistoryLost(StoreError):
+    """The moment ``after`` is not one of those that are remembered: from ``first`` to ``last``."""
+
+    def __init__(self, after: int, first: int, last: int) -> None:
+        super().__init__(
+            f"the history of this collection is remembered from moment {first} to {last}, not from {after}:"
+            " begin again at 0"
+        )
+        self.after = after
+        self.first = first
+        self.last = last
+
+
 class WriteQueueFull(StoreError):
     """Too many writes wait; the same request may succeed after ``retry_after_s`` seconds."""
 
@@ -175,6 +192,10 @@ class DataTooNew(StoreError):
         self.known = known
 
 
+class DatabaseUnusable(StoreError):
+    """The database server is too old, lacks what it takes, or holds something else."""
+
+
 class InvalidBackup(StoreError):
     """A backup that is none, or is not as it was written."""
 
@@ -192,4 +213,22 @@ class StorageFull(StoreError):
 
 
 class StorageFailed(StoreError):
-    """The disk or SQLite refused; nothing of the write was kept."""
+    """The disk or the database refused; nothing of the write was kept."""
+
+
+class StoreUnavailable(StorageFailed):
+    """The database server cannot be reached or takes no writes now; nothing of the write was kept.
+
+    The same request may succeed after ``retry_after_s`` seconds.
+    """
+
+    def __init__(self, message: str, *, retry_after_s: float = 2.0) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class OutcomeUnknown(StoreUnavailable):
+    """The connection was lost while a write was committed: either all of it was kept or nothing.
+
+    A write that came with an idempotency key can be sent again; of others the document's version tells.
+    """

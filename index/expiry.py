@@ -2,7 +2,7 @@
 
 SQL leaves out what has expired by its own clock. Memory follows in two steps: ``hide`` takes the rows out of
 it before a search looks, and the task of an ``Expiry`` deletes them from the file when nobody has to wait
-for that. It also removes the idempotency keys that are over.
+for that. It also removes the idempotency keys that are over, and forgets old deletions.
 
 Invariant: what has expired never comes back. It cannot be patched, and a document that is written under its
 id is a new one with rows of its own, so a row that was hidden stays so.
@@ -20,6 +20,7 @@ from typing import Any, Final
 import numpy as np
 import structlog
 
+from index import history
 from index.codec import timestamp
 from index.document_writes import delete_keys
 from index.errors import StoreError
@@ -140,7 +141,7 @@ class Expiry:
                 await self._writer.followed()
                 await self.hide()
                 await self._sweep()
-                await self._forget_keys()
+                await self._forget()
             except StoreError as error:
                 structlog.get_logger().warning("expired_not_deleted", reason=str(error))
                 await asyncio.sleep(_RETRY_S)
@@ -160,10 +161,12 @@ class Expiry:
             deleted = await self._writer.submit(partial(delete_expired, limit=BATCH))
             self._has_hidden = deleted == BATCH
 
-    async def _forget_keys(self) -> None:
+    async def _forget(self) -> None:
         """Where no write brings a new idempotency key, nobody else removes the old ones."""
         if self._forget_at <= _now():
             while await self._writer.submit(forget) == FORGOTTEN_AT_ONCE:
+                pass
+            while await self._writer.submit(history.forget) == history.FORGOTTEN_AT_ONCE:
                 pass
             self._forget_at = _now() + _FORGET_EVERY_S
 

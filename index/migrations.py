@@ -1,9 +1,11 @@
-"""The schema of a collection's ``truth.db``, as the list of steps that lead to it.
+"""The schema of collections, as the list of steps that lead to it: in ``truth.db`` of a data folder, and in
+a PostgreSQL.
 
-The list only ever grows: a step that was released is never edited. ``PRAGMA user_version`` counts the steps
-that a file has behind it; each step and its count commit together.
+The list only ever grows: a step that was released is never edited. Behind a step the two keep the same facts,
+so its number means the same in both; ``PRAGMA user_version`` and the table ``version`` count the steps. Each
+step and its count commit together. The step at which PostgreSQL came makes all that it has by then.
 
-Invariants of the schema:
+Invariants of the schema of ``truth.db``:
 
 * Passages are replaced, never changed, and AUTOINCREMENT never gives a key twice. So a ``seq`` names one
   vector and one text for ever, and it is the label of the row in the graph too. Of a document the title, the
@@ -13,11 +15,21 @@ Invariants of the schema:
 
 import sqlite3
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from index.errors import DataTooNew
+from index.postgres import schema
 
 Migration = Callable[[sqlite3.Connection], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What one step does to a ``truth.db``, and the statements that do the same to a PostgreSQL."""
+
+    sqlite: Migration
+    postgres: tuple[str, ...] = ()
 
 
 def migrate(connection: sqlite3.Connection, steps: Sequence[Migration] | None = None) -> None:
@@ -186,14 +198,38 @@ def _size_chunks(connection: sqlite3.Connection) -> None:
     connection.execute("ALTER TABLE settings ADD COLUMN chunk_tokens INTEGER")
 
 
-MIGRATIONS: Final[tuple[Migration, ...]] = (
-    _create_tables,
-    _keep_token_vectors,
-    _prepare_for_writers,
-    _give_identity,
-    _age_idempotency_keys,
-    _quantise_graphs,
-    _count_jobs,
-    _find_equal_passages,
-    _size_chunks,
+def _keep_history(connection: sqlite3.Connection) -> None:
+    # See index.history. What is there is taken as written in the order of its keys.
+    connection.execute("ALTER TABLE documents ADD COLUMN change INTEGER NOT NULL DEFAULT 0")
+    connection.execute("UPDATE documents SET change = key")
+    connection.execute("CREATE INDEX documents_by_change ON documents (change)")
+    connection.execute(
+        """CREATE TABLE deletions (
+            change INTEGER PRIMARY KEY,
+            id TEXT NOT NULL UNIQUE ON CONFLICT REPLACE,
+            deleted_at TEXT NOT NULL
+        ) STRICT"""
+    )
+    connection.execute(
+        """CREATE TABLE history (
+            only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
+            last INTEGER NOT NULL,
+            forgotten INTEGER NOT NULL
+        ) STRICT"""
+    )
+    connection.execute("INSERT INTO history SELECT 1, coalesce(max(change), 0), 0 FROM documents")
+
+
+STEPS: Final = (
+    Step(_create_tables),
+    Step(_keep_token_vectors),
+    Step(_prepare_for_writers),
+    Step(_give_identity),
+    Step(_age_idempotency_keys),
+    Step(_quantise_graphs),
+    Step(_count_jobs),
+    Step(_find_equal_passages),
+    Step(_size_chunks),
+    Step(_keep_history, schema.CREATE),
 )
+MIGRATIONS: Final[tuple[Migration, ...]] = tuple(step.sqlite for step in STEPS)

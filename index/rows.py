@@ -162,6 +162,22 @@ class DocumentCopy:
 
 
 @dataclass(frozen=True, slots=True)
+class Changes:
+    """What happened to a collection's documents behind a moment of its history.
+
+    ``copies`` are those that were written or changed, as they are now, and ``deleted`` the ids of those that
+    are not there any more; each document is one or the other. ``until`` is the moment behind all of them.
+    ``history`` names the history: moments of another one, that of a collection that had the same name or of
+    what a backup has replaced, mean nothing in it.
+    """
+
+    copies: tuple[DocumentCopy, ...]
+    deleted: tuple[str, ...]
+    until: int
+    history: str
+
+
+@dataclass(frozen=True, slots=True)
 class StoredPoint:
     """One passage with what it takes from its document; ``vector`` (dim,) as it was written, if asked for."""
 

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from index.filters import Filter
 from index.rows import (
+    Changes,
     CollectionSettings,
     CollectionStatistics,
     Document,
@@ -156,6 +157,19 @@ class Store(Protocol):
     async def copies(self, after: str | None = None) -> list[DocumentCopy]:
         """Some documents, whole, ordered by id (code points), starting behind the id ``after``; none at the
         end. Each is in one committed state; one that stays throughout is met exactly once.
+        """
+        ...
+
+    async def changes(self, after: int, limit: int) -> Changes:
+        """What happened behind the moment ``after``, in the order of each document's last change: up to
+        ``limit`` documents, fewer where they are large, none at the end. The moment 0 is before everything;
+        whoever begins there has no documents yet.
+
+        Deletions are remembered for a week at least.
+
+        Raises:
+            HistoryLost: ``after`` is not 0, and lies before what is still remembered or behind the last
+                moment: whoever follows has to begin again.
         """
         ...
 

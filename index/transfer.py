@@ -16,28 +16,31 @@ from index.living import LIVING
 from index.readers import Readers
 from index.rows import Document, DocumentCopy, Passage, Stamps
 
-# A page holds about so many passages, or text of that many times _CHARACTERS; always a whole document.
+# A page holds about so many passages, or text of that many times CHARACTERS; always a whole document.
 PAGE_PASSAGES: Final = 512
-_CHARACTERS: Final = 2048
+CHARACTERS: Final = 2048
 
-# One statement, so one committed state of every document. A text comes with the first passage only.
+# Of a document d and its passage p. A text comes with the first passage only.
+COLUMNS: Final = """
+    d.id, d.title, d.metadata, d.version, d.content_hash, d.media_type, d.is_point,
+    d.expires_at, d.acl, d.created_at, d.updated_at,
+    CASE WHEN p.seq IS (SELECT min(seq) FROM passages WHERE document = d.key)
+        THEN (SELECT text FROM texts WHERE document = d.key) END,
+    p.seq, p.text, p.start, p.stop, p.page, p.heading, p.tokens, p.vector,
+    (SELECT packed FROM token_vectors WHERE passage = p.seq)"""
+_DOCUMENT_COLUMNS: Final = 12
+# One statement, so one committed state of every document.
 _PAGE: Final = f"""
     WITH weighed AS (
-        SELECT key, id, passages + characters / {_CHARACTERS} AS weight
+        SELECT key, id, passages + characters / {CHARACTERS} AS weight
         FROM documents WHERE id > CAST(? AS TEXT) AND (expires_at IS NULL OR expires_at > ?)
         ORDER BY id LIMIT ?
     ), page AS (
         SELECT key, sum(weight) OVER (ORDER BY id) - weight AS before FROM weighed
     )
-    SELECT d.id, d.title, d.metadata, d.version, d.content_hash, d.media_type, d.is_point,
-        d.expires_at, d.acl, d.created_at, d.updated_at,
-        CASE WHEN p.seq IS (SELECT min(seq) FROM passages WHERE document = d.key)
-            THEN (SELECT text FROM texts WHERE document = d.key) END,
-        p.seq, p.text, p.start, p.stop, p.page, p.heading, p.tokens, p.vector,
-        (SELECT packed FROM token_vectors WHERE passage = p.seq)
+    SELECT {COLUMNS}
     FROM page CROSS JOIN documents AS d ON d.key = page.key LEFT JOIN passages AS p ON p.document = d.key
     WHERE page.before < ? ORDER BY d.id, p.seq"""
-_DOCUMENT_COLUMNS: Final = 12
 
 
 async def read_page(readers: Readers, after: str | None) -> list[DocumentCopy]:
@@ -58,11 +61,11 @@ async def stamps_of(readers: Readers, ids: Sequence[str]) -> dict[str, Stamps]:
 
 
 def _copies(rows: Sequence[Sequence[Any]]) -> list[DocumentCopy]:
-    return [_copy(list(group)) for _, group in groupby(rows, key=itemgetter(0))]
+    return [copy_of_rows(list(group)) for _, group in groupby(rows, key=itemgetter(0))]
 
 
-def _copy(rows: Sequence[Sequence[Any]]) -> DocumentCopy:
-    """A document from its rows of ``_PAGE``, one for each passage."""
+def copy_of_rows(rows: Sequence[Sequence[Any]]) -> DocumentCopy:
+    """A document from its rows of ``COLUMNS``, one for each passage."""
     (id_, title, metadata, version, content_hash, media_type, is_point, *rest) = rows[0][:_DOCUMENT_COLUMNS]
     expires_at, acl, created_at, updated_at, text = rest
     document = Document(
