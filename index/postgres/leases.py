@@ -13,7 +13,7 @@ from index.postgres.database import Database
 from index.postgres.text import askable
 from index.postgres.writer import Turn
 
-LEASE_S: Final = 30.0
+LEASE_S: Final = 10.0
 _IS_OVER: Final = "(lease_until IS NULL OR lease_until <= clock_timestamp())"
 # Of each collection the oldest, for its jobs are done in their order. Who finds a row locked takes another.
 _CLAIM: Final = (
@@ -27,9 +27,9 @@ _RENEW: Final = (
     "UPDATE jobs SET lease_until = clock_timestamp() + $3::interval"
     " WHERE id = ANY($2) AND holder = $1 AND finished_at IS NULL RETURNING id"
 )
+# Who had a job last stays known, so that it can be told from whoever had it before.
 _RELEASE: Final = (
-    "UPDATE jobs SET holder = NULL, lease_until = clock_timestamp() + $3::interval"
-    " WHERE id = ANY($2) AND holder = $1"
+    "UPDATE jobs SET lease_until = clock_timestamp() + $3::interval WHERE id = ANY($2) AND holder = $1"
 )
 _OTHERS: Final = (
     "SELECT id FROM jobs WHERE collection = $1 AND id = ANY($2) AND holder IS NOT NULL"
