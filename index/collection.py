@@ -31,6 +31,7 @@ from index import (
     transfer,
     truth,
 )
+from index.collection_settings import check_description
 from index.database import open_for_writing
 from index.errors import CollectionNotFound
 from index.expiry import Expiry, first_moment
@@ -108,7 +109,7 @@ class Collection:
         return self._uploads
 
     async def describe(self, description: str) -> None:
-        truth.check_description(description)
+        check_description(description)
         await self._write(lambda connection: truth.write_description(connection, description))
 
     async def upsert(

@@ -10,7 +10,7 @@ from typing import Final
 
 from index.errors import CollectionNotFound, HistoryLost
 from index.history import FORGOTTEN_AT_ONCE, REMEMBERED, history_name
-from index.postgres.database import Database, Record
+from index.postgres.database import Reader, Record
 from index.postgres.tables import LIVING, Tables
 from index.postgres.transfer import COLUMNS, copy_of_rows
 from index.postgres.writer import Turn
@@ -50,9 +50,9 @@ def _page(tables: Tables) -> str:
         WHERE c.key = $1 ORDER BY page.change, p.seq"""
 
 
-async def read_page(database: Database, tables: Tables, name: str, after: int, limit: int) -> Changes:
+async def read_page(reader: Reader, tables: Tables, name: str, after: int, limit: int) -> Changes:
     """What ``Store.changes`` says of the collection ``name``."""
-    rows = await database.fetch(_page(tables), tables.key, after, limit, PAGE_PASSAGES)
+    rows = await reader.fetch(_page(tables), tables.key, after, limit, PAGE_PASSAGES)
     if not rows:
         raise CollectionNotFound(name)
     last, forgotten, secret = rows[0][:_CHANGE]

@@ -7,7 +7,7 @@ is lost while it is committed, the server is asked what became of it.
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Any, Final, Protocol, TypeAlias, TypeVar
 
 import asyncpg
 
@@ -31,35 +31,48 @@ _ASKED_AFTER_S: Final = (0.0, 0.1, 0.4, 1.0, 2.0)
 _OUTCOME: Final = "SELECT pg_xact_status($1::xid8), pg_postmaster_start_time()"
 
 
+class Reader(Protocol):
+    """Where statements are sent that only read; each sees one committed state.
+
+    Every method may raise StorageFailed: the server refused, or (StoreUnavailable) cannot be reached.
+    """
+
+    async def fetch(self, sql: str, *arguments: Any) -> list[Record]:
+        """All rows of one statement."""
+        ...
+
+    async def row(self, sql: str, *arguments: Any) -> Record | None:
+        """The first of them."""
+        ...
+
+    async def value(self, sql: str, *arguments: Any) -> Any:
+        """The first column of it; None if there is none."""
+        ...
+
+    async def read(self, reading: Callable[[Connection], Awaitable[T]]) -> T:
+        """What ``reading`` gives, which may be asked more than once, each time on another connection."""
+        ...
+
+
 class Database:
-    """Made by ``open_pool``. Statements find the service's tables and pgvector's type without a schema."""
+    """A ``Reader`` that also writes, made by ``open_pool``. Statements find the service's tables and pgvector's
+    type without a schema.
+    """
 
     def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]", address: Address) -> None:
         self._pool = pool
         self.address = address
 
     async def fetch(self, sql: str, *arguments: Any) -> list[Record]:
-        """All rows of one statement that only reads.
-
-        Raises:
-            StorageFailed: the server refused, or (StoreUnavailable) cannot be reached.
-        """
         return await self.read(lambda connection: connection.fetch(sql, *arguments))
 
     async def row(self, sql: str, *arguments: Any) -> Record | None:
-        """The first of them."""
         return await self.read(lambda connection: connection.fetchrow(sql, *arguments))
 
     async def value(self, sql: str, *arguments: Any) -> Any:
-        """The first column of it."""
         return await self.read(lambda connection: connection.fetchval(sql, *arguments))
 
     async def read(self, reading: Callable[[Connection], Awaitable[T]]) -> T:
-        """What ``reading`` gives, which may be asked once more, on another connection.
-
-        Raises:
-            StorageFailed: as ``fetch`` does.
-        """
         try:
             return await self._on_connection(reading)
         except LOST:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from index.codec import decode_json, timestamp
-from index.postgres.database import Database, Record
+from index.postgres.database import Reader, Record
 from index.postgres.tables import LIVING, Tables
 from index.postgres.text import askable, decode_optional, decode_text, first_behind
 from index.postgres.times import optional_text_of
@@ -19,20 +19,20 @@ COLUMNS: Final = (
 
 
 async def by_id(
-    database: Database, tables: Tables, id_: str, *, with_text: bool = False
+    reader: Reader, tables: Tables, id_: str, *, with_text: bool = False
 ) -> StoredDocument | None:
     """The document of that id."""
     text = "d.text" if with_text else "NULL"
-    row = await database.row(
+    row = await reader.row(
         f"SELECT {COLUMNS}, {text} FROM {tables.documents} AS d WHERE d.id = ANY($1) AND {LIVING}",
         askable([id_]),
     )
     return stored_document(row) if row else None
 
 
-async def listed(database: Database, tables: Tables, limit: int, after: str | None) -> list[StoredDocument]:
+async def listed(reader: Reader, tables: Tables, limit: int, after: str | None) -> list[StoredDocument]:
     """Up to ``limit`` documents in order of id, behind the id ``after``."""
-    rows = await database.fetch(
+    rows = await reader.fetch(
         f"SELECT {COLUMNS}, NULL FROM {tables.documents} AS d WHERE d.id >= $1 AND {LIVING}"
         " ORDER BY d.id LIMIT $2",
         first_behind(after),
@@ -41,16 +41,16 @@ async def listed(database: Database, tables: Tables, limit: int, after: str | No
     return [stored_document(row) for row in rows]
 
 
-async def revisions(database: Database, tables: Tables, ids: Sequence[str]) -> dict[str, Revision]:
+async def revisions(reader: Reader, tables: Tables, ids: Sequence[str]) -> dict[str, Revision]:
     """The revision of each of these documents that exists."""
     sql = f"SELECT d.id, d.version, d.content_hash FROM {tables.documents} AS d WHERE d.id = ANY($1) AND {LIVING}"
-    rows = await database.fetch(sql, askable(ids))
+    rows = await reader.fetch(sql, askable(ids))
     return {id_: Revision(version, content_hash) for id_, version, content_hash in rows}
 
 
-async def stamps(database: Database, tables: Tables, ids: Sequence[str]) -> dict[str, Stamps]:
+async def stamps(reader: Reader, tables: Tables, ids: Sequence[str]) -> dict[str, Stamps]:
     """The stamps of each of these documents that exists."""
-    rows = await database.fetch(
+    rows = await reader.fetch(
         f"SELECT d.id, d.version, d.created_at, d.updated_at FROM {tables.documents} AS d"
         f" WHERE d.id = ANY($1) AND {LIVING}",
         askable(ids),

@@ -8,7 +8,7 @@ from typing import Any, Final, TypeVar
 from index.codec import check_unicode, decode_json, encode_json
 from index.errors import KeyReused
 from index.idempotency import FORGOTTEN_AT_ONCE, KEPT
-from index.postgres.database import Database
+from index.postgres.database import Reader
 from index.postgres.tables import Tables
 from index.postgres.text import encode_text
 from index.postgres.writer import Turn, Write
@@ -67,7 +67,7 @@ async def forget(turn: Turn) -> int:
     return len(await turn.connection.fetch(_FORGET, turn.tables.key, turn.now - KEPT, FORGOTTEN_AT_ONCE))
 
 
-async def remembered(database: Database, tables: Tables, once: Once) -> Any:
+async def remembered(reader: Reader, tables: Tables, once: Once) -> Any:
     """What the write gave when it came before; None if it did not.
 
     Raises:
@@ -75,7 +75,7 @@ async def remembered(database: Database, tables: Tables, once: Once) -> Any:
         InvalidId: the key is not valid Unicode.
     """
     check_unicode(once.key)
-    row = await database.row(_FIND, tables.key, encode_text(once.key), KEPT)
+    row = await reader.row(_FIND, tables.key, encode_text(once.key), KEPT)
     return None if row is None else decode_json(_answer(once, *row))
 
 

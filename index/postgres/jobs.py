@@ -13,7 +13,7 @@ import asyncpg
 from index.codec import check_id, decode_json, encode_json, timestamp
 from index.errors import InvalidId
 from index.jobs import FORGOTTEN_AT_ONCE, KEPT_AT_LEAST, KEPT_FOR, KEPT_JOBS
-from index.postgres.database import Database, Record
+from index.postgres.database import Reader, Record
 from index.postgres.tables import Tables
 from index.postgres.text import askable
 from index.postgres.times import optional_text_of
@@ -106,13 +106,15 @@ async def cancel(turn: Turn, job_id: str) -> None:
     )
     if ended:
         await turn.connection.execute(
-            "DELETE FROM job_items WHERE collection = $1 AND job = $2 AND result IS NULL", turn.tables.key, job_id
+            "DELETE FROM job_items WHERE collection = $1 AND job = $2 AND result IS NULL",
+            turn.tables.key,
+            job_id,
         )
 
 
-async def pending_items(database: Database, tables: Tables, job_id: str, limit: int) -> list[JobItem]:
+async def pending_items(reader: Reader, tables: Tables, job_id: str, limit: int) -> list[JobItem]:
     """The first items without a result, by position."""
-    rows = await database.fetch(
+    rows = await reader.fetch(
         "SELECT position, payload FROM job_items WHERE collection = $1 AND job = ANY($2) AND result IS NULL"
         " ORDER BY position LIMIT $3",
         tables.key,
@@ -122,15 +124,15 @@ async def pending_items(database: Database, tables: Tables, job_id: str, limit: 
     return [JobItem(position, payload) for position, payload in rows]
 
 
-async def state(database: Database, tables: Tables, job_id: str) -> JobState | None:
+async def state(reader: Reader, tables: Tables, job_id: str) -> JobState | None:
     """Where a job stands."""
-    row = await database.row(f"{_STATE} AND id = ANY($2)", tables.key, askable([job_id]))
+    row = await reader.row(f"{_STATE} AND id = ANY($2)", tables.key, askable([job_id]))
     return None if row is None else _state(row)
 
 
-async def newest(database: Database, tables: Tables, limit: int) -> list[JobState]:
+async def newest(reader: Reader, tables: Tables, limit: int) -> list[JobState]:
     """Where the newest jobs stand, newest first."""
-    rows = await database.fetch(f"{_STATE} ORDER BY number DESC LIMIT $2", tables.key, limit)
+    rows = await reader.fetch(f"{_STATE} ORDER BY number DESC LIMIT $2", tables.key, limit)
     return [_state(row) for row in rows]
 
 
@@ -140,9 +142,9 @@ def _state(row: Record) -> JobState:
     return JobState(id_, total, done, failed, *moments, *counts)
 
 
-async def results(database: Database, tables: Tables, job_id: str) -> list[Mapping[str, Any] | None]:
+async def results(reader: Reader, tables: Tables, job_id: str) -> list[Mapping[str, Any] | None]:
     """The result of each item by position."""
-    rows = await database.fetch(
+    rows = await reader.fetch(
         "SELECT result FROM job_items WHERE collection = $1 AND job = ANY($2) ORDER BY position",
         tables.key,
         askable([job_id]),
@@ -150,9 +152,9 @@ async def results(database: Database, tables: Tables, job_id: str) -> list[Mappi
     return [None if row[0] is None else decode_json(row[0]) for row in rows]
 
 
-async def unfinished(database: Database, tables: Tables) -> list[str]:
+async def unfinished(reader: Reader, tables: Tables) -> list[str]:
     """Jobs that have items without a result, oldest first."""
-    rows = await database.fetch(
+    rows = await reader.fetch(
         "SELECT id FROM jobs WHERE collection = $1 AND finished_at IS NULL ORDER BY number", tables.key
     )
     return [row[0] for row in rows]

@@ -11,6 +11,7 @@ from index.errors import DatabaseUnusable, DataTooNew
 from index.migrations import STEPS
 
 from index.postgres.database import Connection
+
 Steps = Sequence[Sequence[str]]
 """The statements of each step; one that concerns only other places where such data lies has none."""
 

@@ -39,7 +39,9 @@ async def open_database(
 
 
 @asynccontextmanager
-async def open_replica(url: str, primary: Database, *, connections: int = CONNECTIONS) -> AsyncIterator[Database]:
+async def open_replica(
+    url: str, primary: Database, *, connections: int = CONNECTIONS
+) -> AsyncIterator[Database]:
     """A read replica of ``primary``, which may be away now.
 
     Raises:
@@ -47,7 +49,9 @@ async def open_replica(url: str, primary: Database, *, connections: int = CONNEC
     """
     address = parse_address(url)
     schema = await primary.value(f"SELECT nspname FROM ({_EXTENSION}) AS e")  # noqa: S608
-    async with open_pool(Address(address.url, address.shown, primary.address.schema), schema, connections) as it:
+    async with open_pool(
+        Address(address.url, address.shown, primary.address.schema), schema, connections
+    ) as it:
         yield it
 
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from index.codec import decode_json
 from index.filters import Filter
-from index.postgres.database import Database, Record
+from index.postgres.database import Reader, Record
 from index.postgres.filter_sql import compile_filter
 from index.postgres.parameters import Parameters
 from index.postgres.tables import LIVING, Tables
@@ -22,17 +22,17 @@ _COLUMNS: Final = (
 
 
 async def by_id(
-    database: Database, tables: Tables, ids: Sequence[str], *, with_vectors: bool
+    reader: Reader, tables: Tables, ids: Sequence[str], *, with_vectors: bool
 ) -> list[StoredPoint]:
     """The points of these ids in the order asked, without those that do not exist."""
     sql = f"SELECT {_columns(with_vectors)} FROM {tables.joined} WHERE p.id = ANY($1) AND {LIVING}"
-    rows = await database.fetch(sql, askable(ids))
+    rows = await reader.fetch(sql, askable(ids))
     found = {point.id: point for point in map(_point, rows)}
     return [found[id_] for id_ in ids if id_ in found]
 
 
 async def scroll(
-    database: Database,
+    reader: Reader,
     tables: Tables,
     limit: int,
     after: int,
@@ -43,7 +43,7 @@ async def scroll(
     """Up to ``limit`` points behind the seq ``after``, and the seq to go on from, if there is more."""
     parameters = Parameters(after, limit + 1)
     where = compile_filter(condition, parameters)
-    rows = await database.fetch(
+    rows = await reader.fetch(
         f"SELECT {_columns(with_vectors)} FROM {tables.joined} WHERE p.seq > $1 AND {LIVING} AND ({where})"
         " ORDER BY p.seq LIMIT $2",
         *parameters.values,
@@ -52,7 +52,7 @@ async def scroll(
     return [_point(row) for row in page], page[-1][0] if len(rows) > limit else None
 
 
-async def sample(database: Database, tables: Tables, limit: int) -> list[StoredPoint]:
+async def sample(reader: Reader, tables: Tables, limit: int) -> list[StoredPoint]:
     """Up to ``limit`` points with their vectors, spread evenly over all, in the order of their seqs: of n
     the first, the last and those between whose places are nearest to even steps (half to even).
     """
@@ -66,7 +66,7 @@ async def sample(database: Database, tables: Tables, limit: int) -> list[StoredP
         " AS place FROM (SELECT max(points) AS points FROM numbered) AS n,"
         " generate_series(0, least($1, n.points) - 1) AS step"
     )
-    rows = await database.fetch(
+    rows = await reader.fetch(
         f"WITH numbered AS ({numbered}), spread AS ({spread})"
         f" SELECT {_columns(with_vectors=True)} FROM spread JOIN numbered USING (place)"
         f" JOIN {tables.passages} AS p ON p.seq = numbered.seq"
@@ -77,10 +77,10 @@ async def sample(database: Database, tables: Tables, limit: int) -> list[StoredP
 
 
 async def vectors_by_digest(
-    database: Database, tables: Tables, digests: Sequence[str]
+    reader: Reader, tables: Tables, digests: Sequence[str]
 ) -> dict[str, PassageVectors]:
     """The vectors of each of these digests that a passage has; any of its passages, they are the same."""
-    rows = await database.fetch(
+    rows = await reader.fetch(
         f"SELECT DISTINCT ON (digest) digest, vector, tokens, token_vectors FROM {tables.passages}"
         " WHERE digest = ANY($1)",
         askable(digests),

@@ -85,11 +85,12 @@ CREATE: Final = (
     # Files that wait for a job, where every service can reach them, in parts that fit in memory.
     """CREATE TABLE uploads (
         collection bigint NOT NULL REFERENCES collections ON DELETE CASCADE,
-        name text COLLATE "C" NOT NULL,
+        job text COLLATE "C" NOT NULL,
+        position integer NOT NULL,
         part integer NOT NULL,
         bytes bytea NOT NULL,
         created_at timestamptz NOT NULL,
-        PRIMARY KEY (collection, name, part)
+        PRIMARY KEY (collection, job, position, part)
     )""",
     "ALTER TABLE uploads ALTER COLUMN bytes SET STORAGE EXTERNAL",
     "ALTER TABLE job_items ALTER COLUMN payload SET STORAGE EXTERNAL",

@@ -8,7 +8,7 @@ from operator import itemgetter
 from typing import Any, Final
 
 from index.codec import decode_json, timestamp
-from index.postgres.database import Database, Record
+from index.postgres.database import Reader, Record
 from index.postgres.tables import LIVING, Tables
 from index.postgres.text import decode_optional, decode_text, first_behind
 from index.postgres.times import optional_text_of
@@ -25,9 +25,9 @@ COLUMNS: Final = (
 _DOCUMENT_COLUMNS: Final = 12
 
 
-async def read_page(database: Database, tables: Tables, after: str | None) -> list[DocumentCopy]:
+async def read_page(reader: Reader, tables: Tables, after: str | None) -> list[DocumentCopy]:
     """The next documents by id (code points) behind the id ``after``; none at the end."""
-    rows = await database.fetch(
+    rows = await reader.fetch(
         f"WITH weighed AS (SELECT d.key, d.id, d.passages + d.characters / {CHARACTERS} AS weight"
         f" FROM {tables.documents} AS d WHERE d.id >= $1 AND {LIVING} ORDER BY d.id LIMIT $2),"
         " page AS (SELECT key, sum(weight) OVER (ORDER BY id) - weight AS before FROM weighed)"

@@ -14,7 +14,7 @@ from index import document_writes
 from index.codec import passage_ids
 from index.document_writes import EncodedDocuments, is_small
 from index.errors import InvalidId, VersionConflict
-from index.postgres.database import Database
+from index.postgres.database import Reader
 from index.postgres.deletion import record
 from index.postgres.filterable import encode_filterable
 from index.postgres.tables import Tables
@@ -25,7 +25,18 @@ from index.postgres.writer import Turn
 from index.rows import CollectionSettings, Document, Stamps
 
 _DOCUMENT_COLUMNS: Final = (
-    *("key", "id", "title", "text", "metadata", "filterable", "version", "content_hash", "passages", "tokens"),
+    *(
+        "key",
+        "id",
+        "title",
+        "text",
+        "metadata",
+        "filterable",
+        "version",
+        "content_hash",
+        "passages",
+        "tokens",
+    ),
     *("characters", "media_type", "is_point", "expires_at", "acl", "created_at", "updated_at", "change"),
 )
 _PASSAGE_COLUMNS: Final = (
@@ -184,7 +195,7 @@ def _passage_rows(turn: Turn, keys: Sequence[int], prepared: Prepared) -> Iterat
             n += 1
 
 
-async def taken_id(database: Database, tables: Tables, prepared: Prepared) -> InvalidId:
+async def taken_id(reader: Reader, tables: Tables, prepared: Prepared) -> InvalidId:
     """Which id it was that an ``IdTaken`` was raised for."""
     ids = [id_ for document in prepared.encoded.documents for id_ in passage_ids(document)]
     seen: set[str] = set()
@@ -194,9 +205,7 @@ async def taken_id(database: Database, tables: Tables, prepared: Prepared) -> In
         seen.add(id_)
     sql = f"SELECT p.id, d.id FROM {tables.joined} WHERE p.id = ANY($1) AND d.id <> ALL($2) LIMIT 1"
     replaced = [document.id for document in prepared.encoded.documents]
-    row = await database.row(sql, ids, replaced)
+    row = await reader.row(sql, ids, replaced)
     if row is None:
         return InvalidId(ids[0], "a passage of it was written by another")
     return InvalidId(row[0], f"a passage of the document {row[1][:80]!r} has it")
-
-

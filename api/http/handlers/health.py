@@ -10,8 +10,8 @@ from api.http.routing import Call, Reply
 from api.schemas import Health, Info, ModelInfo, NoQuery, Readiness, Startup
 from api.services.registry import ModelState
 from embedd.specs import ModelCard
-from index.catalog import MAX_DIM
 from index.codec import MAX_ID_BYTES, MAX_METADATA_BYTES, MAX_METADATA_DEPTH
+from index.collection_settings import MAX_DIM
 
 
 async def live(call: Call[None, NoQuery]) -> Health:  # noqa: ARG001 - that it answers is the answer
