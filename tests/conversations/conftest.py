@@ -4,12 +4,12 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from index.postgres.opening import open_database
 from redis_server import PROGRAM, redis_server
 
 from api.conversations.postgres_store import PostgresConversations
 from api.conversations.store import ConversationStore, open_conversations
 from api.shared.tables import PARTS
+from index.postgres.opening import open_database
 
 
 @pytest.fixture(scope="session")

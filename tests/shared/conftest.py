@@ -4,13 +4,13 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 import pytest
-from index.postgres.database import Database
-from index.postgres.opening import open_database
 
 from api.security.postgres_keys import PostgresKeys
 from api.shared.model_rows import SharedRows
 from api.shared.news import News
 from api.shared.tables import PARTS
+from index.postgres.database import Database
+from index.postgres.opening import open_database
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,6 @@ from index.postgres.opening import open_database
 from index.rows import CollectionSettings
 from index.store import Store
 
-
 Opener = Callable[[], AbstractAsyncContextManager[Collections]]
 
 
