@@ -166,13 +166,17 @@ ROWS: dict[type[Exception], Row] = {
     stores.InvalidCursor: Row(HTTPStatus.BAD_REQUEST, _INVALID, "invalid_cursor"),
     stores.HistoryLost: Row(HTTPStatus.CONFLICT, _CONFLICT, "history_lost"),
     stores.WriteQueueFull: Row(HTTPStatus.TOO_MANY_REQUESTS, _LIMITED, "write_queue_full"),
+    stores.JobNotHeld: Row(HTTPStatus.CONFLICT, _CONFLICT, "job_not_held"),
     stores.DataFolderInUse: Row(HTTPStatus.SERVICE_UNAVAILABLE, _DOWN, "data_folder_in_use"),
     stores.DataTooNew: Row(HTTPStatus.SERVICE_UNAVAILABLE, _DOWN, "data_too_new"),
+    stores.DatabaseUnusable: Row(HTTPStatus.SERVICE_UNAVAILABLE, _DOWN, "database_unusable"),
     stores.InvalidBackup: Row(HTTPStatus.UNPROCESSABLE_ENTITY, _INVALID, "invalid_backup"),
     stores.WouldReplace: Row(HTTPStatus.CONFLICT, _CONFLICT, "would_replace"),
     stores.StorageFull: Row(HTTPStatus.INSUFFICIENT_STORAGE, _DOWN, "storage_full"),
     stores.StorageFailed: Row(HTTPStatus.SERVICE_UNAVAILABLE, _DOWN, "storage_failed"),
     stores.VectorsUnavailable: Row(HTTPStatus.SERVICE_UNAVAILABLE, _DOWN, "vectors_unavailable"),
+    stores.StoreUnavailable: Row(HTTPStatus.SERVICE_UNAVAILABLE, _DOWN, "store_unavailable"),
+    stores.OutcomeUnknown: Row(HTTPStatus.SERVICE_UNAVAILABLE, _DOWN, "outcome_unknown"),
 }
 
 _PASSING = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)

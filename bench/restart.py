@@ -58,7 +58,7 @@ def write_and_die(data: Path, documents: Matrix, numbers: range) -> None:
 
     async def write_rows() -> None:
         async with open_catalog(data) as catalog:
-            await store(catalog.get(NAME), documents, numbers)
+            await store(await catalog.get(NAME), documents, numbers)
             os.kill(os.getpid(), signal.SIGKILL)
 
     asyncio.run(write_rows())
@@ -78,7 +78,7 @@ async def reopen(data: Path, questions: Matrix, expected: int, loop: Loop) -> di
     """Seconds from opening the folder until the collection answers, and until its graph does."""
     started = time.perf_counter()
     async with open_catalog(data) as catalog:
-        collection = catalog.get(NAME)
+        collection = await catalog.get(NAME)
         first = await collection.search(Query(K, vector=questions[0]))
         answered_s = time.perf_counter() - started
         while (await collection.search(Query(K, vector=questions[0]))).plan != "graph":  # noqa: ASYNC110 - its loading has no event

@@ -79,7 +79,7 @@ async def state_of(collection: Collection, given: Given, loop: Loop) -> dict[str
 async def measure_erasing(data: Path, size: int, given: Given, loop: Loop) -> dict[str, Any]:
     """Seconds until nothing of one deleted document is in any file of a collection of many."""
     async with open_catalog(data) as catalog:
-        collection = catalog.get("turned")
+        collection = await catalog.get("turned")
         vector, word = grown(given.rows, [1], generation=77)[0], "xylotheque"
         secret = Document("secret", word, word, {}, (Passage(word, 0, len(word), vector),))
         await collection.upsert([secret])

@@ -13,7 +13,7 @@ import uuid
 from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from contextvars import Context
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,26 +22,19 @@ import structlog
 from index import files, truth
 from index.aliases import Aliases
 from index.collection import UPLOADS, Collection, open_collection
+from index.collection_settings import check_name, check_settings, differences, usual_quantization
 from index.errors import (
     CollectionExists,
     CollectionNotFound,
-    InvalidName,
-    InvalidSettings,
     NameTaken,
     StorageFailed,
 )
 from index.growth import GraphTuning
 from index.restore import settle
-from index.rows import CollectionSettings, Quantization
+from index.rows import CollectionSettings
 from index.upkeep import UpkeepTuning
 
-MAX_DIM: Final = 4_096
 _FIT_EVERY_S: Final = 5.0
-_METRICS: Final = ("cosine", "dot", "l2")
-_TOKEN_FORMATS: Final = (None, "2bit")
-_QUANTIZATIONS: Final = (None, "int8", "none")
-# From so many dimensions on, embeddings in eight bits lie where they did, but for what is almost as near.
-_QUANTISED_DIM: Final = 128
 
 
 class Catalog:
@@ -61,11 +54,22 @@ class Catalog:
         return sorted(self._collections)
 
     @property
+    def leases(self) -> None:
+        """The folder is this process's alone, and so are its jobs."""
+
+    @property
     def aliases(self) -> Mapping[str, str]:
         """The collection that every alias stands for."""
         return self._aliases.targets
 
-    def get(self, name: str) -> Collection:
+    async def refresh(self) -> None:
+        """Nobody else changes the folder."""
+
+    async def resolve(self, name: str) -> str:
+        """The collection that ``name`` stands for; itself, if it is no alias."""
+        return self._aliases.resolve(name)
+
+    async def get(self, name: str) -> Collection:
         """The collection of that name or alias.
 
         Raises:
@@ -88,16 +92,16 @@ class Catalog:
             CollectionExists: it has other settings.
             StorageFailed, StorageFull: it could not be made.
         """
-        _check(settings)
+        check_settings(settings)
         async with self._changing:
             self._refuse_alias(settings.name, "create a collection of another name")
             existing = self._collections.get(settings.name)
             if settings.quantization is None:
-                usual = existing.settings.quantization if existing else _usual_quantization(settings)
+                usual = existing.settings.quantization if existing else usual_quantization(settings)
                 settings = replace(settings, quantization=usual)
             if existing is not None:
-                if differences := _differences(existing.settings, settings):
-                    raise CollectionExists(settings.name, differences)
+                if different := differences(existing.settings, settings):
+                    raise CollectionExists(settings.name, different)
                 return existing, False
             await _to_its_end(self._create(settings))
             return self._collections[settings.name], True
@@ -117,7 +121,7 @@ class Catalog:
         """
         async with self._changing:
             self._refuse_alias(name, "delete the collection by its own name, or only the alias")
-            collection = self.get(name)
+            collection = await self.get(name)
             del self._collections[name]
             await _to_its_end(self._drop(collection, name))
 
@@ -135,13 +139,12 @@ class Catalog:
             CollectionNotFound: there is no collection ``name``.
             StorageFailed, StorageFull: nothing was changed.
         """
-        if not files.NAME.fullmatch(alias):
-            raise InvalidName(alias)
+        check_name(alias)
         async with self._changing:
             if alias in self._collections:
                 raise NameTaken(alias, "is a collection: choose another name for the alias")
             self._refuse_alias(name, "name the collection itself")
-            self.get(name)
+            await self.get(name)
             is_new = alias not in self.aliases
             await _to_its_end(asyncio.to_thread(self._aliases.change, {alias: name}))
             return is_new
@@ -149,7 +152,7 @@ class Catalog:
     async def switch(self, aliases: Sequence[str], old: str, new: str) -> None:
         """``Aliases.move``; raises CollectionNotFound if there is no collection ``new``."""
         async with self._changing:
-            self.get(new)
+            await self.get(new)
             await _to_its_end(asyncio.to_thread(self._aliases.move, aliases, old, new))
 
     async def unassign(self, alias: str) -> bool:
@@ -257,29 +260,6 @@ async def _to_its_end(work: Coroutine[Any, Any, None]) -> None:
     except asyncio.CancelledError:
         await asyncio.wait([task])
         raise
-
-
-def _check(settings: CollectionSettings) -> None:
-    if not files.NAME.fullmatch(settings.name):
-        raise InvalidName(settings.name)
-    if not 1 <= settings.dim <= MAX_DIM:
-        raise InvalidSettings(f"dim is {settings.dim}, it must be from 1 to {MAX_DIM}")
-    if settings.metric not in _METRICS:
-        raise InvalidSettings(f"metric is {settings.metric!r}, it must be one of {', '.join(_METRICS)}")
-    truth.check_description(settings.description)
-    if settings.token_vectors not in _TOKEN_FORMATS:
-        raise InvalidSettings(f"token vectors are kept as '2bit' or not at all: {settings.token_vectors!r}")
-    if settings.quantization not in _QUANTIZATIONS:
-        raise InvalidSettings(f"quantization is {settings.quantization!r}, it must be 'int8' or 'none'")
-
-
-def _usual_quantization(settings: CollectionSettings) -> Quantization:
-    return "int8" if settings.metric == "cosine" and settings.dim >= _QUANTISED_DIM else "none"
-
-
-def _differences(stored: CollectionSettings, asked: CollectionSettings) -> dict[str, tuple[Any, Any]]:
-    pairs = {f.name: (getattr(stored, f.name), getattr(asked, f.name)) for f in fields(CollectionSettings)}
-    return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
 
 
 def _make(collections: Path, settings: CollectionSettings) -> None:

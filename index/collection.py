@@ -31,6 +31,7 @@ from index import (
     transfer,
     truth,
 )
+from index.collection_settings import check_description
 from index.database import open_for_writing
 from index.errors import CollectionNotFound
 from index.expiry import Expiry, first_moment
@@ -64,6 +65,7 @@ from index.rows import (
 )
 from index.search import Sources
 from index.upkeep import UpkeepTuning
+from index.uploads import FolderUploads
 from index.writer import Change, Write, Writer, weight
 
 T = TypeVar("T")
@@ -88,6 +90,7 @@ class Collection:
     ) -> None:
         self._folder = folder
         self._settings = settings
+        self._uploads = FolderUploads(folder / UPLOADS)
         self._thread = OneThread("index-search")
         self._readers = Readers(folder, settings.name, self._thread)
         self._writer = Writer(connection, self._follow)
@@ -102,11 +105,11 @@ class Collection:
         return self._settings
 
     @property
-    def uploads(self) -> Path:
-        return self._folder / UPLOADS
+    def uploads(self) -> FolderUploads:
+        return self._uploads
 
     async def describe(self, description: str) -> None:
-        truth.check_description(description)
+        check_description(description)
         await self._write(lambda connection: truth.write_description(connection, description))
 
     async def upsert(

@@ -45,7 +45,7 @@ def apply(
     key, before = found
     if versions is not None and before.version not in versions:
         raise VersionConflict(document_id, before.version)
-    metadata = encode_metadata(Document(document_id, "", None, _merged_metadata(before, patch), ()))
+    metadata = encode_metadata(Document(document_id, "", None, merged_metadata(before, patch), ()))
     if patch.title is not None and patch.title != before.title:
         _rename(connection, key, patch.title)
     expires_at = before.expires_at if isinstance(patch.expires_at, Kept) else patch.expires_at
@@ -73,7 +73,8 @@ def merge(target: Any, patch: Any) -> Any:
     return merged
 
 
-def _merged_metadata(before: StoredDocument, patch: DocumentPatch) -> Mapping[str, Any]:
+def merged_metadata(before: StoredDocument, patch: DocumentPatch) -> Mapping[str, Any]:
+    """The metadata that the document has behind the patch."""
     if patch.metadata is None:
         return before.metadata
     merged: dict[str, Any] = merge(before.metadata, patch.metadata)

@@ -16,12 +16,16 @@
     ├── InvalidCursor           not one that this collection gave
     ├── HistoryLost             a moment before what is remembered; begin again
     ├── WriteQueueFull          too many writes wait; come back later
+    ├── JobNotHeld              another service works on the job, or it has ended
     ├── DataFolderInUse         another process holds the data folder
     ├── DataTooNew              written by a newer version of this program
+    ├── DatabaseUnusable        a database server that cannot be what the settings want it to be
     ├── InvalidBackup           no backup, or not as it was written
     ├── WouldReplace            something is there that nobody allowed to replace
     ├── StorageFull             no space is left
-    ├── StorageFailed           the disk or SQLite refused for another reason
+    ├── StorageFailed           the disk or the database refused for another reason
+    │   └── StoreUnavailable    the database server is away, or takes no writes; come back later
+    │       └── OutcomeUnknown  it went away while it was told to keep a write
     └── VectorsUnavailable      the engine that has the vectors does not answer
 
 The errors know no status codes; the edge maps them.
@@ -163,6 +167,14 @@ class WriteQueueFull(StoreError):
         self.retry_after_s = retry_after_s
 
 
+class JobNotHeld(StoreError):
+    """A service has written for a job that another one works on by now, or that has ended."""
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(f"the job {job_id!r} has ended, or another service works on it")
+        self.job_id = job_id
+
+
 class DataFolderInUse(StoreError):
     """Another process (or another catalog of this one) has the data folder open."""
 
@@ -179,6 +191,10 @@ class DataTooNew(StoreError):
         super().__init__(f"the data{where} has format {found}; this version knows formats up to {known}")
         self.found = found
         self.known = known
+
+
+class DatabaseUnusable(StoreError):
+    """The database server is too old, lacks what it takes, or holds something else."""
 
 
 class InvalidBackup(StoreError):
@@ -198,7 +214,25 @@ class StorageFull(StoreError):
 
 
 class StorageFailed(StoreError):
-    """The disk or SQLite refused; nothing of the write was kept."""
+    """The disk or the database refused; nothing of the write was kept."""
+
+
+class StoreUnavailable(StorageFailed):
+    """The database server cannot be reached or takes no writes now; nothing of the write was kept.
+
+    The same request may succeed after ``retry_after_s`` seconds.
+    """
+
+    def __init__(self, message: str, *, retry_after_s: float = 2.0) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class OutcomeUnknown(StoreUnavailable):
+    """The connection was lost while a write was committed: either all of it was kept or nothing.
+
+    A write that came with an idempotency key can be sent again; of others the document's version tells.
+    """
 
 
 class VectorsUnavailable(StoreError):

@@ -88,13 +88,18 @@ def forget(connection: sqlite3.Connection) -> Change[int]:
     return Change(connection.execute("DELETE FROM deletions WHERE change <= ?", (behind,)).rowcount)
 
 
+def history_name(secret: bytes) -> str:
+    """What tells the history of the collection with this secret from every other one."""
+    return hashlib.sha256(secret).hexdigest()[:32]
+
+
 async def read_page(readers: Readers, after: int, limit: int) -> Changes:
     """What ``Store.changes`` says."""
     rows = await readers.rows(_PAGE, (after, limit, PAGE_PASSAGES))
     last, forgotten, secret = rows[0][:_CHANGE]
     if limit and not forgotten <= after <= last:
         raise HistoryLost(after, forgotten, last)
-    name = hashlib.sha256(secret).hexdigest()[:32]
+    name = history_name(secret)
     changed = [row for row in rows if row[_CHANGE] is not None]
     if not changed:
         return Changes((), (), last, name)

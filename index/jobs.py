@@ -26,7 +26,7 @@ KEPT_JOBS: Final = 1_000
 KEPT_AT_LEAST: Final = timedelta(days=1)
 """As long as keys of idempotent requests, which name their jobs."""
 
-_FORGOTTEN_AT_ONCE: Final = 20
+FORGOTTEN_AT_ONCE: Final = 20
 """So that the first job after an upgrade does not wait for years of them."""
 
 # Bound as JSON, which takes any text; with "IN" SQLite would sort all items of a job for a page of them.
@@ -72,7 +72,7 @@ def _forget(connection: sqlite3.Connection, now: datetime) -> None:
         "DELETE FROM jobs WHERE number IN (SELECT number FROM jobs WHERE finished_at IS NOT NULL"
         " AND (finished_at < ? OR (finished_at < ? AND number <= (SELECT max(number) FROM jobs) - ?))"
         " ORDER BY finished_at LIMIT ?)",
-        (timestamp(now - KEPT_FOR), timestamp(now - KEPT_AT_LEAST), KEPT_JOBS, _FORGOTTEN_AT_ONCE),
+        (timestamp(now - KEPT_FOR), timestamp(now - KEPT_AT_LEAST), KEPT_JOBS, FORGOTTEN_AT_ONCE),
     )
 
 

@@ -1,9 +1,11 @@
-"""The schema of a collection's ``truth.db``, as the list of steps that lead to it.
+"""The schema of collections, as the list of steps that lead to it: in ``truth.db`` of a data folder, and in
+a PostgreSQL.
 
-The list only ever grows: a step that was released is never edited. ``PRAGMA user_version`` counts the steps
-that a file has behind it; each step and its count commit together.
+The list only ever grows: a step that was released is never edited. Behind a step the two keep the same facts,
+so its number means the same in both; ``PRAGMA user_version`` and the table ``version`` count the steps. Each
+step and its count commit together. The step at which PostgreSQL came makes all that it has by then.
 
-Invariants of the schema:
+Invariants of the schema of ``truth.db``:
 
 * Passages are replaced, never changed, and AUTOINCREMENT never gives a key twice. So a ``seq`` names one
   vector and one text for ever, and it is the label of the row in the graph too. Of a document the title, the
@@ -13,11 +15,21 @@ Invariants of the schema:
 
 import sqlite3
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from index.errors import DataTooNew
+from index.postgres import schema
 
 Migration = Callable[[sqlite3.Connection], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What one step does to a ``truth.db``, and the statements that do the same to a PostgreSQL."""
+
+    sqlite: Migration
+    postgres: tuple[str, ...] = ()
 
 
 def migrate(connection: sqlite3.Connection, steps: Sequence[Migration] | None = None) -> None:
@@ -208,15 +220,16 @@ def _keep_history(connection: sqlite3.Connection) -> None:
     connection.execute("INSERT INTO history SELECT 1, coalesce(max(change), 0), 0 FROM documents")
 
 
-MIGRATIONS: Final[tuple[Migration, ...]] = (
-    _create_tables,
-    _keep_token_vectors,
-    _prepare_for_writers,
-    _give_identity,
-    _age_idempotency_keys,
-    _quantise_graphs,
-    _count_jobs,
-    _find_equal_passages,
-    _size_chunks,
-    _keep_history,
+STEPS: Final = (
+    Step(_create_tables),
+    Step(_keep_token_vectors),
+    Step(_prepare_for_writers),
+    Step(_give_identity),
+    Step(_age_idempotency_keys),
+    Step(_quantise_graphs),
+    Step(_count_jobs),
+    Step(_find_equal_passages),
+    Step(_size_chunks),
+    Step(_keep_history, schema.CREATE),
 )
+MIGRATIONS: Final[tuple[Migration, ...]] = tuple(step.sqlite for step in STEPS)

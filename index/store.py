@@ -6,7 +6,8 @@ a write whose caller is cancelled is either fully there or not at all. What a wr
 the next search.
 """
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Collection, Container, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -46,8 +47,8 @@ class Store(Protocol):
     def settings(self) -> CollectionSettings: ...
 
     @property
-    def uploads(self) -> Path:
-        """A folder for files that wait to be ingested; it goes with the collection."""
+    def uploads(self) -> "Uploads":
+        """The files that wait for its jobs; they go with the collection."""
         ...
 
     async def describe(self, description: str) -> None:
@@ -262,4 +263,31 @@ class Store(Protocol):
 
     async def unfinished_jobs(self) -> list[str]:
         """Ids of jobs with unsettled items, oldest first."""
+        ...
+
+
+class Uploads(Protocol):
+    """Files that wait for jobs, each at the position of its item; whoever works on the job can read them.
+
+    Every method may raise StorageFull, StorageFailed and CollectionNotFound.
+    """
+
+    async def keep(self, job_id: str, uploads: Mapping[int, Path]) -> None:
+        """Take files over, before the job is kept; they may be gone from where they were."""
+        ...
+
+    def fetched(
+        self, job_id: str, positions: Sequence[int]
+    ) -> AbstractAsyncContextManager[Mapping[int, Path]]:
+        """The files of the first of these positions, to be read within the block: all of them, or as many
+        as may be brought here at once, at least one. A file that is lost is at a path where nothing is.
+        """
+        ...
+
+    async def drop(self, job_id: str) -> None:
+        """Forget the files of a job."""
+        ...
+
+    async def sweep(self, waiting: Collection[str]) -> None:
+        """Forget the files of jobs that are not ``waiting``, if nobody is about to keep such a job."""
         ...

@@ -12,9 +12,9 @@ import numpy as np
 
 from index import full_text, mapped
 from index.blocks import Block, Keys
-from index.codec import is_unicode, searchable, timestamp
+from index.codec import searchable, timestamp
 from index.database import open_for_writing, translate
-from index.errors import InvalidSettings, StorageFailed
+from index.errors import StorageFailed
 from index.living import EXPIRED_SEQS
 from index.rows import CollectionSettings
 from index.vectors import BLOCK_ROWS, VectorTable
@@ -152,14 +152,6 @@ def _read_vectors(
             np.array(keys, dtype=np.int64),
             searchable(vectors.reshape(-1, settings.dim), settings.metric),
         )
-
-
-def check_description(description: str) -> None:
-    """Raises:
-    InvalidSettings: it cannot be kept.
-    """
-    if not is_unicode(description):
-        raise InvalidSettings("the description is not valid Unicode")
 
 
 def write_description(connection: sqlite3.Connection, description: str) -> Change[None]:

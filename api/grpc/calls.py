@@ -98,7 +98,7 @@ class Edge:
                 if many_asked:
                     request = self._messages(method, kind, call)
                 else:
-                    request = self._message(method, kind, asked, call)
+                    request = await self._message(method, kind, asked, call)
                 answer = method.handler(request, call)
                 if many_answers:
                     await _write_all(answer, context)
@@ -134,7 +134,7 @@ class Edge:
             call.identity = await self._services.gate.identify(key_in(metadata))
             self._services.gate.check_needs(call.identity, method.needs)
 
-    def _message(self, method: Method, kind: Callable[[bytes], Any], raw: bytes, call: Call) -> Any:
+    async def _message(self, method: Method, kind: Callable[[bytes], Any], raw: bytes, call: Call) -> Any:
         try:
             message = kind(raw)
         except DecodeError as error:
@@ -142,10 +142,10 @@ class Edge:
                 f"this is no {method.proto.input_type.full_name}: {error}", code="malformed_body"
             ) from error
         if method.needs.scope is not None:
-            self._services.gate.quotas.admit(call.identity)
+            await self._services.gate.quotas.admit(call.identity)
             if collection := getattr(message, "collection", ""):
                 call.collection = collection
-                permit_collection(self._services, call.identity, collection)
+                await permit_collection(self._services, call.identity, collection)
         return message
 
     async def _messages(
@@ -153,7 +153,7 @@ class Edge:
     ) -> AsyncGenerator[Any, None]:
         """What the client sends, until it has sent everything or the server closes."""
         while (raw := await _next(call)) is not None:
-            yield self._message(method, kind, raw, call)
+            yield await self._message(method, kind, raw, call)
 
     def _tell(self, method: Method, call: Call, seconds: float) -> None:
         self._metrics.add(method.name, call.status, seconds)

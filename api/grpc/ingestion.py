@@ -33,7 +33,7 @@ class Ingestion:
         """
         for request in requests:
             self._refuse(request)
-        store = self._store = self._store or self._services.catalog.get(self._collection)
+        store = self._store = self._store or await self._services.catalog.get(self._collection)
         read_ones = [self._read(one, store) for request in requests for one in request.documents]
         written = iter(
             await self._services.ingestor.ingest(

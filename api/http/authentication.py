@@ -35,29 +35,31 @@ async def admit(request: web.Request, services: Services, needs: Needs) -> Ident
         return ANONYMOUS
     identity = await services.gate.identify(credentials_of(request))
     request[IDENTITY] = identity
-    services.gate.quotas.admit(identity)
+    await services.gate.quotas.admit(identity)
     services.gate.check_needs(identity, needs)
     if path.startswith(_OF_COLLECTIONS):
-        permit_collection(services, identity, request.match_info["name"])
+        await permit_collection(services, identity, request.match_info["name"])
     return identity
 
 
-def permit_collection(services: Services, identity: Identity, name: str) -> None:
+async def permit_collection(services: Services, identity: Identity, name: str) -> None:
     """Let ``identity`` use the collection of that name or alias.
 
     Raises:
         Forbidden: it may not, whether there is such a collection or not.
     """
-    services.gate.check(identity, Scope.READ, services.catalog.aliases.get(name, name))
+    services.gate.check(identity, Scope.READ, await services.catalog.resolve(name))
 
 
-def visible_names(services: Services, identity: Identity) -> list[str]:
+async def visible_names(services: Services, identity: Identity) -> list[str]:
     """The names of the collections that ``identity`` may use, sorted."""
+    await services.catalog.refresh()
     return [name for name in services.catalog.names() if identity.may_use(name)]
 
 
-def visible_aliases(services: Services, identity: Identity) -> dict[str, str]:
+async def visible_aliases(services: Services, identity: Identity) -> dict[str, str]:
     """The aliases of these, and what they stand for, by name."""
+    await services.catalog.refresh()
     pairs = sorted(services.catalog.aliases.items())
     return {alias: name for alias, name in pairs if identity.may_use(name)}
 

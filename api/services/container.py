@@ -21,7 +21,7 @@ from api.services.retrieve import Retriever
 from api.settings import Settings
 from api.tracing import Tracing
 from api.ui.assets import Asset
-from index.catalog import Catalog
+from index.catalogs import Collections
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Services:
     settings: Settings
     models: Models
     registry: ModelRegistry
-    catalog: Catalog
+    catalog: Collections
     ingestor: Ingestor
     retriever: Retriever
     answerer: Answerer

@@ -6,6 +6,7 @@ Tells where a task waits, never the values of its variables, which are texts of 
 import asyncio
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -22,7 +23,8 @@ from api.schemas_debug import (
 from api.services.models import Models
 from embedd.embedder import Embedder, Lane
 from embedd.reranker import Reranker
-from index.catalog import Catalog
+from index.catalogs import Collections
+from index.errors import CollectionNotFound
 
 _ROOT = Path(__file__).parents[2]
 
@@ -40,11 +42,14 @@ def model_queues(models: Models) -> ModelQueues:
     return ModelQueues(embedding + reranking)
 
 
-async def memory(models: Models, catalog: Catalog) -> Memory:
+async def memory(models: Models, catalog: Collections) -> Memory:
     """What the service, its workers and the collections take."""
     workers = {pid: one.model for one in model_queues(models).queues for pid in one.workers}
     processes = {os.getpid(): "service"} | workers
-    sizes = [(name, await catalog.get(name).statistics()) for name in catalog.names()]
+    sizes = []
+    for name in catalog.names():
+        with suppress(CollectionNotFound):  # dropped meanwhile
+            sizes.append((name, await (await catalog.get(name)).statistics()))
     return Memory(
         [ProcessMemory(pid, role, _resident_bytes(pid)) for pid, role in processes.items()],
         [CollectionMemory(name, each.memory_bytes, each.mapped_bytes) for name, each in sizes],

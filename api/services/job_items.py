@@ -1,14 +1,14 @@
-"""The documents of a job while they wait: rows of its collection's database, and files beside it."""
+"""The documents of a job while they wait: items of its collection, and files among its uploads."""
 
-from collections.abc import Collection, Sequence
-from dataclasses import replace
+import itertools
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from api.services.incoming import Incoming, Outcome
-from index import files
 from index.rows import JobItem, Receipt
 from index.store import Store
 
@@ -16,7 +16,7 @@ _FAILED = "the service failed to ingest this document; its log has the reason un
 
 
 class _Item(msgspec.Struct):
-    """A waiting document as it lies in the database; ``upload`` is a name in the collection's uploads."""
+    """A waiting document as it lies in the database; with ``upload`` its file is among those of the job."""
 
     id: str
     text: str | None
@@ -52,14 +52,12 @@ def encode_item(document: Incoming) -> bytes:
     )
 
 
-def decode_item(store: Store, item: JobItem, job_id: str) -> Incoming:
-    """The document that waits as ``item``, with its slot in the job."""
-    stored = msgspec.msgpack.decode(item.payload, type=_Item)
+def _incoming(stored: _Item, upload: Path | None, job_id: str, item: JobItem) -> Incoming:
     return Incoming(
         id=stored.id,
         text=stored.text,
         data=stored.data,
-        upload=store.uploads / stored.upload if stored.upload else None,
+        upload=upload,
         media_type=stored.media_type,
         filename=stored.filename,
         title=stored.title,
@@ -79,31 +77,18 @@ def failure_of(item: JobItem, job_id: str) -> Receipt:
     return Receipt(job_id, item.position, msgspec.to_builtins(outcome), failed=True)
 
 
-def keep_uploads(folder: Path, job_id: str, documents: Sequence[Incoming]) -> list[Incoming]:
-    """Move uploads beside the collection, on disk for good before the job that names them is."""
-    kept = [
-        _keep_upload(document, folder / f"{job_id}-{position}") for position, document in enumerate(documents)
-    ]
-    files.sync(folder)
-    return kept
-
-
-def _keep_upload(document: Incoming, place: Path) -> Incoming:
-    if document.upload is None:
-        return document
-    files.sync(document.upload)
-    document.upload.rename(place)
-    return replace(document, upload=place)
-
-
-def drop_uploads_of(folder: Path, job_id: str) -> None:
-    """Delete the files that waited for a job."""
-    for upload in folder.glob(f"{job_id}-*"):
-        upload.unlink(missing_ok=True)
-
-
-def drop_uploads(folder: Path, *, keep: Collection[str]) -> None:
-    """Delete the files that wait for no job of ``keep``."""
-    for upload in folder.iterdir():
-        if upload.name.rpartition("-")[0] not in keep:
-            upload.unlink()
+@asynccontextmanager
+async def fetched_items(
+    store: Store, job_id: str, items: Sequence[JobItem]
+) -> AsyncIterator[list[tuple[JobItem, Incoming]]]:
+    """The first of these items, and the documents that they are; their files can be read within the block."""
+    stored = [msgspec.msgpack.decode(item.payload, type=_Item) for item in items]
+    positions = [item.position for item, one in zip(items, stored, strict=True) if one.upload]
+    if not positions:
+        yield [(item, _incoming(one, None, job_id, item)) for item, one in zip(items, stored, strict=True)]
+        return
+    async with store.uploads.fetched(job_id, positions) as paths:
+        here = itertools.takewhile(
+            lambda pair: not pair[1].upload or pair[0].position in paths, zip(items, stored, strict=True)
+        )
+        yield [(item, _incoming(one, paths.get(item.position), job_id, item)) for item, one in here]

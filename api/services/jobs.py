@@ -12,29 +12,23 @@ a document that cannot be ingested is settled as failed and stops nothing else.
 
 import asyncio
 import uuid
-from collections import deque
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import structlog
 
 from api.errors import RequestError
 from api.services.incoming import Incoming, size_of
 from api.services.ingest import Ingestor
-from api.services.job_items import (
-    decode_item,
-    drop_uploads,
-    drop_uploads_of,
-    encode_item,
-    failure_of,
-    keep_uploads,
-)
+from api.services.job_items import encode_item, failure_of, fetched_items
 from api.services.job_progress import Paces, Progress, Standing, ended
+from api.services.job_queue import COLLECTIONS_AT_ONCE, JobQueue, LocalQueue, collection_of
+from api.services.leased_queue import LeasedQueue
 from api.services.reembed import Reembedder, is_reembedding
 from embedd.errors import EmbeddError
 from embedd.ownership import beside, to_its_end
-from index.catalog import Catalog
-from index.errors import CollectionNotFound, StoreError
+from index.catalogs import Collections
+from index.errors import CollectionNotFound, JobNotHeld, StoreError
 from index.rows import JobItem, JobState, Once
 from index.store import Store
 
@@ -43,7 +37,6 @@ log = structlog.get_logger()
 ITEMS_AT_ONCE = 512
 """Of one turn. Between two turns the model has nothing to do until the first documents are parsed."""
 
-COLLECTIONS_AT_ONCE = 2
 RETRY_S = 2.0
 _PAUSE_S = 0.05
 """Of a job that is being cancelled, until that is on disk."""
@@ -52,12 +45,13 @@ _PAUSE_S = 0.05
 class JobRunner:
     """Works off the jobs of every collection, a few collections at a time."""
 
-    def __init__(self, catalog: Catalog, ingestor: Ingestor, reembedder: Reembedder) -> None:
+    def __init__(
+        self, catalog: Collections, queue: JobQueue, ingestor: Ingestor, reembedder: Reembedder
+    ) -> None:
         self._catalog = catalog
+        self._queue = queue
         self._ingestor = ingestor
         self._reembedder = reembedder
-        self._jobs: dict[str, deque[str]] = {}  # per collection, oldest first; ids alone, the rest is on disk
-        self._turns: asyncio.Queue[str] = asyncio.Queue()  # each collection that has jobs, at most once
         self._waiting: dict[str, list[asyncio.Future[None]]] = {}  # for the end of a job
         self._running: dict[str, asyncio.Task[float | None]] = {}  # the turn of a job
         self._cancelled: set[str] = set()  # while that is being written
@@ -75,20 +69,23 @@ class JobRunner:
 
     async def _keep(self, store: Store, job_id: str, documents: Sequence[Incoming], once: Once | None) -> str:
         kept_id = None
+        uploads = {place: one.upload for place, one in enumerate(documents) if one.upload is not None}
+        sizes = await asyncio.to_thread(lambda: [size_of(document) for document in documents])
+        items = [encode_item(document) for document in documents]
         try:
-            kept = await asyncio.to_thread(keep_uploads, store.uploads, job_id, documents)
-            sizes = await asyncio.to_thread(lambda: [size_of(document) for document in kept])
-            kept_id = await store.add_job(job_id, [encode_item(document) for document in kept], once, sizes)
+            if uploads:
+                await store.uploads.keep(job_id, uploads)
+            kept_id = await store.add_job(job_id, items, once, sizes)
         finally:
-            if kept_id != job_id:
-                await asyncio.to_thread(drop_uploads_of, store.uploads, job_id)
+            if uploads and kept_id != job_id:
+                await store.uploads.drop(job_id)
         if kept_id == job_id:
-            self._enqueue(job_id)
+            self._queue.put(job_id)
         return kept_id
 
     async def reembed(self, source: Store, model: str, into: str, switch: Sequence[str]) -> str:
         """Have ``source`` embedded again and answer the job's id; see ``Reembedder.start``."""
-        return await to_its_end(self._reembedder.start(source, model, into, switch, self._enqueue))
+        return await to_its_end(self._reembedder.start(source, model, into, switch, self._queue.put))
 
     async def cancel(self, store: Store, job_id: str) -> None:
         """End a job: what is settled stays, what waits is dropped. One that has ended stays as it is."""
@@ -101,12 +98,14 @@ class JobRunner:
                 turn.cancel()
                 await asyncio.wait([turn])
             await store.cancel_job(job_id)  # behind all that the turn has written
+            await store.uploads.drop(job_id)
         finally:
             self._cancelled.discard(job_id)
 
     def progress(self, state: JobState) -> Progress:
         """How far a job of documents is."""
         if state.finished_at is not None:
+            self._paces.let_go(state.id)
             return ended(_standing(state), state.created_at, state.finished_at)
         return self.pace(state.id, _standing(state, self._embedded.get(state.id, 0)))
 
@@ -125,9 +124,10 @@ class JobRunner:
         waiting = self._waiting.setdefault(job_id, [])
         waiting.append(waiter)
         try:
-            job = await store.job(job_id)
-            if job is None or job.finished_at is None:
-                await waiter
+            while (job := await store.job(job_id)) is None or job.finished_at is None:
+                await asyncio.wait([waiter], timeout=self._queue.look_again_s)
+                if waiter.done():
+                    return waiter.result()
         finally:
             waiting.remove(waiter)
             if not waiting:
@@ -136,34 +136,39 @@ class JobRunner:
     async def resume(self) -> None:
         """Queue what a former process left unfinished, and drop uploads that no job waits for."""
         for name in self._catalog.names():
-            store = self._catalog.get(name)
-            jobs = await store.unfinished_jobs()
-            for job_id in jobs:
-                log.info("job_resumed", job=job_id)
-                self._enqueue(job_id)
-            await asyncio.to_thread(drop_uploads, store.uploads, keep=set(jobs))
+            with suppress(CollectionNotFound):  # dropped meanwhile
+                store = await self._catalog.get(name)
+                jobs = await store.unfinished_jobs()
+                await store.uploads.sweep(jobs)
+                for job_id in jobs:
+                    log.info("job_resumed", job=job_id)
+                    self._queue.put(job_id)
 
     async def work(self) -> None:
         """Run jobs until cancelled; what is cut short stays pending."""
         async with asyncio.TaskGroup() as group:
+            group.create_task(self._queue.work(self._lose))
             for _ in range(COLLECTIONS_AT_ONCE):
                 group.create_task(self._take_turns())
 
-    def _enqueue(self, job_id: str) -> None:
-        name = collection_of(job_id)
-        if name not in self._jobs:
-            self._jobs[name] = deque()
-            self._turns.put_nowait(name)
-        self._jobs[name].append(job_id)
-
     async def _take_turns(self) -> None:
         while True:
-            name = await self._turns.get()
-            job_id = self._jobs[name][0]
+            job_id = await self._queue.take()
             async with asyncio.TaskGroup() as owner:
                 turn = self._running[job_id] = owner.create_task(self._attempt(job_id))
             del self._running[job_id]
-            self._end_turn(name, _PAUSE_S if turn.cancelled() else turn.result())
+            pause_s = _PAUSE_S if turn.cancelled() else turn.result()
+            if pause_s is None:
+                self._paces.let_go(job_id)
+            await self._queue.give_back(job_id, pause_s)
+
+    def _lose(self, job_id: str) -> None:
+        """Another service works on it, or it was cancelled there."""
+        log.info("job_left_to_others", job=job_id)
+        self._paces.let_go(job_id)
+        self._reembedder.forget(job_id)
+        if (turn := self._running.get(job_id)) is not None:
+            turn.cancel()
 
     async def _attempt(self, job_id: str) -> float | None:
         """A turn, and its end told to those who wait; seconds until the next one, None if there is none."""
@@ -175,6 +180,8 @@ class JobRunner:
             log.info("job_dropped", job=job_id)  # with its collection
             pause_s = None
             self._tell(job_id, error)
+        except JobNotHeld:  # those who wait for it look where it is worked on
+            pause_s = RETRY_S
         except (EmbeddError, RequestError, StoreError) as error:
             log.warning("job_waits", job=job_id, reason=str(error))
             pause_s = RETRY_S
@@ -191,27 +198,18 @@ class JobRunner:
             else:
                 waiter.set_exception(error)
 
-    def _end_turn(self, name: str, pause_s: float | None) -> None:
-        """The collection goes to the end of the queue, as long as it has jobs."""
-        if pause_s is None:
-            self._paces.let_go(self._jobs[name].popleft())
-        if self._jobs[name]:
-            asyncio.get_running_loop().call_later(pause_s or 0.0, self._turns.put_nowait, name)
-        else:
-            del self._jobs[name]
-
     async def _turn(self, job_id: str) -> float | None:
         """Do the next part of a job; seconds until its next turn, None if it is finished."""
-        store = self._catalog.get(collection_of(job_id))
+        store = await self._catalog.get(collection_of(job_id))
         if job_id in self._cancelled:
             return _PAUSE_S
         if is_reembedding(job_id):
             return await self._reembedder.turn(store, job_id)
-        items = await store.pending_items(job_id, ITEMS_AT_ONCE)
-        if items:
+        if items := await store.pending_items(job_id, ITEMS_AT_ONCE):
             await self._ingest_next(store, job_id, items)
-            return 0.0
-        await asyncio.to_thread(drop_uploads_of, store.uploads, job_id)
+            if await store.pending_items(job_id, 1):
+                return 0.0
+        await store.uploads.drop(job_id)
         log.info("job_finished", job=job_id)
         return None
 
@@ -221,31 +219,28 @@ class JobRunner:
         self._paces.take_up(job_id, _standing(state))
         self._embedded[job_id] = state.passages
         try:
-            await self._ingest(store, job_id, items)
+            async with fetched_items(store, job_id, items) as fetched:
+                await self._ingest(store, job_id, fetched)
         finally:
             del self._embedded[job_id]
 
-    async def _ingest(self, store: Store, job_id: str, items: Sequence[JobItem]) -> None:
+    async def _ingest(self, store: Store, job_id: str, items: Sequence[tuple[JobItem, Incoming]]) -> None:
         def count(passages: int) -> None:
             self._embedded[job_id] += passages
 
         try:
-            await self._ingestor.ingest(store, [decode_item(store, item, job_id) for item in items], count)
+            await self._ingestor.ingest(store, [document for _, document in items], count)
         except (EmbeddError, RequestError, StoreError):
             raise
         except Exception:
             # A bug that one of these documents has found: whichever it is, the others are not to blame.
             if len(items) > 1:
-                for item in items:
-                    await self._ingest(store, job_id, [item])
+                for one in items:
+                    await self._ingest(store, job_id, [one])
                 return
-            log.exception("job_item_failed", job=job_id, position=items[0].position)
-            await store.settle([failure_of(items[0], job_id)])
-
-
-def collection_of(job_id: str) -> str:
-    """The collection that a job belongs to; names of collections have no dots."""
-    return job_id.rpartition(".")[0]
+            item, _ = items[0]
+            log.exception("job_item_failed", job=job_id, position=item.position)
+            await store.settle([failure_of(item, job_id)])
 
 
 def _standing(state: JobState, embedded: int = 0) -> Standing:
@@ -260,9 +255,15 @@ def _standing(state: JobState, embedded: int = 0) -> Standing:
 
 
 @asynccontextmanager
-async def open_jobs(catalog: Catalog, ingestor: Ingestor, reembedder: Reembedder) -> AsyncIterator[JobRunner]:
+async def open_jobs(
+    catalog: Collections, ingestor: Ingestor, reembedder: Reembedder
+) -> AsyncIterator[JobRunner]:
     """A runner at work; closing it parks its jobs where they are."""
-    runner = JobRunner(catalog, ingestor, reembedder)
+    queue = LocalQueue() if catalog.leases is None else LeasedQueue(catalog.leases)
+    runner = JobRunner(catalog, queue, ingestor, reembedder)
     await runner.resume()
-    async with beside(runner.work()):
-        yield runner
+    try:
+        async with beside(runner.work()):
+            yield runner
+    finally:
+        await queue.close()

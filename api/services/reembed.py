@@ -23,7 +23,7 @@ from api.services.copying import Copier
 from api.services.incoming import Outcome
 from api.services.models import Models
 from embedd.specs import ModelCard
-from index.catalog import Catalog
+from index.catalogs import Collections
 from index.codec import timestamp
 from index.errors import CollectionNotFound, NameTaken, StoreError
 from index.rows import Receipt, Stamps
@@ -92,7 +92,7 @@ class _Run:
 class Reembedder:
     """Starts such jobs and takes their turns."""
 
-    def __init__(self, catalog: Catalog, models: Models) -> None:
+    def __init__(self, catalog: Collections, models: Models) -> None:
         self._catalog = catalog
         self._models = models
         self._runs: dict[str, _Run] = {}
@@ -125,10 +125,11 @@ class Reembedder:
         card = self._models.embedder(model).card
         order = Order(settings.name, tuple(sorted(set(switch))))
         async with self._starting:
+            await self._catalog.refresh()
             if into in self._catalog.names():
                 return await self._under_way(into, card, order)
             self._check_aliases(order)
-            target, _ = await self._catalog.create(
+            target, is_new = await self._catalog.create(
                 replace(
                     settings,
                     name=into,
@@ -138,6 +139,8 @@ class Reembedder:
                     model_sha256=card.sha256,
                 )
             )
+            if not is_new:  # somebody else was faster
+                return await self._under_way(into, card, order)
             job_id = await self._keep(target, order)
             enqueue(job_id)
             return job_id
@@ -154,7 +157,7 @@ class Reembedder:
             raise
 
     async def _under_way(self, into: str, card: ModelCard, order: Order) -> str:
-        target = self._catalog.get(into)
+        target = await self._catalog.get(into)
         if target.settings.model_sha256 == card.sha256:
             for job_id in filter(is_reembedding, await target.unfinished_jobs()):
                 if await _order_of(target, job_id) == order:
@@ -191,22 +194,28 @@ class Reembedder:
             self._runs.pop(job_id, None)
         return pause_s
 
+    def forget(self, job_id: str) -> None:
+        """Somebody else goes on with the job, or it was cancelled."""
+        self._runs.pop(job_id, None)
+
     async def _go_on(self, target: Store, job_id: str) -> float | None:
         items = await target.pending_items(job_id, 1)
         if not items:
             return None
         order = msgspec.msgpack.decode(items[0].payload, type=Order)
-        if order.source not in self._catalog.names():
-            raise CollectionNotFound(order.source)
+        if await self._catalog.resolve(order.source) != order.source:
+            raise CollectionNotFound(order.source)  # an alias of its name is not it
+        source = await self._catalog.get(order.source)
         run = self._runs.setdefault(job_id, _Run())
         embedder = self._models.embedder_of(target.settings)
-        copier = Copier(self._catalog.get(order.source), target, embedder, run.failures)
+        copier = Copier(source, target, embedder, run.failures)
         if items[0].position == _FOLLOW:
             return await _follow(copier, job_id, run)
         return await self._switch(copier, job_id, run, order)
 
     async def _end_without_source(self, target: Store, job_id: str, lost: CollectionNotFound) -> None:
         order, into = await _order_of(target, job_id), target.settings.name
+        await self._catalog.refresh()
         if order and order.switch and all(self._catalog.aliases.get(one) == into for one in order.switch):
             result = {"switched": order.switch, "failures": []}  # whoever deleted it had seen the switch
             await target.settle([Receipt(job_id, _SWITCH, result)])
@@ -244,7 +253,7 @@ class Reembedder:
         failures = [outcome for _, outcome in self._runs.get(job_id, _Run()).failures.values()]
         copied = (await target.statistics()).documents
         try:
-            total = (await self._catalog.get(order.source).statistics()).documents
+            total = (await (await self._catalog.get(order.source)).statistics()).documents
         except CollectionNotFound:  # the job is about to notice
             total = copied
         return Progress(total, min(total, copied + len(failures)), failures)

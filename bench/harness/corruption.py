@@ -78,7 +78,7 @@ async def trial(patient: Patient, scratch: Path, chance: random.Random) -> str:
     shutil.copytree(patient.folder, scratch)
     done = spoil(scratch / "collections" / NAME, chance)
     async with open_catalog(scratch, _TUNING, _UPKEEP) as catalog:
-        collection = catalog.get(NAME)
+        collection = await catalog.get(NAME)
         await _ask(patient, collection, done)
         await collection.graph_settled()
         plans = await _ask(patient, collection, done)

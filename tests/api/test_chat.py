@@ -215,7 +215,7 @@ async def test_what_is_searched_for_may_be_said_apart_from_the_last_turn(
     services: Services, docs: str
 ) -> None:
     search = Search(k=3, mode="hybrid", text="Which port does the service listen on?")
-    store = services.catalog.get("docs")
+    store = await services.catalog.get("docs")
     question = Question((Turn("user", "And that one?"),), "extractive", store=store, scope=search)
     events = [event async for event in services.answerer.answer(question)]
     assert isinstance(events[-1], Finished)

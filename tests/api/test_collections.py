@@ -136,7 +136,7 @@ async def test_a_collection_that_is_dropped_while_they_are_listed_is_left_out(
 ) -> None:
     for name in ("gone", "kept"):
         await ask("PUT", f"/v1/collections/{name}", {}, status=201)
-    gone = services.catalog.get("gone")
+    gone = await services.catalog.get("gone")
     statistics = gone.statistics
 
     async def drop_first() -> CollectionStatistics:

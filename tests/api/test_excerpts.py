@@ -23,7 +23,7 @@ async def numbers(ask: Ask, services: Services) -> Store:
     await ask("PUT", "/v1/collections/all", {}, status=201)
     body = {"documents": [{"id": "numbers", "text": TEXT}]}
     await ask("POST", "/v1/collections/all/documents?wait=true", body)
-    return services.catalog.get("all")
+    return await services.catalog.get("all")
 
 
 def test_a_text_is_kept_where_it_comes_first() -> None:

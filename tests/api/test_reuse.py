@@ -31,7 +31,7 @@ def embedded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 @pytest.fixture(params=[None, "2bit"])
 async def notes(ask: Ask, services: Services, request: pytest.FixtureRequest) -> Store:
     await ask("PUT", "/v1/collections/notes", {"token_vectors": request.param}, status=201)
-    return services.catalog.get("notes")
+    return await services.catalog.get("notes")
 
 
 async def write(ask: Ask, **texts: str) -> list[str]:
@@ -68,7 +68,7 @@ async def test_reused_vectors_are_those_that_the_model_would_make(
     await write(ask, a=text)
     await write(ask, a=f"{text}\n\n# More\n\nAnd then nothing came at all, for a long time, at any port.")
     await ask("PUT", "/v1/collections/fresh", {"token_vectors": notes.settings.token_vectors}, status=201)
-    fresh = services.catalog.get("fresh")
+    fresh = await services.catalog.get("fresh")
     document = await notes.document("a", with_text=True)
     assert document is not None
     body = {"documents": [{"id": "a", "text": document.text, "title": "Tides", "format": "markdown"}]}

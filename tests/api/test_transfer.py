@@ -239,7 +239,7 @@ async def test_an_export_that_fails_on_the_way_does_not_look_whole(
     async def fail(_after: str | None = None) -> Any:
         raise StorageFailed("the disk is gone")
 
-    monkeypatch.setattr(type(services.catalog.get(points)), "copies", lambda _self, after: fail(after))
+    monkeypatch.setattr(type(await services.catalog.get(points)), "copies", lambda _self, after: fail(after))
     with pytest.raises(ClientPayloadError):
         await exported(client, points)
 

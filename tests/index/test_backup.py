@@ -56,8 +56,8 @@ async def test_a_restored_folder_is_as_it_was(backup: Path, data: Path, tmp_path
             assert found[name] == expected[name]
     async with open_catalog(data) as before, open_catalog(new) as after:
         for name in ("notes", "other"):
-            assert after.get(name).settings == before.get(name).settings
-            assert await everything(after.get(name)) == await everything(before.get(name))
+            assert (await after.get(name)).settings == (await before.get(name)).settings
+            assert await everything(await after.get(name)) == await everything(await before.get(name))
 
 
 def dumped(database: Path) -> list[str]:
@@ -164,16 +164,17 @@ async def test_a_collection_that_is_dropped_meanwhile_is_left_out(
 
 async def test_an_upload_keeps_its_job_in_a_backup(tmp_path: Path) -> None:
     async with open_catalog(tmp_path / "data") as catalog:
-        await _wait_with_a_job(catalog)
+        await _wait_with_a_job(catalog, tmp_path)
         await asyncio.to_thread(back_up, tmp_path / "data", tmp_path / "backup")
     await asyncio.to_thread(restore, tmp_path / "backup", tmp_path / "new")
     async with open_catalog(tmp_path / "new") as catalog:
-        notes = catalog.get("notes")
+        notes = await catalog.get("notes")
         assert await notes.unfinished_jobs() == ["notes.1"]
-        assert (notes.uploads / "notes.1-0").read_bytes() == b"waits"
+        assert (tmp_path / "new/collections/notes/uploads/notes.1-0").read_bytes() == b"waits"
 
 
-async def _wait_with_a_job(catalog: Catalog) -> None:
+async def _wait_with_a_job(catalog: Catalog, folder: Path) -> None:
     notes, _ = await catalog.create(CollectionSettings("notes", DIM))
-    (notes.uploads / "notes.1-0").write_bytes(b"waits")
+    (folder / "upload").write_bytes(b"waits")
+    await notes.uploads.keep("notes.1", {0: folder / "upload"})
     await notes.add_job("notes.1", [b"payload"])

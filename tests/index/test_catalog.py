@@ -36,8 +36,8 @@ async def test_a_collection_comes_back_with_its_settings(tmp_path: Path) -> None
         await collection.describe("changed")
     async with open_catalog(tmp_path) as catalog:
         assert catalog.names() == ["notes"]
-        assert catalog.get("notes").settings == replace(SETTINGS, description="changed")
-        assert catalog.get("notes").uploads.is_dir()
+        assert (await catalog.get("notes")).settings == replace(SETTINGS, description="changed")
+        assert (tmp_path / "collections/notes/uploads").is_dir()
 
 
 async def test_the_same_settings_again_are_no_conflict(catalog: Catalog) -> None:
@@ -108,7 +108,7 @@ async def test_a_dropped_collection_is_gone_and_its_name_free(
         with pytest.raises(CollectionNotFound):
             await use()
     with pytest.raises(CollectionNotFound):
-        catalog.get("notes")
+        await catalog.get("notes")
     again, created = await catalog.create(CollectionSettings("notes", 3))
     assert created
     assert await again.count() == 0
@@ -184,7 +184,7 @@ async def test_an_older_format_is_migrated(tmp_path: Path, monkeypatch: pytest.M
     steps = (*migrations.MIGRATIONS, lambda c: c.execute("CREATE TABLE extra (a)") and None)
     monkeypatch.setattr(migrations, "MIGRATIONS", steps)
     async with open_catalog(tmp_path) as catalog:
-        rows = await catalog.get("notes")._readers.rows("SELECT count(*) FROM extra")
+        rows = await (await catalog.get("notes"))._readers.rows("SELECT count(*) FROM extra")
         assert rows == [(0,)]
 
 
@@ -230,9 +230,9 @@ async def test_a_vector_of_another_length_in_the_file_is_noticed(
         connection.execute("UPDATE passages SET vector = x'00000000'")
     connection.close()
     async with open_catalog(tmp_path) as catalog:
-        assert await catalog.get("notes").count() == 1
+        assert await (await catalog.get("notes")).count() == 1
         with pytest.raises(StorageFailed, match="does not have 8 numbers"):
-            await catalog.get("notes").search(Query(1, text="word1"))
+            await (await catalog.get("notes")).search(Query(1, text="word1"))
 
 
 async def test_a_caller_that_leaves_while_creating_leaves_a_whole_collection(catalog: Catalog) -> None:

@@ -70,7 +70,7 @@ async def test_words_that_do_not_agree_with_the_texts_are_found_and_made_anew(
     assert await asyncio.to_thread(found, data, repair=True) == [("words", True)]
     assert await asyncio.to_thread(found, data) == []
     async with open_catalog(data, tuning) as catalog:
-        result = await catalog.get("notes").search(Query(1, text="word21", mode="lexical"))
+        result = await (await catalog.get("notes")).search(Query(1, text="word21", mode="lexical"))
     assert [hit.id for hit in result.hits] == ["d10#1"]
 
 

@@ -258,7 +258,7 @@ async def test_everything_is_there_after_a_restart(
         await collection.add_job("job", [b"payload"])
         await collection.delete(["d3"])
     async with open_catalog(tmp_path) as catalog:
-        collection = catalog.get("notes")
+        collection = await catalog.get("notes")
         assert await collection.count() == 18
         assert (await collection.search(Query(1, vector=make_vector(57)))).hits[0].id == "d7#1"
         assert (await collection.search(Query(1, text="word57"))).hits[0].id == "d7#1"

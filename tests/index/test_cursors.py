@@ -93,7 +93,7 @@ async def test_a_cursor_outlives_a_restart(tmp_path: Path, make_document: Make, 
         collection, _ = await catalog.create(CollectionSettings("notes", 8))
         after = await cursor_of(collection, make_document)
     async with open_catalog(tmp_path, tuning) as catalog:
-        page, after = await catalog.get("notes").scroll(2, after)
+        page, after = await (await catalog.get("notes")).scroll(2, after)
     assert ([point.id for point in page], after) == (["d2#0", "d3#0"], None)
 
 

@@ -56,7 +56,7 @@ async def test_a_start_keeps_the_graph_that_was_built_without_what_had_expired(
     folder = tmp_path / "collections" / "notes"
     stored = (folder / snapshot.MANIFEST).read_bytes()
     async with open_catalog(tmp_path, tuning) as catalog:
-        collection = catalog.get("notes")
+        collection = await catalog.get("notes")
         await collection.graph_settled()
         assert await rows_in_file(collection) == ROWS + 10
         found = await collection.search(Query(ROWS + 10, vector=make_vector(1)))
@@ -78,7 +78,7 @@ async def test_a_start_keeps_the_graph_that_has_what_expired_since(
     manifest = tmp_path / "collections" / "notes" / snapshot.MANIFEST
     stored = manifest.read_bytes()
     async with open_catalog(tmp_path, tuning) as catalog:
-        collection = catalog.get("notes")
+        collection = await catalog.get("notes")
         await collection.graph_settled()
         statistics = await collection.statistics()
         assert (statistics.graph_points, statistics.graph_deleted) == (ROWS - 2, 2)

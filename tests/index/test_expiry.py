@@ -157,7 +157,7 @@ async def test_what_expired_while_nobody_had_it_open_is_neither_found_nor_kept(
         await collection.upsert([make_document("a", 1, expires_at=moment), make_document("b", 2)])
     await until(moment)
     async with open_catalog(tmp_path, tuning) as catalog:
-        collection = catalog.get("notes")
+        collection = await catalog.get("notes")
         assert [h.document_id for h in (await collection.search(Query(2, vector=make_vector(1)))).hits] == [
             "b"
         ]

@@ -84,7 +84,7 @@ async def test_the_graph_agrees_with_the_exact_search(
         assert (await collection.statistics()).graph_points == ROWS
         assert await agreement(collection, make_vector) > 0.95
     async with open_catalog(tmp_path, tuning) as catalog:  # and when it was stored and loaded
-        collection = catalog.get("notes")
+        collection = await catalog.get("notes")
         await collection.graph_settled()
         assert await agreement(collection, make_vector) > 0.95
 
@@ -166,7 +166,7 @@ async def test_where_the_graph_gives_up_the_table_answers(
         return then([None])
 
     async with open_catalog(stored, tuning) as catalog:
-        collection = catalog.get("notes")
+        collection = await catalog.get("notes")
         await collection.graph_settled()
         monkeypatch.setattr(Graph, "search", nothing)
         result = await collection.search(Query(10, vector=make_vector(3)))
@@ -197,7 +197,7 @@ async def test_a_fresh_row_is_found_before_the_graph_has_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async with open_catalog(stored, tuning) as catalog:
-        collection = catalog.get("notes")
+        collection = await catalog.get("notes")
         await collection.graph_settled()
 
         async def nothing(*arguments: object) -> None:
@@ -222,7 +222,7 @@ async def test_a_start_takes_the_stored_graph_and_replays_the_rest(
 ) -> None:
     older = {path.name: path.read_bytes() for path in folder_of(stored).glob("graph*")}
     async with open_catalog(stored, tuning) as catalog:
-        collection = catalog.get("notes")
+        collection = await catalog.get("notes")
         await collection.graph_settled()
         await collection.delete([f"d{n}" for n in range(100)])
         await fill(collection, make_document, first=5000, count=100)
@@ -232,7 +232,7 @@ async def test_a_start_takes_the_stored_graph_and_replays_the_rest(
     for name, content in older.items():  # as after a crash before the newer graph was stored
         (folder_of(stored) / name).write_bytes(content)
     async with open_catalog(stored, tuning) as catalog:
-        collection = catalog.get("notes")
+        collection = await catalog.get("notes")
         await collection.graph_settled()
         statistics = await collection.statistics()
         assert (statistics.points, statistics.graph_points) == (ROWS, ROWS)
@@ -244,7 +244,7 @@ async def test_churn_renews_the_graph(
     stored: Path, tuning: GraphTuning, make_document: Make, make_vector: Callable
 ) -> None:
     async with open_catalog(stored, tuning) as catalog:
-        collection = catalog.get("notes")
+        collection = await catalog.get("notes")
         for _ in range(2):
             await fill(collection, make_document)
         statistics = await collection.statistics()
@@ -282,7 +282,7 @@ async def test_a_damaged_graph_is_thrown_away_and_built_again(
         (path,) = folder_of(stored).glob(which)
         damage(path, random)
         async with open_catalog(stored, tuning) as catalog:
-            collection = catalog.get("notes")
+            collection = await catalog.get("notes")
             hits = (await collection.search(Query(1, vector=make_vector(77)))).hits
             assert [hit.document_id for hit in hits] == ["d77"]
             await collection.graph_settled()
@@ -320,7 +320,7 @@ async def test_a_graph_of_other_rows_is_thrown_away(
 ) -> None:
     foreign = {path.name: path.read_bytes() for path in folder_of(stored).glob("graph*")}
     async with open_catalog(stored, tuning) as catalog:
-        collection = catalog.get("notes")
+        collection = await catalog.get("notes")
         await collection.graph_settled()
         await fill(collection, make_document, first=ROWS, count=200)
     manifest = json.loads(foreign["graph.json"])
@@ -331,7 +331,7 @@ async def test_a_graph_of_other_rows_is_thrown_away(
     (folder_of(stored) / f"graph-{ROWS + 100}.hnsw").write_bytes(renamed)
     (folder_of(stored) / "graph.json").write_text(json.dumps(manifest))
     async with open_catalog(stored, tuning) as catalog:
-        collection = catalog.get("notes")
+        collection = await catalog.get("notes")
         await collection.graph_settled()
         assert (await collection.statistics()).graph_points == ROWS + 200
         result = await collection.search(Query(1, vector=make_vector(ROWS + 50)))
@@ -354,7 +354,7 @@ async def test_a_graph_that_cannot_be_stored_is_no_harm(
         collection, _ = await catalog.create(CollectionSettings("notes", DIM))
         await fill(collection, make_document, count=100)
     async with open_catalog(tmp_path, tuning) as catalog:
-        assert await catalog.get("notes").count() == 100
+        assert await (await catalog.get("notes")).count() == 100
 
 
 async def test_a_graph_that_fails_is_dropped_and_the_table_answers(
@@ -365,7 +365,7 @@ async def test_a_graph_that_fails_is_dropped_and_the_table_answers(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async with open_catalog(stored, tuning) as catalog:
-        collection = catalog.get("notes")
+        collection = await catalog.get("notes")
         await collection.graph_settled()
 
         async def fail(*arguments: object) -> None:
@@ -407,13 +407,13 @@ async def test_a_graph_that_was_erased_from_is_taken_and_counts_who_is_gone(
 ) -> None:
     shape = GraphShape(DIM, "cosine", tuning.m, tuning.ef_construction)
     async with open_catalog(stored, tuning) as catalog:
-        collection = catalog.get("notes")
+        collection = await catalog.get("notes")
         await collection.delete([f"d{n}" for n in range(50)])
         await collection.graph_settled()
         live = (await collection.memory.load()).table.view().seqs()
     snapshot.erase_gone(folder_of(stored), shape, live)
     async with open_catalog(stored, tuning) as catalog:
-        collection = catalog.get("notes")
+        collection = await catalog.get("notes")
         await collection.graph_settled()
         statistics = await collection.statistics()
         assert (statistics.graph_points, statistics.graph_deleted) == (ROWS - 50, 50)

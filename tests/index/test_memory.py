@@ -34,13 +34,13 @@ async def stored(tmp_path: Path, tuning: GraphTuning, make_document: Make) -> Pa
 
 
 async def use(catalog: Catalog, name: str, make_vector: Callable[[int], np.ndarray], seed: int = 3) -> str:
-    result = await catalog.get(name).search(Query(1, vector=make_vector(seed)))
+    result = await (await catalog.get(name)).search(Query(1, vector=make_vector(seed)))
     return result.hits[0].id
 
 
 async def at_rest(catalog: Catalog, name: str) -> None:
     """Until it may leave memory."""
-    memory = await catalog.get(name).memory.load()
+    memory = await (await catalog.get(name)).memory.load()
     while memory.upkeep.is_erasing:  # noqa: ASYNC110 - it has no event
         await asyncio.sleep(0.005)
 
@@ -49,7 +49,7 @@ async def test_a_collection_that_nobody_uses_takes_no_memory(
     stored: Path, tuning: GraphTuning, make_vector: Callable, make_document: Make
 ) -> None:
     async with open_catalog(stored, tuning) as catalog:
-        collection = catalog.get("a")
+        collection = await catalog.get("a")
         assert collection.settings == CollectionSettings("a", DIM, quantization="none")
         assert (await collection.document("a1")) is not None
         assert await collection.delete(["a5"]) == 1
@@ -57,7 +57,7 @@ async def test_a_collection_that_nobody_uses_takes_no_memory(
         assert (statistics.points, statistics.memory_bytes, statistics.graph_points) == (ROWS - 1, 0, 0)
         assert await use(catalog, "a", make_vector) == "a3#0"
         assert (await collection.statistics()).memory_bytes > ROWS * DIM * 4
-        assert catalog.get("b").memory.resident is None
+        assert (await catalog.get("b")).memory.resident is None
         assert len((await collection.search(Query(2 * ROWS, vector=make_vector(5), exact=True))).hits) == 99
 
 
@@ -82,7 +82,7 @@ async def test_writes_while_it_loads_are_neither_lost_nor_there_twice(
     stored: Path, tuning: GraphTuning, make_vector: Callable, make_document: Make
 ) -> None:
     async with open_catalog(stored, tuning) as catalog:
-        collection = catalog.get("a")
+        collection = await catalog.get("a")
         await asyncio.gather(
             collection.delete(["a1"]),
             collection.search(Query(1, vector=make_vector(1))),
@@ -103,11 +103,11 @@ async def test_who_was_not_used_for_longest_leaves_first(
             await use(catalog, name, make_vector)
             await at_rest(catalog, name)
             await use(catalog, name, make_vector)
-        size = catalog.get("a").memory.size_bytes
+        size = (await catalog.get("a")).memory.size_bytes
         await catalog.fit(2 * size + size // 2)
-        assert [catalog.get(name).memory.resident is None for name in "abc"] == [False, True, False]
+        assert [(await catalog.get(name)).memory.resident is None for name in "abc"] == [False, True, False]
         await catalog.fit(1)
-        assert [catalog.get(name).memory.resident is None for name in "abc"] == [False, True, True]
+        assert [(await catalog.get(name)).memory.resident is None for name in "abc"] == [False, True, True]
         assert await use(catalog, "b", make_vector) == "b3#0"
 
 
@@ -115,7 +115,7 @@ async def test_who_left_knows_what_was_written_since(
     stored: Path, tuning: GraphTuning, make_vector: Callable, make_document: Make
 ) -> None:
     async with open_catalog(stored, tuning, SOON) as catalog:
-        collection = catalog.get("a")
+        collection = await catalog.get("a")
         await collection.upsert([make_document("before", 800)])
         await at_rest(catalog, "a")
         assert await collection.memory.drop()
@@ -131,13 +131,13 @@ async def test_who_is_in_use_or_has_something_to_erase_stays(
     never = UpkeepTuning(erase_after_s=1000)
     async with open_catalog(stored, tuning, never) as catalog:
         await use(catalog, "a", make_vector)
-        assert not await catalog.get("a").memory.drop()
-        assert not await catalog.get("b").memory.drop()
+        assert not await (await catalog.get("a")).memory.drop()
+        assert not await (await catalog.get("b")).memory.drop()
     async with open_catalog(stored, tuning, SOON) as catalog:
         await at_rest(catalog, "a")
-        async with catalog.get("a").memory.in_use():
-            assert not await catalog.get("a").memory.drop()
-        assert await catalog.get("a").memory.drop()
+        async with (await catalog.get("a")).memory.in_use():
+            assert not await (await catalog.get("a")).memory.drop()
+        assert await (await catalog.get("a")).memory.drop()
 
 
 async def test_a_budget_is_looked_after(
@@ -147,9 +147,9 @@ async def test_a_budget_is_looked_after(
     async with open_catalog(stored, tuning, SOON, memory_bytes=1) as catalog:
         for name in "abc":
             await use(catalog, name, make_vector)
-        while any(catalog.get(name).memory.resident for name in "ab"):  # noqa: ASYNC110 - it has no event
+        while any((await catalog.get(name)).memory.resident for name in "ab"):  # noqa: ASYNC110 - it has no event
             await asyncio.sleep(0.005)
-        assert catalog.get("c").memory.resident is not None
+        assert (await catalog.get("c")).memory.resident is not None
 
 
 async def test_a_caller_that_leaves_while_it_loads_takes_nothing_along(
@@ -168,7 +168,7 @@ async def test_a_collection_that_is_dropped_while_it_loads_is_gone(
     stored: Path, tuning: GraphTuning, make_vector: Callable
 ) -> None:
     async with open_catalog(stored, tuning) as catalog:
-        collection = catalog.get("a")
+        collection = await catalog.get("a")
         loading = asyncio.create_task(collection.memory.load())
         await asyncio.sleep(0)
         await catalog.drop("a")

@@ -196,7 +196,7 @@ def test_vectors_come_back_to_the_bit(backup: Path, tmp_path: Path, make_vector:
 
     async def vector() -> np.ndarray:
         async with open_catalog(tmp_path / "new") as catalog:
-            (point,) = await catalog.get("notes").points(["notes-3#0"], with_vectors=True)
+            (point,) = await (await catalog.get("notes")).points(["notes-3#0"], with_vectors=True)
             return point.vector
 
     assert asyncio.run(vector()).tobytes() == make_vector(3).tobytes()
@@ -204,8 +204,8 @@ def test_vectors_come_back_to_the_bit(backup: Path, tmp_path: Path, make_vector:
 
 async def test_a_cursor_does_not_outlive_a_restore(data: Path, backup: Path) -> None:
     async with open_catalog(data) as catalog:
-        _, after = await catalog.get("notes").scroll(5)
+        _, after = await (await catalog.get("notes")).scroll(5)
     restore(backup, data, replace=True)
     async with open_catalog(data) as catalog:
         with pytest.raises(InvalidCursor):
-            await catalog.get("notes").scroll(5, after)
+            await (await catalog.get("notes")).scroll(5, after)

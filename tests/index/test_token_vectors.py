@@ -76,8 +76,8 @@ async def test_they_are_there_after_a_restart(tmp_path: Path, make_document: Mak
         made, _ = await catalog.create(SETTINGS)
         await made.upsert([with_tokens(make_document("a", 1), b"first")])
     async with open_catalog(tmp_path) as catalog:
-        assert catalog.get("notes").settings == SETTINGS
-        assert await kept(catalog.get("notes")) == {"a#0": b"first"}
+        assert (await catalog.get("notes")).settings == SETTINGS
+        assert await kept(await catalog.get("notes")) == {"a#0": b"first"}
 
 
 async def test_keeping_them_is_a_setting_like_the_others(catalog: Catalog) -> None:
@@ -106,7 +106,7 @@ async def test_a_folder_from_before_them_keeps_none_until_it_is_asked_to(
             (np.ones(8, dtype="<f4").tobytes(),),
         )
     async with open_catalog(tmp_path) as catalog:
-        old = catalog.get("old")
+        old = await catalog.get("old")
         assert old.settings == CollectionSettings("old", 8, description="old", quantization="none")
         await old.upsert([with_tokens(make_document("b", 1), b"new")])
         assert await kept(old) == {"a": None, "b#0": b"new"}

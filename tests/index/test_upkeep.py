@@ -96,7 +96,7 @@ async def test_a_restart_takes_the_files_and_reads_the_rest(
         await is_tidy(collection)
     older = {path.name: path.read_bytes() for path in files_of(data)}
     async with open_catalog(data, tuning, SOON) as catalog:
-        collection = catalog.get("notes")
+        collection = await catalog.get("notes")
         assert await found(collection, make_vector, 100) == {f"d{n}#0" for n in range(100)}
         await collection.delete([f"d{n}" for n in range(20, 90)])
         await fill(collection, make_document, range(100, 150))
@@ -108,7 +108,7 @@ async def test_a_restart_takes_the_files_and_reads_the_rest(
     for name, content in older.items():  # as after a crash before anything was written anew
         (folder_of(data) / name).write_bytes(content)
     async with open_catalog(data, tuning, SOON) as catalog:
-        collection = catalog.get("notes")
+        collection = await catalog.get("notes")
         assert await found(collection, make_vector, 150) == expected
         await is_tidy(collection)
         assert await found(collection, make_vector, 150) == expected
@@ -127,7 +127,7 @@ async def test_a_broken_file_is_read_from_the_truth_and_made_again(
     content[4096 + 40] ^= 1
     broken.write_bytes(content)
     async with open_catalog(data, tuning, SOON) as catalog:
-        collection = catalog.get("notes")
+        collection = await catalog.get("notes")
         assert len(await found(collection, make_vector, 100)) == 100
         await is_tidy(collection)
         assert len(files_of(data)) == 3
@@ -153,7 +153,7 @@ async def test_a_file_that_lacks_a_row_is_not_used(
         path.unlink()
     shutil.copy(data / "foreign", folder_of(data) / foreign.name)
     async with open_catalog(data, tuning, SOON) as catalog:
-        assert len(await found(catalog.get("notes"), make_vector, 70)) == 70
+        assert len(await found(await catalog.get("notes"), make_vector, 70)) == 70
 
 
 async def test_nothing_of_a_deleted_document_is_left_in_any_file(
@@ -198,7 +198,7 @@ async def test_a_process_finishes_what_the_one_before_left_to_erase(
     trace = (vector / np.linalg.norm(vector.astype(np.float64))).astype(np.float32).tobytes()
     assert trace in contents_of(data)
     async with open_catalog(data, tuning, SOON) as catalog:
-        await is_tidy(catalog.get("notes"))
+        await is_tidy(await catalog.get("notes"))
         assert trace not in contents_of(data)
 
 

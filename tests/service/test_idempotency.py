@@ -44,7 +44,7 @@ async def stored(ask: Ask) -> Any:
 
 
 async def finish_jobs(services: Services) -> None:
-    store = services.catalog.get("docs")
+    store = await services.catalog.get("docs")
     for job_id in await store.unfinished_jobs():
         await services.jobs.finished(store, job_id)
 
@@ -128,7 +128,7 @@ async def test_files_sent_again_are_the_same_request(
     assert answers[0] == answers[1]
     assert answers[0][0] in {200, 202}
     assert (await ask("GET", f"{PATH}/tides.txt"))["version"] == 1
-    assert list(services.catalog.get("docs").uploads.iterdir()) == []
+    assert list((services.settings.data / "collections/docs/uploads").iterdir()) == []
     other = await client.post(f"{PATH}{query}", data=form("Neap tides."), headers=KEY)
     assert other.status == 422
 

@@ -120,7 +120,7 @@ async def test_a_cancelled_job_keeps_what_is_settled_and_drops_the_rest(
     assert [event async for event in events(client, behind)][-1] == "[DONE]"
     assert [document["id"] for document in (await ask("GET", JOB))["documents"]] == ["c"]
     assert await ask("GET", f"/v1/jobs/{job_id}") == cancelled
-    assert await services.catalog.get("docs").unfinished_jobs() == []
+    assert await (await services.catalog.get("docs")).unfinished_jobs() == []
 
 
 async def test_cancelling_what_has_ended_changes_nothing(

@@ -99,7 +99,7 @@ async def test_a_finished_job_leaves_no_uploads_behind(services: Services, tmp_p
     upload = Incoming(id="file", upload=tmp_path / "file", filename="file.txt")
     await finished(store, await services.jobs.submit(store, [upload]))
     await finished(store, await services.jobs.submit(store, texts("behind it")))
-    assert list(store.uploads.iterdir()) == []
+    assert list((services.settings.data / "collections/a/uploads").iterdir()) == []
 
 
 async def test_jobs_of_one_collection_run_in_the_order_they_came(
@@ -180,7 +180,7 @@ async def test_a_job_that_cannot_be_kept_leaves_no_uploads_behind(
     (tmp_path / "file").write_text("Spring tides come at new moon.")
     with pytest.raises(OverflowError):
         await services.jobs.submit(store, [Incoming(id="file", upload=tmp_path / "file")])
-    assert list(store.uploads.iterdir()) == []
+    assert list((services.settings.data / "collections/a/uploads").iterdir()) == []
 
 
 async def test_a_job_of_a_dropped_collection_ends_and_the_runner_goes_on(
@@ -222,7 +222,7 @@ async def test_a_job_that_goes_on_after_a_restart_counts_on_and_does_nothing_twi
         await second_turn.wait()
         before = await store.job(job_id)
     async with open_services(settings) as services:
-        store = services.catalog.get("a")
+        store = await services.catalog.get("a")
         job = await finished(store, job_id)
         versions = [document.version for document in await store.documents(9)]
     assert before is not None

@@ -101,7 +101,7 @@ async def test_every_document_is_there_under_the_new_model_with_its_version_and_
     job = await reembedded(ask)
     assert (job["collection"], job["total"], job["done"], job["failed"]) == ("new", 5, 5, 0)
     assert (job["documents"], job["switched"]) == ([], ["live"])
-    new, card = services.catalog.get("new"), services.models.embedder().card
+    new, card = await services.catalog.get("new"), services.models.embedder().card
     expected = replace(OLD, name="new", dim=card.dim, quantization="none")
     assert new.settings == replace(
         expected, model="fake", model_revision=card.revision, model_sha256=card.sha256
@@ -121,7 +121,7 @@ async def test_the_same_text_has_the_vectors_that_ingestion_gives_it(
     await ask("POST", "/v1/collections/fresh/documents?wait=true", {"documents": sent})
     ids = [f"{one['id']}#0" for one in sent]
     made, expected = [
-        await services.catalog.get(name).points(ids, with_vectors=True) for name in ("new", "fresh")
+        await (await services.catalog.get(name)).points(ids, with_vectors=True) for name in ("new", "fresh")
     ]
     for one, other in zip(made, expected, strict=True):
         assert (one.text, one.heading) == (other.text, other.heading)
@@ -140,7 +140,7 @@ async def test_what_is_written_patched_and_deleted_on_the_way_is_followed(
     between(write)
     job = await reembedded(ask)
     assert job["total"] == 5
-    new = services.catalog.get("new")
+    new = await services.catalog.get("new")
     assert await contents(new) == await contents(old)
     assert [one.id for one in await new.documents(10)] == list("abcef")
 
@@ -156,7 +156,7 @@ async def test_a_document_deleted_and_written_again_is_copied_again(
 
     between(write)
     await reembedded(ask)
-    assert await contents(services.catalog.get("new")) == await contents(old)
+    assert await contents(await services.catalog.get("new")) == await contents(old)
 
 
 async def test_aliases_wait_until_a_whole_pass_found_nothing(
@@ -179,7 +179,7 @@ async def test_writes_that_came_before_the_switch_are_brought_over_and_later_one
     ask: Ask, services: Services, old: Store, between: Between
 ) -> None:
     async def write(end: int) -> None:
-        new = services.catalog.get("new")
+        new = await services.catalog.get("new")
         if end == 2:  # the last pass before the switch found nothing, and is over
             await asyncio.sleep(0.002)
             late = [document("late"), document("b", "Late words."), document("a", "Not the last.")]
@@ -194,7 +194,7 @@ async def test_writes_that_came_before_the_switch_are_brought_over_and_later_one
 
     between(write)
     assert (await reembedded(ask))["switched"] == ["live"]
-    new = services.catalog.get("new")
+    new = await services.catalog.get("new")
     texts = {one.id: one.text for one in await contents(new)}
     assert list(texts) == ["a", "b", "e", "g", "late"]
     assert (texts["a"], texts["b"]) == ("Newest.", "Late words.")
@@ -211,7 +211,7 @@ async def test_documents_that_fail_are_named_and_the_aliases_stay(
     assert "without a text" in job["documents"][0]["error"]
     assert "aliases stay" in job["error"]
     assert services.catalog.aliases["live"] == "old"
-    assert len(await services.catalog.get("new").documents(10)) == 5
+    assert len(await (await services.catalog.get("new")).documents(10)) == 5
 
 
 @pytest.mark.parametrize("error", [InvalidInput("poison"), ZeroDivisionError()])
@@ -279,7 +279,7 @@ async def test_a_failed_document_is_no_failure_once_it_is_deleted(
 async def test_a_document_without_words_is_copied_too(ask: Ask, services: Services, old: Store) -> None:
     await old.upsert([Document("blank", "", " ", {}, ())])
     assert (await reembedded(ask))["failed"] == 0
-    assert await contents(services.catalog.get("new")) == await contents(old)
+    assert await contents(await services.catalog.get("new")) == await contents(old)
 
 
 async def test_pages_are_kept_as_far_as_passages_know_them(ask: Ask, services: Services, old: Store) -> None:
@@ -290,7 +290,7 @@ async def test_pages_are_kept_as_far_as_passages_know_them(ask: Ask, services: S
     )
     await old.upsert([replace(document("pdf", text), passages=passages, media_type="application/pdf")])
     await reembedded(ask)
-    (point,) = await services.catalog.get("new").points(["pdf#0"])
+    (point,) = await (await services.catalog.get("new")).points(["pdf#0"])
     assert point.page == 1
 
 
@@ -302,7 +302,7 @@ async def test_many_documents_take_many_steps(
     monkeypatch.setattr(copying, "WINDOW_DOCUMENTS", 2)
     await old.upsert([document(f"n{number:02}") for number in range(40)])
     assert (await reembedded(ask))["total"] == 45
-    assert await contents(services.catalog.get("new")) == await contents(old)
+    assert await contents(await services.catalog.get("new")) == await contents(old)
 
 
 async def test_documents_that_were_accepted_before_are_waited_for(
@@ -435,13 +435,13 @@ async def test_a_job_goes_on_after_a_restart(settings: Settings, between: Betwee
         await services.catalog.assign("live", "old")
         job_id = await services.jobs.reembed(old, "fake", "new", ["live"])
         await reached.wait()
-        await services.catalog.get(services.catalog.aliases["live"]).delete(["c"])
+        await (await services.catalog.get(services.catalog.aliases["live"])).delete(["c"])
     async with open_services(settings) as services:
-        new = services.catalog.get("new")
+        new = await services.catalog.get("new")
         await services.jobs.finished(new, job_id)
         progress = await services.reembedder.progress(new, job_id)
         assert (progress.switched, progress.failures) == (["live"], [])
-        assert [one.id for one in await services.catalog.get("live").documents(10)] == ["a", "b"]
+        assert [one.id for one in await (await services.catalog.get("live")).documents(10)] == ["a", "b"]
 
 
 async def test_a_cancelled_job_leaves_its_copies_and_every_alias_where_they_are(
@@ -459,5 +459,5 @@ async def test_a_cancelled_job_leaves_its_copies_and_every_alias_where_they_are(
     cancelled = await ask("DELETE", f"/v1/jobs/{job_id}")
     assert (cancelled["status"], cancelled["done"], cancelled["switched"]) == ("cancelled", 5, [])
     assert services.catalog.aliases["live"] == "old"
-    assert len(await services.catalog.get("new").documents(9)) == 5
-    assert await services.catalog.get("new").unfinished_jobs() == []
+    assert len(await (await services.catalog.get("new")).documents(9)) == 5
+    assert await (await services.catalog.get("new")).unfinished_jobs() == []

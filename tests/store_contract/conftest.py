@@ -4,7 +4,7 @@ The tests here know ``index.store.Store`` alone. Another store is held to it by 
 ``embedded`` among the parameters of ``stores``.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Protocol
@@ -12,10 +12,15 @@ from typing import Protocol
 import pytest
 from store_samples import document_of, point_of, settings_of
 
-from index.catalog import Catalog, open_catalog
+from index.catalog import open_catalog
+from index.catalogs import Collections
 from index.growth import GraphTuning
+from index.postgres.catalog import open_postgres_catalog
+from index.postgres.opening import open_database
 from index.rows import CollectionSettings
 from index.store import Store
+
+Opener = Callable[[], AbstractAsyncContextManager[Collections]]
 
 
 class Stores(Protocol):
@@ -30,11 +35,15 @@ class Stores(Protocol):
         ...
 
 
-class _Embedded:
-    def __init__(self, folder: Path, catalog: Catalog, stack: AsyncExitStack) -> None:
-        self._folder = folder
-        self._catalog = catalog
+class _Stores:
+    """Those of the catalog that ``opener`` opens, again after a restart."""
+
+    def __init__(self, opener: Opener, stack: AsyncExitStack) -> None:
+        self._opener = opener
         self._stack = stack
+
+    async def open(self) -> None:
+        self._catalog = await self._stack.enter_async_context(self._opener())
 
     async def create(self, settings: CollectionSettings) -> Store:
         return (await self._catalog.create(settings))[0]
@@ -44,25 +53,40 @@ class _Embedded:
 
     async def restart(self, name: str) -> Store:
         await self._stack.aclose()
-        self._catalog = await self._stack.enter_async_context(_catalog(self._folder))
-        return self._catalog.get(name)
-
-
-def _catalog(folder: Path) -> AbstractAsyncContextManager[Catalog]:
-    """Graphs from 60 points on, so that the contract meets them too."""
-    return open_catalog(folder, GraphTuning(threshold=60, m=8, ef_construction=60, snapshot_rows=50))
+        await self.open()
+        return await self._catalog.get(name)
 
 
 @asynccontextmanager
-async def embedded(folder: Path) -> AsyncIterator[Stores]:
+async def _opened(opener: Opener) -> AsyncIterator[Stores]:
     async with AsyncExitStack() as stack:
-        catalog = await stack.enter_async_context(_catalog(folder))
-        yield _Embedded(folder, catalog, stack)
+        stores = _Stores(opener, stack)
+        await stores.open()
+        yield stores
 
 
-@pytest.fixture(params=[embedded], ids=lambda opener: opener.__name__)
-async def stores(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Stores]:
-    async with request.param(tmp_path) as opened:
+def embedded(request: pytest.FixtureRequest) -> AbstractAsyncContextManager[Stores]:
+    """In a data folder, with graphs from 60 points on, so that the contract meets them too."""
+    folder: Path = request.getfixturevalue("tmp_path")
+    tuning = GraphTuning(threshold=60, m=8, ef_construction=60, snapshot_rows=50)
+    return _opened(lambda: open_catalog(folder, tuning))
+
+
+def postgres(request: pytest.FixtureRequest) -> AbstractAsyncContextManager[Stores]:
+    """In a schema of a PostgreSQL, in the one database that the tests here share."""
+    url, folder = request.getfixturevalue("postgres_url"), request.getfixturevalue("tmp_path")
+
+    @asynccontextmanager
+    async def opener() -> AsyncIterator[Collections]:
+        async with open_database(url) as database, open_postgres_catalog(database, folder) as catalog:
+            yield catalog
+
+    return _opened(opener)
+
+
+@pytest.fixture(params=[embedded, postgres], ids=lambda opener: opener.__name__)
+async def stores(request: pytest.FixtureRequest) -> AsyncIterator[Stores]:
+    async with request.param(request) as opened:
         yield opened
 
 

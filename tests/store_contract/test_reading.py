@@ -168,10 +168,3 @@ async def test_a_collection_says_what_it_is(stores: Any) -> None:
         model_sha256="s",
         description="für \U0001f600",
     )
-
-
-async def test_uploads_is_a_folder_that_goes_with_the_collection(stores: Any, store: Store) -> None:
-    uploads = store.uploads
-    (uploads / "file").write_bytes(b"x")
-    await stores.drop("notes")
-    assert not uploads.exists()

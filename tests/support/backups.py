@@ -15,7 +15,7 @@ async def fill(folder: Path, make_document: Callable[..., Document]) -> Path:
         for name in ("notes", "other"):
             collection, _ = await catalog.create(CollectionSettings(name, DIM, description=name))
             await collection.upsert([make_document(f"{name}-{n}", n) for n in range(20)])
-        (catalog.get("notes").uploads / "job-0").write_bytes(b"waits")
+    (folder / "collections" / "notes" / "uploads" / "job-0").write_bytes(b"waits")
     (folder / "calibration").mkdir()
     (folder / "calibration" / "abc.json").write_text("[1]")
     (folder / "aliases.json").write_text('{"now": "notes"}')
@@ -30,4 +30,4 @@ def content(folder: Path) -> dict[str, bytes]:
 
 async def documents_in(data: Path, name: str) -> dict[str, int]:
     async with open_catalog(data) as catalog:
-        return {each.id: each.version for each in await catalog.get(name).documents(1000)}
+        return {each.id: each.version for each in await (await catalog.get(name)).documents(1000)}

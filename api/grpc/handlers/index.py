@@ -26,7 +26,7 @@ _REQUESTS_WAITING = 8
 
 async def upsert(request: pb.UpsertRequest, call: Call) -> pb.UpsertResponse:
     """Write documents or points, and answer when they are on disk."""
-    store = call.services.catalog.get(request.collection)
+    store = await call.services.catalog.get(request.collection)
     if bool(request.documents) == bool(request.points):
         raise InvalidRequest("send either `documents` or `points`", param="documents")
     if request.points:
@@ -46,7 +46,7 @@ async def upsert(request: pb.UpsertRequest, call: Call) -> pb.UpsertResponse:
 async def search(request: pb.SearchRequest, call: Call) -> pb.SearchResponse:
     """Search by words, by vector, or both."""
     began = time.perf_counter()
-    store = call.services.catalog.get(request.collection)
+    store = await call.services.catalog.get(request.collection)
     fields = fields_of(request)
     fields.pop("collection", None)
     if "viewer" in fields:
@@ -62,7 +62,7 @@ async def search(request: pb.SearchRequest, call: Call) -> pb.SearchResponse:
 
 async def get(request: pb.GetRequest, call: Call) -> pb.GetResponse:
     """Documents and points by id, in the order asked, the missing left out."""
-    store = call.services.catalog.get(request.collection)
+    store = await call.services.catalog.get(request.collection)
     if not (request.document_ids or request.point_ids):
         raise InvalidRequest("send `document_ids`, `point_ids`, or both", param="document_ids")
     refuse_more(len(request.document_ids), call.services.settings.max_documents_per_request, "document_ids")
@@ -81,7 +81,7 @@ async def get(request: pb.GetRequest, call: Call) -> pb.GetResponse:
 
 async def delete(request: pb.DeleteRequest, call: Call) -> pb.DeleteResponse:
     """Delete documents and points by ids or filter."""
-    store = call.services.catalog.get(request.collection)
+    store = await call.services.catalog.get(request.collection)
     fields = fields_of(request)
     fields.pop("collection", None)
     wanted = wire.checked(fields, PointsDelete)

@@ -11,15 +11,15 @@ from api.schemas_aliases import AliasAnswer, AliasList, AliasRequest
 
 async def list_all(call: Call[None, NoQuery]) -> AliasList:
     """All aliases."""
-    pairs = visible_aliases(call.services, call.identity)
+    pairs = await visible_aliases(call.services, call.identity)
     return AliasList(aliases=[AliasAnswer(alias=alias, collection=name) for alias, name in pairs.items()])
 
 
 async def put(call: Call[AliasRequest, NoQuery]) -> Reply:
     """Give a collection another name; one that another collection has is taken from it, at once."""
     alias, name = call.path["name"], call.body.collection
-    _permit(call, alias)
-    permit_collection(call.services, call.identity, name)
+    await _permit(call, alias)
+    await permit_collection(call.services, call.identity, name)
     is_new = await call.services.catalog.assign(alias, name)
     status = HTTPStatus.CREATED if is_new else HTTPStatus.OK
     return Reply(AliasAnswer(alias=alias, collection=name), status)
@@ -27,11 +27,11 @@ async def put(call: Call[AliasRequest, NoQuery]) -> Reply:
 
 async def delete(call: Call[None, NoQuery]) -> Deleted:
     """Take an alias away; its collection stays."""
-    _permit(call, call.path["name"])
+    await _permit(call, call.path["name"])
     return Deleted(deleted=int(await call.services.catalog.unassign(call.path["name"])))
 
 
-def _permit(call: Call[Any, NoQuery], alias: str) -> None:
+async def _permit(call: Call[Any, NoQuery], alias: str) -> None:
     """Let nobody take a name away from a collection that is not theirs."""
-    if alias in call.services.catalog.aliases:
-        permit_collection(call.services, call.identity, alias)
+    if await call.services.catalog.resolve(alias) != alias:
+        await permit_collection(call.services, call.identity, alias)

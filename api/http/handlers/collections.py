@@ -15,6 +15,7 @@ from api.schemas import (
     NoQuery,
 )
 from api.services.models import Models
+from index.catalogs import Collections
 from index.errors import CollectionNotFound
 from index.rows import CollectionSettings
 from index.store import Store
@@ -25,7 +26,7 @@ async def put(call: Call[CollectionRequest, NoQuery]) -> Reply:
     name, catalog = call.path["name"], call.services.catalog
     description = call.body.description
     if description is None:  # not given: not a difference
-        description = catalog.get(name).settings.description if name in catalog.names() else ""
+        description = await _description(catalog, name)
     settings = _settings(name, call.body, description, call.services.models)
     store, created = await catalog.create(settings)
     status = HTTPStatus.CREATED if created else HTTPStatus.OK
@@ -34,12 +35,12 @@ async def put(call: Call[CollectionRequest, NoQuery]) -> Reply:
 
 async def get(call: Call[None, NoQuery]) -> CollectionAnswer:
     """Settings and sizes."""
-    return await _describe(call.services.catalog.get(call.path["name"]))
+    return await _describe(await call.services.catalog.get(call.path["name"]))
 
 
 async def patch(call: Call[CollectionPatch, NoQuery]) -> CollectionAnswer:
     """Change the description."""
-    store = call.services.catalog.get(call.path["name"])
+    store = await call.services.catalog.get(call.path["name"])
     await store.describe(call.body.description)
     return await _describe(store)
 
@@ -57,10 +58,17 @@ async def list_all(call: Call[None, NoQuery]) -> CollectionList:
     """All collections."""
     catalog = call.services.catalog
     described = []
-    for store in [catalog.get(name) for name in visible_names(call.services, call.identity)]:
+    for name in await visible_names(call.services, call.identity):
         with suppress(CollectionNotFound):  # dropped meanwhile
-            described.append(await _describe(store))
+            described.append(await _describe(await catalog.get(name)))
     return CollectionList(collections=described)
+
+
+async def _description(catalog: Collections, name: str) -> str:
+    try:
+        return (await catalog.get(name)).settings.description
+    except CollectionNotFound:
+        return ""
 
 
 def _settings(name: str, request: CollectionRequest, description: str, models: Models) -> CollectionSettings:

@@ -40,7 +40,7 @@ from index.store import Store
 
 async def post(call: Call[DocumentsRequest | None, IngestQuery]) -> Reply:
     """Write documents; 202 and a job unless ?wait=true, and nothing at all with ?dry_run=true."""
-    store = call.services.catalog.get(call.path["name"])
+    store = await call.services.catalog.get(call.path["name"])
     if call.body is None:
         async with receive_files(call.request, call.services.settings) as documents:
             return await _ingest(call, store, documents, await once_of_files(call.request, documents))
@@ -52,7 +52,7 @@ async def post(call: Call[DocumentsRequest | None, IngestQuery]) -> Reply:
 
 async def get(call: Call[None, DocumentQuery]) -> Reply:
     """One document; ?include=text brings its text."""
-    store = call.services.catalog.get(call.path["name"])
+    store = await call.services.catalog.get(call.path["name"])
     with_text = call.query.include == "text"
     document = await store.document(call.path["id"], with_text=with_text)
     if document is None:
@@ -62,7 +62,7 @@ async def get(call: Call[None, DocumentQuery]) -> Reply:
 
 async def list_page(call: Call[None, DocumentPageQuery]) -> DocumentPage:
     """Documents by id, page by page."""
-    store = call.services.catalog.get(call.path["name"])
+    store = await call.services.catalog.get(call.path["name"])
     page = await store.documents(call.query.limit, call.query.after)
     full = len(page) == call.query.limit
     return DocumentPage(
@@ -73,7 +73,7 @@ async def list_page(call: Call[None, DocumentPageQuery]) -> DocumentPage:
 
 async def patch(call: Call[DocumentChange, NoQuery]) -> Reply:
     """Change metadata, title or expiry in place; If-Match names the version that it must have."""
-    store = call.services.catalog.get(call.path["name"])
+    store = await call.services.catalog.get(call.path["name"])
     once = await once_of(call.request)
     with _precondition():
         versions = versions_wanted(call.request)
@@ -85,7 +85,7 @@ async def patch(call: Call[DocumentChange, NoQuery]) -> Reply:
 
 async def delete(call: Call[None, NoQuery]) -> Deleted:
     """Delete one document; If-Match names the version that it must have."""
-    store = call.services.catalog.get(call.path["name"])
+    store = await call.services.catalog.get(call.path["name"])
     once = await once_of(call.request)
     with _precondition():
         versions = versions_wanted(call.request)
@@ -94,7 +94,7 @@ async def delete(call: Call[None, NoQuery]) -> Deleted:
 
 async def delete_many(call: Call[DocumentsDelete, NoQuery]) -> Deleted:
     """Delete documents by ids or filter."""
-    store = call.services.catalog.get(call.path["name"])
+    store = await call.services.catalog.get(call.path["name"])
     once = await once_of(call.request)
     return Deleted(deleted=await delete_selected(store, call.body.ids, call.body.filter, once))
 

@@ -10,8 +10,8 @@ from api.http.routing import Call, Reply
 from api.schemas import Health, Info, ModelInfo, NoQuery, Readiness, Startup
 from api.services.registry import ModelState
 from embedd.specs import ModelCard
-from index.catalog import MAX_DIM
 from index.codec import MAX_ID_BYTES, MAX_METADATA_BYTES, MAX_METADATA_DEPTH
+from index.collection_settings import MAX_DIM
 
 
 async def live(call: Call[None, NoQuery]) -> Health:  # noqa: ARG001 - that it answers is the answer
@@ -46,7 +46,7 @@ async def info(call: Call[None, NoQuery]) -> Info:
         default_reranker=services.models.rerankers.default,
         generator=services.models.generator_name,
         models=[_describe(state) for state in services.models.states()],
-        collections=len(visible_names(services, call.identity)),
+        collections=len(await visible_names(services, call.identity)),
         limits={
             "max_json_bytes": settings.max_json_bytes,
             "max_file_bytes": settings.max_file_bytes,

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
+from contextlib import nullcontext, suppress
 from typing import Final
 
 from aiohttp import web
@@ -16,7 +17,7 @@ from api.schemas_jobs import JobAnswer, JobList, JobProgress, JobsQuery, JobStat
 from api.services.container import Services
 from api.services.incoming import Outcome
 from api.services.job_progress import Progress, Standing, ended
-from api.services.jobs import collection_of
+from api.services.job_queue import collection_of
 from api.services.reembed import is_reembedding
 from index.errors import CollectionNotFound
 from index.rows import JobState
@@ -28,27 +29,33 @@ EVENT_PERIOD_S: Final = 0.25
 
 async def get(call: Call[None, NoQuery]) -> JobAnswer:
     """How far a job is."""
-    _permit(call)
+    await _permit(call)
     return await _describe_found(call.services, call.path["id"])
 
 
 async def list_all(call: Call[None, JobsQuery]) -> JobList:
     """The newest jobs, newest first, without what became of their documents."""
     services, wanted = call.services, call.query
-    names = visible_names(services, call.identity)
+    names = await visible_names(services, call.identity)
     if wanted.collection is not None:
-        permit_collection(services, call.identity, wanted.collection)
+        await permit_collection(services, call.identity, wanted.collection)
         names = [wanted.collection]
-    stores = [services.catalog.get(name) for name in names]
-    found = [(store, state) for store in stores for state in await store.jobs(wanted.limit)]
+    found: list[tuple[Store, JobState]] = []
+    for name in names:
+        with (
+            suppress(CollectionNotFound) if wanted.collection is None else nullcontext()
+        ):  # dropped meanwhile
+            store = await services.catalog.get(name)
+            found += [(store, state) for state in await store.jobs(wanted.limit)]
     found.sort(key=lambda each: each[1].created_at, reverse=True)
     return JobList(jobs=[await _describe(services, *each) for each in found[: wanted.limit]])
 
 
 async def cancel(call: Call[None, NoQuery]) -> JobAnswer:
     """End a job: what is settled stays, what waits is dropped; one that has ended stays as it is."""
-    _permit(call)
-    store, job_id = _store_of(call.services, call.path["id"]), call.path["id"]
+    await _permit(call)
+    job_id = call.path["id"]
+    store = await _store_of(call.services, job_id)
     await _find(store, job_id)
     await call.services.jobs.cancel(store, job_id)
     return await _describe_found(call.services, job_id)
@@ -56,7 +63,7 @@ async def cancel(call: Call[None, NoQuery]) -> JobAnswer:
 
 async def follow(call: Call[None, NoQuery]) -> web.StreamResponse:
     """A job as it goes on, until it has ended; server-sent events, each like the answer of GET."""
-    _permit(call)
+    await _permit(call)
     return await stream_events(call.request, _events(call.services, call.path["id"]), end=DONE)
 
 
@@ -119,16 +126,16 @@ def outcome_answer(outcome: Outcome) -> DocumentOutcome:
     )
 
 
-def _permit(call: Call[None, NoQuery]) -> None:
+async def _permit(call: Call[None, NoQuery]) -> None:
     """An id begins with the name of the collection."""
-    permit_collection(call.services, call.identity, collection_of(call.path["id"]))
+    await permit_collection(call.services, call.identity, collection_of(call.path["id"]))
 
 
-def _store_of(services: Services, job_id: str) -> Store:
-    name = collection_of(job_id)
-    if name not in services.catalog.names():
-        raise _no_such(job_id)
-    return services.catalog.get(name)
+async def _store_of(services: Services, job_id: str) -> Store:
+    try:
+        return await services.catalog.get(collection_of(job_id))
+    except CollectionNotFound as error:
+        raise _no_such(job_id) from error
 
 
 async def _find(store: Store, job_id: str) -> JobState:
@@ -143,7 +150,7 @@ def _no_such(job_id: str) -> NotFound:
 
 
 async def _describe_found(services: Services, job_id: str) -> JobAnswer:
-    return await describe_job(services, _store_of(services, job_id), job_id)
+    return await describe_job(services, await _store_of(services, job_id), job_id)
 
 
 async def _describe(services: Services, store: Store, job: JobState) -> JobAnswer:

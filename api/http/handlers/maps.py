@@ -13,7 +13,7 @@ _EXCERPT = 240
 
 async def draw(call: Call[None, MapQuery]) -> Reply:
     """The passages of a collection as points of a plane."""
-    store = call.services.catalog.get(call.path["name"])
+    store = await call.services.catalog.get(call.path["name"])
     drawn = await draw_map(store, call.query.limit)
     return Reply(_describe(drawn, normalized=store.settings.metric == "cosine"), large=True)
 

@@ -1,7 +1,7 @@
 """Models: list them, and add, watch, change and remove those that no setting names."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from datetime import datetime
 from http import HTTPStatus
 from typing import Final
@@ -39,14 +39,15 @@ _UNDER_WAY = ("downloading", "loading")
 
 async def list_models(call: Call[None, NoQuery]) -> ModelList:
     """Models that requests may name, and those that are disabled."""
+    places = await _places(call)
     return ModelList(
-        data=[card for record in call.services.registry.records() for card in _cards(call, record)]
+        data=[card for record in call.services.registry.records() for card in _cards(record, places)]
     )
 
 
 async def get(call: Call[None, NoQuery]) -> ModelAnswer:
     """One model, or a generator over a collection."""
-    return _find(call, call.path["name"])
+    return await _find(call, call.path["name"])
 
 
 async def post(call: Call[ModelRequest, NoQuery]) -> Reply:
@@ -126,29 +127,30 @@ def _name_of(source: str) -> str:
     return source.rstrip("/").rpartition("/")[2] if is_place else source
 
 
-def _find(call: Call[None, NoQuery], name: str) -> ModelAnswer:
+async def _find(call: Call[None, NoQuery], name: str) -> ModelAnswer:
     services = call.services
     try:
         return _answer(services.registry.get(name))
     except UnknownModel:
         generator, _, place = name.rpartition("@")
-        if generator not in services.models.generators.names or place not in _places(call):
+        if generator not in services.models.generators.names or place not in await _places(call):
             raise
     return _over(_answer(services.registry.get(generator)), place)
 
 
-def _places(call: Call[None, NoQuery]) -> list[str]:
+async def _places(call: Call[None, NoQuery]) -> list[str]:
     """Collections and aliases that generators may be asked over."""
     services, identity = call.services, call.identity
-    return sorted([*visible_names(services, identity), *visible_aliases(services, identity)])
+    names, aliases = await visible_names(services, identity), await visible_aliases(services, identity)
+    return sorted([*names, *aliases])
 
 
-def _cards(call: Call[None, NoQuery], record: ModelRecord) -> list[ModelAnswer]:
-    """The model and, of a generator that may be asked, itself over every collection."""
+def _cards(record: ModelRecord, places: Sequence[str]) -> list[ModelAnswer]:
+    """The model and, of a generator that may be asked, itself over every one of ``places``."""
     card = _answer(record)
     if record.kind != "generator" or record.status == "registered":
         return [card]
-    return [card, *(_over(card, place) for place in _places(call))]
+    return [card, *(_over(card, place) for place in places)]
 
 
 def _over(card: ModelAnswer, place: str) -> ModelAnswer:

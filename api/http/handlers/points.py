@@ -32,7 +32,7 @@ from index.rows import Document, Passage, StoredPoint
 
 async def post(call: Call[PointsRequest, NoQuery]) -> Upserted:
     """Write points with their own vectors."""
-    store = call.services.catalog.get(call.path["name"])
+    store = await call.services.catalog.get(call.path["name"])
     points, limit = call.body.points, call.services.settings.max_points_per_request
     refuse_more(len(points), limit, "points")
     documents = [read_point(number, point) for number, point in enumerate(points)]
@@ -42,21 +42,21 @@ async def post(call: Call[PointsRequest, NoQuery]) -> Upserted:
 
 async def get(call: Call[PointsGet, NoQuery]) -> PointList:
     """Points by id, in the order asked."""
-    store = call.services.catalog.get(call.path["name"])
+    store = await call.services.catalog.get(call.path["name"])
     found = await store.points(call.body.ids, with_vectors="vector" in call.body.include)
     return PointList(points=[_describe(point, call.body.include) for point in found])
 
 
 async def delete(call: Call[PointsDelete, NoQuery]) -> Deleted:
     """Delete points by ids or filter."""
-    store = call.services.catalog.get(call.path["name"])
+    store = await call.services.catalog.get(call.path["name"])
     once = await once_of(call.request)
     return Deleted(deleted=await delete_selected(store, call.body.ids, call.body.filter, once))
 
 
 async def scroll(call: Call[PointsScroll, NoQuery]) -> PointPage:
     """All points, page by page."""
-    store = call.services.catalog.get(call.path["name"])
+    store = await call.services.catalog.get(call.path["name"])
     body = call.body
     found, after = await store.scroll(
         body.limit, body.after, _condition(body.filter), with_vectors="vector" in body.include
@@ -66,18 +66,18 @@ async def scroll(call: Call[PointsScroll, NoQuery]) -> PointPage:
 
 async def count(call: Call[None, NoQuery]) -> Count:
     """How many points there are."""
-    return Count(count=await call.services.catalog.get(call.path["name"]).count())
+    return Count(count=await (await call.services.catalog.get(call.path["name"])).count())
 
 
 async def count_matching(call: Call[PointsCount, NoQuery]) -> Count:
     """How many points match."""
-    store = call.services.catalog.get(call.path["name"])
+    store = await call.services.catalog.get(call.path["name"])
     return Count(count=await store.count(_condition(call.body.filter)))
 
 
 async def facets(call: Call[FacetsRequest, NoQuery]) -> FacetsAnswer:
     """The values of a metadata key, and how many points have each."""
-    store, body = call.services.catalog.get(call.path["name"]), call.body
+    store, body = await call.services.catalog.get(call.path["name"]), call.body
     found = await store.facets(body.key, body.limit, _condition(body.filter))
     return FacetsAnswer(
         values=[FacetAnswer(value=one.value, count=one.points) for one in found.values], total=found.total

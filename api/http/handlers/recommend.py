@@ -23,7 +23,7 @@ async def recommend(call: Call[RecommendRequest, NoQuery]) -> SearchAnswer:
         exact=body.exact,
         with_vectors="vector" in body.include,
     )
-    store = call.services.catalog.get(call.path["name"])
+    store = await call.services.catalog.get(call.path["name"])
     found = await recommend_points(store, Examples(body.positive, body.negative), wanted)
     return SearchAnswer(
         hits=[describe_hit(hit, body.include) for hit in found.hits],

@@ -13,8 +13,8 @@ from api.schemas_reembed import ReembedRequest
 async def post(call: Call[ReembedRequest, NoQuery]) -> Reply:
     """Embed a collection again with another model, into a new collection; 202 and a job."""
     services, wanted = call.services, call.body
-    permit_collection(services, call.identity, wanted.into)
-    source = services.catalog.get(call.path["name"])
+    await permit_collection(services, call.identity, wanted.into)
+    source = await services.catalog.get(call.path["name"])
     job_id = await services.jobs.reembed(source, wanted.model, wanted.into, wanted.switch)
-    job = await describe_job(services, services.catalog.get(wanted.into), job_id)
+    job = await describe_job(services, await services.catalog.get(wanted.into), job_id)
     return Reply(JobAccepted(job=job), HTTPStatus.ACCEPTED)

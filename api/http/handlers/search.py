@@ -27,7 +27,7 @@ from index.rows import Fusion, Hit
 async def search(call: Call[SearchRequest, NoQuery]) -> SearchAnswer:
     """Search by words, by vector, or both."""
     began = time.perf_counter()
-    store = call.services.catalog.get(call.path["name"])
+    store = await call.services.catalog.get(call.path["name"])
     found = await call.services.retriever.retrieve(store, read_search(call.body, call.identity))
     return _describe(found, call.body, began)
 
@@ -38,7 +38,7 @@ async def search_batch(call: Call[SearchBatchRequest, NoQuery]) -> SearchBatchAn
     All searches are checked before the first one runs.
     """
     began = time.perf_counter()
-    store = call.services.catalog.get(call.path["name"])
+    store = await call.services.catalog.get(call.path["name"])
     searches = [read_search(request, call.identity) for request in call.body.searches]
     _refuse_too_many(searches)
     found = await call.services.retriever.retrieve_many(store, searches)

@@ -16,13 +16,13 @@ from index.store import Store
 
 async def export(call: Call[None, ExportQuery]) -> web.StreamResponse:
     """All documents and points, one JSON object a line, by id."""
-    store = call.services.catalog.get(call.path["name"])
+    store = await call.services.catalog.get(call.path["name"])
     return await jsonl.stream(call.request, _exported(store, call.query.after))
 
 
 async def import_lines(call: Call[None, NoQuery]) -> Imported:
     """Write documents and points as they were exported, line by line."""
-    store = call.services.catalog.get(call.path["name"])
+    store = await call.services.catalog.get(call.path["name"])
     answer, number = Imported(imported=0, unchanged=0), 1
     blocks = aiter(jsonl.blocks_of(call.request, call.services.settings.max_json_bytes))
     block: bytes = await anext(blocks, b"")

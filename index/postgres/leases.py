@@ -1,0 +1,70 @@
+"""Who works on a job: one of all services that share the jobs, for as long as its lease runs.
+
+The holder renews its leases while it works. One that stops without a word loses its jobs, when their leases
+are over, to whoever asks next; what it writes for them then comes too late. Time is the server's.
+"""
+
+from collections.abc import Collection
+from datetime import timedelta
+from typing import Final
+
+from index.errors import JobNotHeld
+from index.postgres.database import Database
+from index.postgres.text import askable
+from index.postgres.writer import Turn
+
+LEASE_S: Final = 10.0
+_IS_OVER: Final = "(lease_until IS NULL OR lease_until <= clock_timestamp())"
+# Of each collection the oldest, for its jobs are done in their order. Who finds a row locked takes another.
+_CLAIM: Final = (
+    "UPDATE jobs SET holder = $1, lease_until = clock_timestamp() + $2::interval WHERE (collection, id) IN ("
+    f"SELECT collection, id FROM jobs AS j WHERE finished_at IS NULL AND {_IS_OVER} AND NOT EXISTS"
+    " (SELECT 1 FROM jobs AS before WHERE before.finished_at IS NULL AND before.collection = j.collection"
+    " AND before.number < j.number) ORDER BY coalesce(lease_until, created_at), number LIMIT 1"
+    " FOR UPDATE SKIP LOCKED) RETURNING id"
+)
+_RENEW: Final = (
+    "UPDATE jobs SET lease_until = clock_timestamp() + $3::interval"
+    " WHERE id = ANY($2) AND holder = $1 AND finished_at IS NULL RETURNING id"
+)
+# Who had a job last stays known, so that it can be told from whoever had it before.
+_RELEASE: Final = (
+    "UPDATE jobs SET lease_until = clock_timestamp() + $3::interval WHERE id = ANY($2) AND holder = $1"
+)
+_OTHERS: Final = (
+    "SELECT id FROM jobs WHERE collection = $1 AND id = ANY($2) AND holder IS NOT NULL"
+    " AND (holder <> $3 OR finished_at IS NOT NULL) LIMIT 1"
+)
+
+
+class PostgresLeases:
+    """The ``Leases`` of one service, ``holder``."""
+
+    def __init__(self, database: Database, holder: str, lease_s: float) -> None:
+        self._database = database
+        self._holder = holder
+        self._lease = timedelta(seconds=lease_s)
+
+    async def claim(self) -> str | None:
+        async with self._database.transaction() as connection:
+            job_id: str | None = await connection.fetchval(_CLAIM, self._holder, self._lease)
+            return job_id
+
+    async def renew(self, job_ids: Collection[str]) -> frozenset[str]:
+        async with self._database.transaction() as connection:
+            rows = await connection.fetch(_RENEW, self._holder, askable(job_ids), self._lease)
+            return frozenset(row[0] for row in rows)
+
+    async def release(self, job_id: str, pause_s: float) -> None:
+        await self._database.execute(_RELEASE, self._holder, askable([job_id]), timedelta(seconds=pause_s))
+
+
+async def refuse_lost(turn: Turn, holder: str, job_ids: Collection[str]) -> None:
+    """Let nothing be written for jobs that this service has worked on and does not any more.
+
+    Raises:
+        JobNotHeld: another one holds it, or it has ended.
+    """
+    lost = await turn.connection.fetchval(_OTHERS, turn.tables.key, askable(job_ids), holder)
+    if lost is not None:
+        raise JobNotHeld(lost)

@@ -1,0 +1,72 @@
+"""Word from one service to the others that the collections, their aliases or descriptions have changed.
+
+PostgreSQL's NOTIFY tells it when the change is committed. Whoever was away has missed it, and has to look for
+itself: so it is told once whenever listening begins.
+"""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, Final
+
+import asyncpg
+import structlog
+
+from index.postgres.address import Address
+from index.postgres.database import CONNECT_S, Connection
+from index.postgres.failures import DATABASE_ERRORS
+
+_CHANNEL: Final = "embedd"
+_RETRY_S: Final = 1.0
+# A way to the server that is cut says nothing by itself.
+_ASKED_EVERY_S: Final = 20.0
+
+
+async def notify(connection: Connection) -> None:
+    """Tell the others, when the transaction under way is committed."""
+    await connection.execute(f"SELECT pg_notify('{_CHANNEL}', current_schema())")
+
+
+class Listener:
+    """Calls ``heard`` for every notice, for as long as ``run`` runs."""
+
+    def __init__(self, address: Address, heard: Callable[[], None]) -> None:
+        self._address = address
+        self._heard = heard
+        self.is_listening = False
+
+    async def run(self) -> None:
+        """Listen until cancelled, again and again where the connection is lost."""
+        while True:
+            try:
+                await self._listen()
+            except DATABASE_ERRORS as error:
+                structlog.get_logger().warning("catalog_not_heard", reason=str(error))
+            finally:
+                self.is_listening = False
+            await asyncio.sleep(_RETRY_S)
+
+    async def _listen(self) -> None:
+        connection = await asyncpg.connect(
+            self._address.url,
+            timeout=CONNECT_S,
+            command_timeout=CONNECT_S,
+            server_settings={"application_name": "embedd listener"},
+        )
+        ended = asyncio.Event()
+        connection.add_termination_listener(lambda _: ended.set())
+        try:
+            await connection.add_listener(_CHANNEL, self._on_notice)
+            self.is_listening = True
+            self._heard()
+            while not ended.is_set():
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(ended.wait(), _ASKED_EVERY_S)
+                    continue
+                await connection.execute("SELECT 1")
+        finally:
+            connection.terminate()
+
+    def _on_notice(self, _connection: Any, _pid: int, _channel: str, schema: object) -> None:
+        if schema == self._address.schema:
+            self._heard()
