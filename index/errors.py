@@ -236,11 +236,4 @@ class OutcomeUnknown(StoreUnavailable):
 
 
 class VectorsUnavailable(StoreError):
-    """The engine that finds vectors does not answer, or not with what was asked for; nothing is lost by that.
-
-    ``missing`` says that it answers, and does not have the collection.
-    """
-
-    def __init__(self, message: str, *, missing: bool = False) -> None:
-        super().__init__(message)
-        self.missing = missing
+    """The engine that finds vectors does not answer, or cannot; whatever was written is where it was."""

@@ -6,15 +6,16 @@ that keep the graph out, and those by words alone. The plan of an answer says wh
 ``index.store.Store``, where the methods are described.
 """
 
-from collections.abc import Container, Mapping, Sequence
-from pathlib import Path
+import asyncio
+from collections.abc import Container, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Final
 
-from index.errors import VectorsUnavailable
+from index.errors import OutcomeUnknown, VectorsUnavailable
 from index.filters import Filter
-from index.milvus import search
 from index.milvus.marks import Marks
 from index.milvus.mirror import Mirror
+from index.milvus.search import Sources, search, search_alike
 from index.milvus.server import Milvus
 from index.request import Request, checked
 from index.rows import (
@@ -37,7 +38,7 @@ from index.rows import (
     StoredDocument,
     StoredPoint,
 )
-from index.store import Store
+from index.store import Store, Uploads
 from index.together import together
 
 # Queries that Milvus is asked at once.
@@ -57,7 +58,7 @@ class MilvusCollection:
         return self._truth.settings
 
     @property
-    def uploads(self) -> Path:
+    def uploads(self) -> Uploads:
         return self._truth.uploads
 
     @property
@@ -80,7 +81,8 @@ class MilvusCollection:
         stamps: Mapping[str, Stamps] | None = None,
         once: Once | None = None,
     ) -> None:
-        await self._truth.upsert(documents, receipts, stamps, once)
+        with self._watching():
+            await self._truth.upsert(documents, receipts, stamps, once)
         await self._mirror.written(document.id for document in documents)
 
     async def settle(self, receipts: Sequence[Receipt]) -> None:
@@ -93,19 +95,22 @@ class MilvusCollection:
         versions: Container[int] | None = None,
         once: Once | None = None,
     ) -> StoredDocument | None:
-        patched = await self._truth.patch(document_id, patch, versions, once)
+        with self._watching():
+            patched = await self._truth.patch(document_id, patch, versions, once)
         await self._mirror.written([document_id])
         return patched
 
     async def delete(
         self, ids: Sequence[str], versions: Container[int] | None = None, once: Once | None = None
     ) -> int:
-        deleted = await self._truth.delete(ids, versions, once)
+        with self._watching():
+            deleted = await self._truth.delete(ids, versions, once)
         await self._mirror.written()
         return deleted
 
     async def delete_matching(self, condition: Filter, once: Once | None = None) -> int:
-        deleted = await self._truth.delete_matching(condition, once)
+        with self._watching():
+            deleted = await self._truth.delete_matching(condition, once)
         await self._mirror.written()
         return deleted
 
@@ -116,10 +121,10 @@ class MilvusCollection:
         request = checked(query, self.settings)
         if (sources := self._sources(request)) is not None:
             try:
-                if (found := await search.search(request, sources)) is not None:
+                if (found := await search(request, sources)) is not None:
                     return found
-            except VectorsUnavailable as error:
-                self._mirror.failed(error)
+            except VectorsUnavailable:
+                self._mirror.failed()
         return await self._truth.search(query)
 
     async def search_many(self, queries: Sequence[Query]) -> list[SearchResult]:
@@ -142,20 +147,20 @@ class MilvusCollection:
         found: Sequence[SearchResult | None] = [None] * len(group)
         if len(group) > 1 and (sources := self._sources(requests[0])) is not None:
             try:
-                found = await search.search_alike(requests, sources)
-            except VectorsUnavailable as error:
-                self._mirror.failed(error)
+                found = await search_alike(requests, sources)
+            except VectorsUnavailable:
+                self._mirror.failed()
         return [
             (place, result or await self.search(request.query))
             for (place, request), result in zip(group, found, strict=True)
         ]
 
-    def _sources(self, request: Request) -> search.Sources | None:
+    def _sources(self, request: Request) -> Sources | None:
         """Where Milvus can be asked; None if the truth has to be."""
         place = self._mirror.place
         if place is None or request.vector is None or request.query.exact:
             return None
-        return search.Sources(self._milvus, place, self._truth)
+        return Sources(self._milvus, place, self._truth)
 
     async def idf(self, words: Sequence[str]) -> dict[str, float]:
         return await self._truth.idf(words)
@@ -234,6 +239,15 @@ class MilvusCollection:
 
     async def unfinished_jobs(self) -> list[str]:
         return await self._truth.unfinished_jobs()
+
+    @contextmanager
+    def _watching(self) -> Iterator[None]:
+        """Around a write, which may be committed although its caller left, or nobody knows of it."""
+        try:
+            yield
+        except (asyncio.CancelledError, OutcomeUnknown):
+            self._mirror.perhaps_written()
+            raise
 
     async def close(self) -> None:
         """Let go of Milvus."""

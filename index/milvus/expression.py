@@ -1,9 +1,9 @@
-"""A filter as a Milvus expression over rows that have a document's ``terms``; ``filter_match`` is the definition.
+"""A filter as a Milvus expression over rows that have a document's ``terms``; ``filter_match`` defines it.
 
-The expression holds for every row whose document matches, and seldom for others: those are dropped when rows
+The expression holds for every row whose document matches, and seldom for others: those are dropped when they
 are joined. What an operator cannot say exactly it says too widely, and so does its complement; therefore
-``$not`` goes down to the conditions, and ``not`` stands before nothing but a set of terms. Values that are not
-plainly safe inside an expression are not put there.
+``$not`` goes down to the conditions, and ``not`` stands before nothing but a set of terms. Values that are
+not plainly safe inside an expression are not put there.
 """
 
 import re

@@ -1,8 +1,8 @@
 """How far each collection's Milvus rows have come, kept beside them: in a Milvus collection of its own.
 
 What is not there any more, because Milvus was made anew, takes its marks along; so they never say more than
-what Milvus has. A mark is written after the rows that it stands for. Several services may write one: each says
-only what is true, and the older of two costs nothing but to look again.
+what Milvus has. A mark is written after the rows that it stands for. Several services may write one: each
+says only what is true, and the older of two costs nothing but to look again.
 """
 
 from dataclasses import asdict, dataclass

@@ -1,15 +1,15 @@
 """One collection's rows in Milvus, kept after its truth.
 
 Whatever the truth commits is read out of its history and written to Milvus, in the order of the history, by
-one task. A write waits for that before it is answered, so that the next search finds it; if Milvus is away it
-does not wait, and until the task has caught up ``place`` is None: whoever searches asks the truth instead. What
-a crash, or another service that ended, left between commit and Milvus is in the history behind the mark.
+one task. A write waits for that before it is answered, so that the next search finds it; if Milvus is away
+it does not wait, and until the task has caught up ``place`` is None: whoever searches asks the truth instead.
+What a crash, or another service that ended, left between commit and Milvus is in the history behind the mark.
 
-A collection whose rows are not there, or are those of another history, is filled from the truth's copies, and
-then follows the history from the moment at which that began.
+A collection whose rows are not there, or are those of another history, is filled from the truth's copies,
+and then follows the history from the moment at which that began.
 
-Invariants: rows are in Milvus before a mark says so. A row that is there longer than its document's version is
-never found alone: its document's new rows came before it is deleted, and it is known by its version.
+Invariants: rows are in Milvus before a mark says so. Rows of an older version are deleted after those of the
+next one came, and are known by their version until then.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from typing import Any, Final
 
 import structlog
 
-from index.errors import HistoryLost, StoreError, VectorsUnavailable
+from index.errors import CollectionNotFound, HistoryLost, StoreError, VectorsUnavailable
 from index.milvus.expression import documents_among, keys_among
 from index.milvus.marks import Mark, Marks
 from index.milvus.server import Milvus
@@ -59,7 +59,8 @@ class Mirror:
         self._waiting: list[asyncio.Future[None]] = []
         self._served: list[asyncio.Future[None]] = []
         self._is_behind = True
-        self._wake = asyncio.Event()
+        self._is_unsure = self._is_gone = False
+        self._wake, self._well = asyncio.Event(), asyncio.Event()
         self._task = asyncio.create_task(
             self._run(), name="milvus-mirror", context=Context()
         )  # not the logging context of the request that made it
@@ -68,7 +69,7 @@ class Mirror:
     def place(self) -> str | None:
         """The name in Milvus of the collection that has all that was answered; None if there is none now."""
         mark = self._mark
-        if self._is_behind or mark is None or mark.filling or self._milvus.fault:
+        if self._is_behind or mark is None or mark.filling or self._milvus.reason:
             return None
         return self._place_of(mark)
 
@@ -94,13 +95,16 @@ class Mirror:
 
     async def caught_up(self) -> None:
         """Until Milvus has all that was committed before."""
-        while self.place is None:
-            await asyncio.sleep(0.01)
+        await self._well.wait()
 
-    def failed(self, error: VectorsUnavailable) -> None:
-        """A search has met this: what Milvus has is looked at again."""
-        if error.missing:
-            self._mark = None
+    def failed(self) -> None:
+        """Milvus did not answer a search: what it has is looked at again, and until then it is not asked."""
+        self._mark = None
+        self._wake.set()
+
+    def perhaps_written(self) -> None:
+        """A write may be committed soon, of which nobody will tell."""
+        self._is_unsure = True
         self._wake.set()
 
     async def close(self) -> None:
@@ -108,7 +112,7 @@ class Mirror:
         self._task.cancel()
         with suppress(asyncio.CancelledError):
             await self._task
-        if self._mark is not None and not self._milvus.fault:
+        if self._mark is not None and not self._milvus.reason:
             with suppress(VectorsUnavailable):
                 await self._marks.write(self._name, self._mark)
 
@@ -134,11 +138,12 @@ class Mirror:
 
     async def _run(self) -> None:
         try:
-            while True:
+            while not self._is_gone:
                 await self._round()
-                is_well = not (self._is_behind or self._milvus.fault)
+                soon = self._is_behind or self._is_unsure or self._milvus.reason
+                self._is_unsure = False
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(_LOOK_EVERY_S if is_well else _RETRY_S):
+                    async with asyncio.timeout(_RETRY_S if soon else _LOOK_EVERY_S):
                         await self._wake.wait()
         finally:
             self._fall_behind()
@@ -150,26 +155,28 @@ class Mirror:
         self._served, self._waiting = self._waiting, []
         try:
             await self._catch_up()
+        except CollectionNotFound:
+            self._is_gone = True
         except StoreError as error:
             if not self._is_behind:
                 structlog.get_logger().warning("milvus_behind", collection=self._name, reason=str(error))
             self._fall_behind()
             # It may be made anew meanwhile, or lose what it had not told to its disk.
             self._mark = None
-            return
-        self._is_behind = self._unseen > written
-        if self._is_behind:
-            self._wake.set()
-        _settle(self._served)
+        else:
+            self._is_behind = self._unseen > written
+            (self._wake if self._is_behind else self._well).set()
+            _settle(self._served)
 
     def _fall_behind(self) -> None:
         """From now on no write waits, and no search is asked here."""
         self._is_behind, self._unseen = True, self._written
+        self._well.clear()
         _settle([*self._served, *self._waiting])
         self._served, self._waiting = [], []
 
     async def _catch_up(self) -> None:
-        mark = None if self._milvus.fault else self._mark
+        mark = None if self._milvus.reason else self._mark
         mark = mark or await self._found()
         if mark.filling:
             mark = await self._fill(mark)
@@ -190,6 +197,7 @@ class Mirror:
             or not await self._milvus.has(self._place_of(mark))
         ):
             return await self._begin(mark)
+        await self._milvus.load(self._place_of(mark))
         self._mark = mark
         return mark
 
@@ -264,8 +272,8 @@ class Mirror:
     async def _delete_older(
         self, mark: Mark, copies: Sequence[DocumentCopy], deleted: Sequence[str], moment: int
     ) -> None:
-        """A document in its first version has no older rows, unless it was deleted a moment ago and came back:
-        those are deleted with the next version, and known to be old until then.
+        """A document in its first version has no older rows, unless it was deleted a moment ago and came
+        back: those are deleted with the next version, and known to be old until then.
         """
         again = [copy.document.id for copy in copies if copy.stamps is None or copy.stamps.version > 1]
         if ids := [*again, *deleted]:

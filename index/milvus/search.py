@@ -81,7 +81,7 @@ async def search_alike(requests: Sequence[Request], sources: Sources) -> list[Se
     vectors = np.stack([request.vector for request in requests if request.vector is not None])
     found = await sources.milvus.search(sources.place, vectors, one.wanted, expression_of(None, _now_ms()))
     points = await _join({near.key for nears in found for near in nears}, one, sources)
-    answers = []
+    answers: list[SearchResult | None] = []
     for request, nears in zip(requests, found, strict=True):
         scores = _counting(nears, points, request, sources.metric)
         if len(scores) == one.wanted:
@@ -93,7 +93,7 @@ async def search_alike(requests: Sequence[Request], sources: Sources) -> list[Se
 
 
 async def _chosen(request: Request, sources: Sources) -> _Found:
-    """The rows to answer; where each has to be of another document, more are ranked until there are enough."""
+    """The rows to answer; more are ranked until there are enough of them that count."""
     query = request.query
     depth = max(DEPTH, request.wanted) if request.is_hybrid else request.wanted
     while depth <= MOST_FOUND:

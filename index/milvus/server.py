@@ -5,7 +5,8 @@ what else there is to do.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
@@ -33,7 +34,6 @@ _M: Final = 16
 _EF_CONSTRUCTION: Final = 200
 # How many candidates the graph holds; more where more are asked for.
 _LEAST_EF: Final = 64
-_NOT_FOUND: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,14 +45,16 @@ class Near:
 
 
 class Milvus:
-    """Made by ``open_milvus``. ``fault`` says why the last call failed; None if it did not."""
+    """Made by ``open_milvus``. ``reason`` says why the last call failed; it is empty if it did not."""
+
+    name: Final = "milvus"
 
     def __init__(self, client: AsyncMilvusClient, address: str) -> None:
         self._client = client
         self._address = address
         self._connecting = asyncio.Lock()
         self._is_lite = False
-        self.fault: str | None = None
+        self.reason = ""
 
     async def ping(self) -> None:
         """Raises:
@@ -68,18 +70,26 @@ class Milvus:
 
     async def create(self, place: str, shape: Shape) -> None:
         """Make a collection, ready to be searched; one that somebody else made meanwhile is as good."""
+        schema = self._schema(shape)
         try:
             await self._call(
-                self._client.create_collection,
-                place,
-                schema=self._schema(shape),
-                index_params=self._indexes(shape),
-                consistency_level="Session",
-                limit_s=_SLOW_TIMEOUT_S,
+                self._client.create_collection, place, schema=schema, consistency_level="Session"
             )
         except VectorsUnavailable:
             if not await self.has(place):
                 raise
+        for index in self._indexes(shape):
+            try:
+                await self._call(self._client.create_index, place, index, limit_s=_SLOW_TIMEOUT_S)
+            except VectorsUnavailable:
+                # There is an index then, but Milvus Lite cannot say so.
+                if not self._is_lite:
+                    raise
+        await self.load(place)
+
+    async def load(self, place: str) -> None:
+        """Have a collection ready to be searched, also after the server was started again."""
+        await self._call(self._client.load_collection, place, limit_s=_SLOW_TIMEOUT_S)
 
     async def drop(self, place: str) -> None:
         """Remove a collection, if it is there."""
@@ -135,18 +145,17 @@ class Milvus:
         except TimeoutError as error:
             raise self._unavailable(f"no answer within {limit_s:g} s") from error
         except Exception as error:  # its own errors, those of gRPC, and those of the system
-            missing = isinstance(error, MilvusException) and error.code == _NOT_FOUND
-            raise self._unavailable(_words(error), missing=missing) from error
-        self.fault = None
+            raise self._unavailable(_words(error)) from error
+        self.reason = ""
         return answer
 
     async def _connected(self) -> None:
         async with self._connecting:
             await self._client._connect()  # noqa: SLF001 - two first calls at once would connect twice
 
-    def _unavailable(self, why: str, *, missing: bool = False) -> VectorsUnavailable:
-        self.fault = f"Milvus at {self._address}: {why}"
-        return VectorsUnavailable(self.fault, missing=missing)
+    def _unavailable(self, why: str) -> VectorsUnavailable:
+        self.reason = f"Milvus at {self._address}: {why}"
+        return VectorsUnavailable(self.reason)
 
     def _schema(self, shape: Shape) -> Any:
         schema = self._client.create_schema(auto_id=False, enable_dynamic_field=False)
@@ -156,15 +165,18 @@ class Milvus:
         schema.add_field("vector", DataType.FLOAT_VECTOR, dim=shape.dim)
         return schema
 
-    def _indexes(self, shape: Shape) -> Any:
-        indexes = self._client.prepare_index_params()
+    def _indexes(self, shape: Shape) -> Iterator[Any]:
         graph = {"M": _M, "efConstruction": _EF_CONSTRUCTION}
-        indexes.add_index("vector", index_type="HNSW", metric_type=shape.metric, params=graph)
+        yield self._index("vector", index_type="HNSW", metric_type=shape.metric, params=graph)
         for field in shape.fields:
             # Milvus Lite has no index over arrays.
             if field.inverted and not (self._is_lite and field.type == "ARRAY"):
-                indexes.add_index(field.name, index_type="INVERTED")
-        return indexes
+                yield self._index(field.name, index_type="INVERTED")
+
+    def _index(self, field: str, **options: Any) -> Any:
+        index = self._client.prepare_index_params()
+        index.add_index(field, **options)
+        return index
 
 
 @asynccontextmanager
@@ -181,6 +193,8 @@ async def open_milvus(url: str) -> AsyncIterator[Milvus]:
         port = 0
     if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
         raise InvalidSettings(f"a Milvus is named as http://host:port, not as {_without_password(url)!r}")
+    # It writes a traceback for every error that it raises.
+    logging.getLogger("pymilvus").setLevel(logging.CRITICAL)
     client = AsyncMilvusClient(uri=url, timeout=TIMEOUT_S, dedicated=True)
     try:
         yield Milvus(client, f"{parts.hostname}:{port or 19530}")

@@ -105,6 +105,5 @@ def _canonical(value: str | float) -> str:
 
 def _fits(key: str, held: Comparable) -> bool:
     value = held[1]
-    return len(key) <= LONGEST_VALUE and (
-        len(value) <= LONGEST_VALUE if isinstance(value, str) else isfinite(value)
-    )
+    fits = len(value) <= LONGEST_VALUE if isinstance(value, str) else isfinite(value)
+    return fits and len(key) <= LONGEST_VALUE

@@ -4,7 +4,8 @@ The tests here know ``index.store.Store`` alone. Another store is held to it by 
 ``embedded`` among the parameters of ``stores``.
 """
 
-from collections.abc import AsyncIterator, Callable
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Protocol
@@ -14,13 +15,16 @@ from store_samples import document_of, point_of, settings_of
 
 from index.catalog import open_catalog
 from index.catalogs import Collections
-from index.growth import GraphTuning
+from index.growth import NO_GRAPHS, GraphTuning
+from index.milvus.catalog import open_milvus_catalog
+from index.milvus.collection import MilvusCollection
 from index.postgres.catalog import open_postgres_catalog
 from index.postgres.opening import open_database
 from index.rows import CollectionSettings
 from index.store import Store
 
 Opener = Callable[[], AbstractAsyncContextManager[Collections]]
+Settled = Callable[[Store], Awaitable[Store]]
 
 
 class Stores(Protocol):
@@ -36,17 +40,18 @@ class Stores(Protocol):
 
 
 class _Stores:
-    """Those of the catalog that ``opener`` opens, again after a restart."""
+    """Those of the catalog that ``opener`` opens, again after a restart; met when they are ``settled``."""
 
-    def __init__(self, opener: Opener, stack: AsyncExitStack) -> None:
+    def __init__(self, opener: Opener, settled: Settled, stack: AsyncExitStack) -> None:
         self._opener = opener
+        self._settled = settled
         self._stack = stack
 
     async def open(self) -> None:
         self._catalog = await self._stack.enter_async_context(self._opener())
 
     async def create(self, settings: CollectionSettings) -> Store:
-        return (await self._catalog.create(settings))[0]
+        return await self._settled((await self._catalog.create(settings))[0])
 
     async def drop(self, name: str) -> None:
         await self._catalog.drop(name)
@@ -54,13 +59,17 @@ class _Stores:
     async def restart(self, name: str) -> Store:
         await self._stack.aclose()
         await self.open()
-        return await self._catalog.get(name)
+        return await self._settled(await self._catalog.get(name))
+
+
+async def _at_once(store: Store) -> Store:
+    return store
 
 
 @asynccontextmanager
-async def _opened(opener: Opener) -> AsyncIterator[Stores]:
+async def _opened(opener: Opener, settled: Settled = _at_once) -> AsyncIterator[Stores]:
     async with AsyncExitStack() as stack:
-        stores = _Stores(opener, stack)
+        stores = _Stores(opener, settled, stack)
         await stores.open()
         yield stores
 
@@ -84,7 +93,28 @@ def postgres(request: pytest.FixtureRequest) -> AbstractAsyncContextManager[Stor
     return _opened(opener)
 
 
-@pytest.fixture(params=[embedded, postgres], ids=lambda opener: opener.__name__)
+def milvus(request: pytest.FixtureRequest) -> AbstractAsyncContextManager[Stores]:
+    """In a data folder, and found by the one Milvus that the tests here share."""
+    url, folder = request.getfixturevalue("milvus_url"), request.getfixturevalue("tmp_path")
+
+    @asynccontextmanager
+    async def opener() -> AsyncIterator[Collections]:
+        prefix = f"t{uuid.uuid5(uuid.NAMESPACE_URL, str(folder)).hex}_"
+        async with (
+            open_catalog(folder, NO_GRAPHS) as below,
+            open_milvus_catalog(below, url, prefix=prefix) as catalog,
+        ):
+            yield catalog
+
+    async def settled(store: Store) -> Store:
+        assert isinstance(store, MilvusCollection)
+        await store.mirror.caught_up()
+        return store
+
+    return _opened(opener, settled)
+
+
+@pytest.fixture(params=[embedded, postgres, milvus], ids=lambda opener: opener.__name__)
 async def stores(request: pytest.FixtureRequest) -> AsyncIterator[Stores]:
     async with request.param(request) as opened:
         yield opened
