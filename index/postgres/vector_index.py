@@ -44,8 +44,8 @@ async def keep(
     shape = graph_shape(settings)
     if shape is None or await database.value(_IS_WHOLE, graph_name(tables)):
         return
-    some = f"SELECT count(*) FROM (SELECT FROM {tables.passages} LIMIT $1) AS some"
-    if await database.value(some, tuning.threshold) < tuning.threshold:
+    counted = f"SELECT count(*) FROM (SELECT FROM {tables.passages} LIMIT $1) AS first"
+    if await database.value(counted, tuning.threshold) < tuning.threshold:
         return
     async with database.connection() as connection:
         if await connection.fetchval(_LOCK):

@@ -90,10 +90,10 @@ async def test_sql_shows_the_same_to_the_holders_of_tags(
     assert await found_by(described, tree) == expected
 
 
-async def test_thousands_of_random_filters_over_one_table_agree(described: Database) -> None:
+async def test_random_filters_over_one_table_agree(described: Database) -> None:
     dice = random.Random(4)
     rows = await describe(described, [(f"d{n % 7}", random_metadata(dice)) for n in range(60)])
-    for _ in range(20 * settings().max_examples):
+    for _ in range(10 * settings().max_examples):
         tree = parse_filter(source := random_filter(dice))
         assert await found_by(described, tree) == expected_of(rows, tree), source
 
