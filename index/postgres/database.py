@@ -55,8 +55,8 @@ class Reader(Protocol):
 
 
 class Database:
-    """A ``Reader`` that also writes, made by ``open_pool``. Statements find the service's tables and pgvector's
-    type without a schema.
+    """A ``Reader`` that also writes, made by ``open_pool``. Statements find the service's tables and
+    pgvector's type without a schema.
     """
 
     def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]", address: Address) -> None:

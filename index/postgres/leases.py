@@ -16,7 +16,7 @@ from index.postgres.writer import Turn
 LEASE_S: Final = 10.0
 _IS_OVER: Final = "(lease_until IS NULL OR lease_until <= clock_timestamp())"
 # Of each collection the oldest, for its jobs are done in their order. Who finds a row locked takes another.
-_CLAIM: Final = (
+_CLAIM: Final = (  # noqa: S608 - put together from constants
     "UPDATE jobs SET holder = $1, lease_until = clock_timestamp() + $2::interval WHERE (collection, id) IN ("
     f"SELECT collection, id FROM jobs AS j WHERE finished_at IS NULL AND {_IS_OVER} AND NOT EXISTS"
     " (SELECT 1 FROM jobs AS before WHERE before.finished_at IS NULL AND before.collection = j.collection"
