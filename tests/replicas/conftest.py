@@ -3,12 +3,13 @@ either.
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from postgres_server import PostgresServer
 from real_service import open_launcher
-from replica_pair import ADMIN_KEY, Replica, started
+from replica_pair import ADMIN_KEY, Replica, Replicas
 
 
 @pytest.fixture(scope="session")
@@ -20,8 +21,8 @@ def start(
     (folder / "admin").write_text(ADMIN_KEY)
     catalog = f"{postgres.url}?schema=replicas"
     flags = ["--catalog", catalog, "--admin-key-file", str(folder / "admin"), "--generator", "fake"]
-    with open_launcher(folder) as launcher:
-        yield lambda: started(launcher, *flags)
+    with open_launcher(folder) as launcher, closing(Replicas(launcher, flags)) as replicas:
+        yield replicas.start
 
 
 @pytest.fixture(scope="session")

@@ -102,7 +102,7 @@ def test_a_model_that_is_added_at_one_is_opened_by_the_other_and_goes_with_it(
 def test_a_file_that_was_sent_to_one_can_be_followed_at_the_other(
     one: Replica, two: Replica, docs: str
 ) -> None:
-    content = b"# Tides\n\n" + b"The moon pulls the sea. " * 100_000
+    content = b"# Tides\n\n" + b"The moon pulls the sea. " * 10_000
     response = one.http.post(f"{docs}/documents", files={"file": ("tides.md", content, "text/markdown")})
     assert response.status_code == 202
     job = response.json()["job"]["id"]
@@ -110,5 +110,5 @@ def test_a_file_that_was_sent_to_one_can_be_followed_at_the_other(
         told = [line.removeprefix("data: ") for line in events.iter_lines() if line.startswith("data: {")]
     assert json.loads(told[-1])["status"] == "finished"
     stored = two.ask("GET", f"{docs}/documents/tides.md?include=text")
-    assert stored["characters"] > 2_000_000
+    assert stored["characters"] > 200_000
     assert stored["version"] == 1

@@ -8,6 +8,7 @@ from api.errors import Conflict, NotFound
 from api.schemas_keys import KeyRequest
 from api.security import postgres_keys
 from api.security.contract import draft_of
+from api.security.identity import Scope
 from api.security.keys import Draft
 from index.codec import timestamp
 from index.errors import StoreUnavailable
@@ -20,7 +21,7 @@ def draft(**fields: Any) -> Draft:
 async def test_a_key_that_one_makes_is_known_to_the_other_as_it_is(one: Any, two: Any) -> None:
     assert two.keys.is_empty
     full = draft(
-        scope="write", collections=["a", "b"], acl=["sea"], requests_per_minute=5, tokens_per_minute=7
+        scope=Scope.READ, collections=["a", "b"], acl=["sea"], requests_per_minute=5, tokens_per_minute=7
     )
     made = [(await one.keys.create(wanted))[0] for wanted in (full, draft())]
     await two.news.look()

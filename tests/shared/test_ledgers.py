@@ -11,7 +11,9 @@ from api.security.identity import ANONYMOUS, Identity, Quota, Scope
 from api.security.redis_quotas import open_redis_quotas
 from api.security.shared_quotas import Levels, SharedQuotas
 from api.shared.ledger import PostgresLedger
+from api.shared.tables import PARTS
 from index.errors import StorageFailed
+from index.postgres.opening import open_database
 
 
 @pytest.fixture(params=["postgres", "redis"])
@@ -20,8 +22,8 @@ async def pair(
 ) -> AsyncIterator[tuple[SharedQuotas, SharedQuotas]]:
     """Of two services."""
     if request.param == "postgres":
-        database = request.getfixturevalue("database")
-        yield SharedQuotas(PostgresLedger(database)), SharedQuotas(PostgresLedger(database))
+        async with open_database(request.getfixturevalue("postgres_url"), PARTS) as database:
+            yield SharedQuotas(PostgresLedger(database)), SharedQuotas(PostgresLedger(database))
     elif PROGRAM is None:
         pytest.skip("there is no redis-server; apt installs it")
     else:

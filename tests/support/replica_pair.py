@@ -1,7 +1,8 @@
 """Replicas of a service over one PostgreSQL: how tests start them, speak to them and wait for them."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,10 +27,22 @@ class Replica:
         return response.json()
 
 
-def started(launcher: Launcher, *flags: str) -> Replica:
-    """One more, which is ready."""
-    service = launcher.start(*flags)
-    return Replica(service, service.client(headers={"Authorization": f"Bearer {ADMIN_KEY}"}))
+class Replicas:
+    """Starts replicas, all with the same settings, and ends those that still run."""
+
+    def __init__(self, launcher: Launcher, flags: Sequence[str]) -> None:
+        self._launcher = launcher
+        self._flags = flags
+        self._clients = ExitStack()
+
+    def start(self) -> Replica:
+        """One more, which is ready."""
+        service = self._launcher.start(*self._flags)
+        client = service.client(headers={"Authorization": f"Bearer {ADMIN_KEY}"})
+        return Replica(service, self._clients.enter_context(client))
+
+    def close(self) -> None:
+        self._clients.close()
 
 
 def until(condition: Callable[[], Any], within_s: float = HEARD_WITHIN_S) -> Any:
