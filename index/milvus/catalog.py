@@ -15,7 +15,7 @@ from typing import Final
 import structlog
 
 from index.catalogs import Collections, Leases
-from index.errors import CollectionNotFound, InvalidSettings, VectorsUnavailable
+from index.errors import InvalidSettings, StoreError, VectorsUnavailable
 from index.milvus.collection import MilvusCollection
 from index.milvus.marks import Marks
 from index.milvus.server import Milvus, open_milvus
@@ -99,11 +99,10 @@ class MilvusCatalog:
     async def watch(self) -> None:
         """For as long as it runs: know of all collections, and whether Milvus answers."""
         while True:
-            for name in self.names():
-                with suppress(CollectionNotFound):
-                    await self.get(name)
-            with suppress(VectorsUnavailable):
+            with suppress(StoreError):  # of whom it is, it is told there
                 await self._milvus.ping()
+                for name in self.names():
+                    await self.get(name)
             await asyncio.sleep(_LOOK_EVERY_S)
 
     async def close(self) -> None:

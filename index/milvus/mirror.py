@@ -163,6 +163,10 @@ class Mirror:
             self._fall_behind()
             # It may be made anew meanwhile, or lose what it had not told to its disk.
             self._mark = None
+        except Exception:  # noqa: BLE001 - whatever it is, the truth answers until it is over
+            structlog.get_logger().exception("milvus_behind", collection=self._name)
+            self._fall_behind()
+            self._mark = None
         else:
             self._is_behind = self._unseen > written
             (self._wake if self._is_behind else self._well).set()
