@@ -100,6 +100,7 @@ class Mirror:
     def failed(self) -> None:
         """Milvus did not answer a search: what it has is looked at again, and until then it is not asked."""
         self._mark = None
+        self._fall_behind()
         self._wake.set()
 
     def perhaps_written(self) -> None:
