@@ -8,7 +8,7 @@ not plainly safe inside an expression are not put there.
 
 import re
 from collections.abc import Iterable, Sequence
-from typing import Final
+from typing import Final, Literal
 
 from index.filter_match import comparable
 from index.filters import (
@@ -104,23 +104,28 @@ def _contains(key: str, operand: object, *, wanted: bool) -> str:
         return in_list
     if not wanted:  # whether a text does not contain it is seen when rows are joined
         return in_list
-    is_text = _has([term("text", key)], wanted=True)
-    if _is_plain(key) and _PLAIN_PART.fullmatch(operand):
-        is_text = f'({is_text} and values["{key}"] like "%{operand}%")'
-    return _joined([in_list, is_text], every=False)
+    condition = f'like "%{operand}%"' if _PLAIN_PART.fullmatch(operand) else None
+    return _joined([in_list, _valued("text", key, condition)], every=False)
 
 
 def _compared(key: str, order: str, operand: str | float, *, wanted: bool) -> str:
     kind = comparable(operand)
     assert kind is not None, "a filter's operands are scalars"
     assert kind[0] != "word", "only texts and numbers are compared"
-    is_of_kind = _has([term(kind[0], key)], wanted=True)
-    literal = _literal(operand) if _is_plain(key) else None
+    literal = _literal(operand)
     order = order if wanted else _COMPLEMENT[order]
-    held = is_of_kind if literal is None else f'({is_of_kind} and values["{key}"] {order} {literal})'
+    held = _valued(kind[0], key, None if literal is None else f"{order} {literal}")
     if wanted:
         return held
     return _joined([_has([term(kind[0], key)], wanted=False), held], every=False)
+
+
+def _valued(kind: Literal["text", "number"], key: str, condition: str | None) -> str:
+    """That the value is of this kind and, as far as it can be said, what the condition says of it."""
+    is_of_kind = _has([term(kind, key)], wanted=True)
+    if condition is None or not _PLAIN_KEY.fullmatch(key):
+        return is_of_kind
+    return f'({is_of_kind} and (values["{key}"] {condition} or {_has([term("left out", key)], wanted=True)}))'
 
 
 def _of_id(tree: Condition, *, wanted: bool) -> str:
@@ -149,10 +154,6 @@ def _has(terms: Sequence[int], *, wanted: bool) -> str:
         return _NONE if wanted else ALL
     found = f"array_contains_any(terms, [{', '.join(map(str, terms))}])"
     return found if wanted else f"not {found}"
-
-
-def _is_plain(key: str) -> bool:
-    return _PLAIN_KEY.fullmatch(key) is not None
 
 
 def _literal(operand: str | float) -> str | None:

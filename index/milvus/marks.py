@@ -47,7 +47,9 @@ class Marks:
 
     async def read(self, name: str) -> Mark | None:
         """The mark of the collection ``name``."""
-        if not await self._milvus.has(self._place):
+        if await self._milvus.has(self._place):
+            await self._milvus.load(self._place)
+        else:
             await self._milvus.create(self._place, _SHAPE)
         fields = ["history", "moment", "filling", "behind"]
         found = await self._milvus.rows(self._place, f'name == "{name}"', fields)

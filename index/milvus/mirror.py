@@ -113,9 +113,10 @@ class Mirror:
         self._task.cancel()
         with suppress(asyncio.CancelledError):
             await self._task
-        if self._mark is not None and not self._milvus.reason:
+        mark, self._mark = self._mark, None
+        if mark is not None and not self._milvus.reason:
             with suppress(VectorsUnavailable):
-                await self._marks.write(self._name, self._mark)
+                await self._marks.write(self._name, mark)
 
     async def drop(self) -> None:
         """Remove the rows, and stop.

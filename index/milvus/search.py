@@ -1,9 +1,10 @@
 """How a query becomes hits in a collection whose rows are in Milvus: ranked there, joined here.
 
-Milvus only names what it finds. A row counts if its document is still in the row's version, has not expired,
-and matches the filter, all as the truth says. Where too few do, more are asked for, until there are k or
-Milvus has no more. Its graph may miss some; that shows when the rows are counted, and then the truth has to
-answer. Words are found by the truth, so that they mean the same everywhere.
+Milvus only names what it finds. A row counts if its point is there, has not expired and matches the filter,
+all as the truth says; one of a document that is in another version by now is scored by the vector that the
+truth has. Where too few count, more are asked for, until there are k or Milvus has no more. Its graph may
+miss some; that shows when the rows are counted, and then the truth has to answer. Words are found by the
+truth, so that they mean the same everywhere.
 """
 
 import asyncio
@@ -83,7 +84,7 @@ async def search_alike(requests: Sequence[Request], sources: Sources) -> list[Se
     points = await _join({near.key for nears in found for near in nears}, one, sources)
     answers: list[SearchResult | None] = []
     for request, nears in zip(requests, found, strict=True):
-        scores = _counting(nears, points, request, sources.metric)
+        scores = await _counting(nears, one.wanted, points, request, sources)
         if len(scores) == one.wanted:
             dense = _Found(scores, scores, {}, points, is_all=False, plan="milvus")
             answers.append(SearchResult(await _hits(request.query, dense, sources.truth), dense.plan))
@@ -141,7 +142,7 @@ async def _nearest(request: Request, sources: Sources, depth: int, plan: str) ->
     if len(nears) < depth and await sources.milvus.count(sources.place, expression) > len(nears):
         raise _Missed
     points = await _join((near.key for near in nears), request, sources)
-    scores = _counting(nears, points, request, sources.metric)
+    scores = await _counting(nears, depth, points, request, sources)
     least = request.query.min_score
     is_all = len(nears) < depth or (least is not None and min(scores.values(), default=least) < least)
     return _Found(scores, scores, {}, points, is_all, plan)
@@ -155,16 +156,30 @@ async def _join(keys: Iterable[str], request: Request, sources: Sources) -> Poin
     return {point.id: point for point in await sources.truth.points(ids, with_vectors=with_vectors)}
 
 
-def _counting(nears: Iterable[Near], points: Points, request: Request, metric: Metric) -> Scores:
-    """The scores of the rows that count, best first."""
+async def _counting(
+    nears: Sequence[Near], depth: int, points: Points, request: Request, sources: Sources
+) -> Scores:
+    """The scores of the rows that count, best first, of up to ``depth`` that were asked for."""
     scores: Scores = {}
+    changed: set[str] = set()
     for near in nears:
         id_, version = read_key(near.key)
         point = points.get(id_)
-        if point is not None and point.version == version and _matches(point, request.query):
+        if point is None or not _matches(point, request.query):
+            continue
+        if point.version == version:
             scores.setdefault(id_, near.score)
-    if metric == "l2":  # Milvus gives the square of the distance, Milvus Lite the distance
-        scores = _scores(request.vector, [points[id_] for id_ in scores], metric)
+        else:
+            changed.add(id_)
+    if sources.metric == "l2":  # Milvus gives the square of the distance, Milvus Lite the distance
+        scores = _scores(request.vector, [points[id_] for id_ in scores], sources.metric)
+    if changed := changed - scores.keys():
+        now = await sources.truth.points(list(changed), with_vectors=True)
+        # Behind the last of the others there may be rows that are nearer.
+        least = -np.inf if len(nears) < depth else min(scores.values(), default=np.inf)
+        moved = _scores(request.vector, now, sources.metric)
+        scores |= {id_: score for id_, score in moved.items() if score >= least}
+        scores = dict(sorted(scores.items(), key=lambda entry: -entry[1]))
     return scores
 
 

@@ -30,6 +30,8 @@ TIMEOUT_S: Final = 10.0
 _SLOW_TIMEOUT_S: Final = 60.0
 # Milvus answers no search for more rows.
 MOST_FOUND: Final = 16_384
+# It would wait for up to two minutes before it tries again.
+_RECONNECTING: Final = {"grpc.initial_reconnect_backoff_ms": 100, "grpc.max_reconnect_backoff_ms": 1_000}
 _M: Final = 16
 _EF_CONSTRUCTION: Final = 200
 # How many candidates the graph holds; more where more are asked for.
@@ -195,7 +197,7 @@ async def open_milvus(url: str) -> AsyncIterator[Milvus]:
         raise InvalidSettings(f"a Milvus is named as http://host:port, not as {_without_password(url)!r}")
     # It writes a traceback for every error that it raises.
     logging.getLogger("pymilvus").setLevel(logging.CRITICAL)
-    client = AsyncMilvusClient(uri=url, timeout=TIMEOUT_S, dedicated=True)
+    client = AsyncMilvusClient(uri=url, timeout=TIMEOUT_S, dedicated=True, grpc_options=_RECONNECTING)
     try:
         yield Milvus(client, f"{parts.hostname}:{port or 19530}")
     finally:
@@ -211,7 +213,8 @@ def _words(error: Exception) -> str:
     """What went wrong, on one line."""
     details = getattr(error, "details", None)
     told = details() if callable(details) else getattr(error, "message", None) or str(error)
-    return " ".join(str(told).split()) or type(error).__name__
+    # Before the message it says how often it tried, which is once.
+    return " ".join(str(told).rpartition(" message=")[2].split()) or type(error).__name__
 
 
 def _without_password(url: str) -> str:

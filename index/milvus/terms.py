@@ -20,7 +20,7 @@ from index.codec import encode_json
 from index.filter_match import Comparable, comparable
 from index.filters import ACL, DOCUMENT_ID
 
-Kind: TypeAlias = Literal["exists", "equals", "contains", "text", "number"]
+Kind: TypeAlias = Literal["exists", "equals", "contains", "text", "number", "left out"]
 
 # Milvus takes so many elements in an array, and about so many bytes of JSON.
 MOST_TERMS: Final = 4096
@@ -32,8 +32,9 @@ _INTEGERS: Final = range(-(2**63), 2**63)
 
 @dataclass(frozen=True, slots=True)
 class Attributes:
-    """A document's ``terms``, ascending, and its ``values`` that have an order. What did not fit is left out,
-    and then they are not ``whole``: a filter can say nothing about such a document.
+    """A document's ``terms``, ascending, and its ``values`` that have an order. A value that does not fit is
+    left out, and a term says so. Where there are too many they are not ``whole``, and there are none: then a
+    filter can say nothing about the document.
     """
 
     terms: list[int]
@@ -45,19 +46,15 @@ def attributes_of(metadata: Mapping[str, Any], acl: Sequence[str]) -> Attributes
     """Of a document with this metadata and these tags."""
     terms: set[int] = set()
     values: dict[str, str | float] = {}
-    whole = True
     for key, value in _keyed(metadata):
         terms.update(_terms(key, value))
-        if (held := comparable(value)) is not None and held[0] != "word":
-            if _fits(key, held):
-                values[key] = held[1]
-            else:
-                whole = False
+        if (held := comparable(value)) is not None and held[0] != "word" and _fits(key, held):
+            values[key] = held[1]
     if acl:
         terms.update(_terms(ACL, list(acl)))
     if len(terms) > MOST_TERMS or len(encode_json(values).encode()) > _MOST_BYTES:
         return Attributes([], {}, whole=False)
-    return Attributes(sorted(terms), values, whole)
+    return Attributes(sorted(terms), values, whole=True)
 
 
 def term(kind: Kind, key: str, value: Comparable | None = None) -> int:
@@ -73,6 +70,8 @@ def _terms(key: str, value: Any) -> Iterator[int]:
         yield term("equals", key, held)
         if held[0] != "word":
             yield term(held[0], key)
+            if not _fits(key, held):
+                yield term("left out", key)
     elif isinstance(value, list):
         yield from (term("contains", key, one) for one in map(comparable, value) if one is not None)
 

@@ -99,11 +99,11 @@ async def test_what_came_to_milvus_before_a_crash_is_there_once(
     async with open_over(milvus_url) as catalog:
         collection = await made(catalog, "a", "b")
         await collection.upsert([document_of("a", 5)])
-        history = (await collection.changes(0, 0)).history
-        marks = Marks(catalog.milvus, prefix)
-    async with open_over(milvus_url) as catalog:
+        await collection.close()
         # As a service that is killed before it said how far it had come.
-        await marks.write("notes", Mark(history, 0))
+        history = (await collection.changes(0, 0)).history
+        await Marks(catalog.milvus, prefix).write("notes", Mark(history, 0))
+    async with open_over(milvus_url) as catalog:
         collection = await met(catalog)
         assert await rows(catalog, collection) == ["1:b#0", "2:a#0"]
 
@@ -262,9 +262,8 @@ async def test_a_write_whose_caller_left_is_found_soon(
     catalog: MilvusCatalog, collection: MilvusCollection
 ) -> None:
     task = asyncio.create_task(collection.upsert([document_of("a", 1)]))
-    await asyncio.sleep(0)
+    while not await collection.truth.revisions(["a"]):
+        pass
     task.cancel()
-    while True:
-        if "1:a#0" in await rows(catalog, collection):
-            return
-        await asyncio.sleep(0.01)
+    while "1:a#0" not in await rows(catalog, collection):
+        pass

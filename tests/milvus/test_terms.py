@@ -45,7 +45,15 @@ def test_a_documents_own_id_is_no_key_of_its_metadata() -> None:
     assert attributes_of({DOCUMENT_ID: "x"}, ()).terms == []
 
 
-def test_what_does_not_fit_is_told() -> None:
-    for metadata in ({"k": list(range(MOST_TERMS + 1))}, {"k": "x" * 2_000}, {"k": 10**400}):
-        assert not attributes_of(metadata, ()).whole
+def test_a_value_that_does_not_fit_is_told_by_a_term() -> None:
+    for value in ("x" * 2_000, 10**400):
+        attributes = attributes_of({"k": value, "other": 1}, ())
+        assert (attributes.values, attributes.whole) == ({"other": 1}, True)
+        assert term("left out", "k") in attributes.terms
+
+
+def test_of_too_many_values_none_is_kept() -> None:
+    for metadata in ({"k": list(range(MOST_TERMS + 1))}, {f"k{n}": "x" * 900 for n in range(70)}):
+        attributes = attributes_of(metadata, ())
+        assert (attributes.terms, attributes.values, attributes.whole) == ([], {}, False)
     assert attributes_of({"k": list(range(MOST_TERMS - 1))}, ()).whole

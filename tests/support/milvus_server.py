@@ -26,7 +26,9 @@ class MilvusServer:
         return f"http://127.0.0.1:{self._port}"
 
     def start(self) -> None:
-        """Returns when it listens."""
+        """Returns when it listens; one that runs goes on."""
+        if self._process is not None and self._process.poll() is None:
+            return
         program = Path(sys.executable).with_name("milvus-lite")
         place = ["--data-dir", str(self._folder / "data"), "--host", "127.0.0.1", "--port", str(self._port)]
         with (self._folder / "milvus.log").open("ab") as log:
