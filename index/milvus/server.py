@@ -137,8 +137,13 @@ class Milvus:
         return [[Near(hit["key"], hit["distance"]) for hit in hits] for hits in found]
 
     async def _call(
-        self, method: Callable[..., Awaitable[T]], *arguments: Any, limit_s: float = TIMEOUT_S, **options: Any
+        self,
+        method: Callable[..., Awaitable[T]],
+        *arguments: Any,
+        limit_s: float | None = None,
+        **options: Any,
     ) -> T:
+        limit_s = TIMEOUT_S if limit_s is None else limit_s
         try:
             async with asyncio.timeout(limit_s):
                 await self._connected()
