@@ -5,25 +5,24 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
-from index.postgres.catalog import open_postgres_catalog
-from index.postgres.database import Database
-from index.postgres.opening import open_database
-
 from api.conversations.postgres_store import PostgresConversations
 from api.conversations.store import ConversationStore, open_conversations
 from api.security.key_store import Keys
 from api.security.postgres_keys import PostgresKeys
 from api.security.quotas import Quotas
 from api.security.shared_quotas import SharedQuotas
+from api.services.store_watch import StoreWatch
 from api.settings import Settings
 from api.shared.ledger import PostgresLedger
 from api.shared.model_rows import SharedRows
 from api.shared.news import LOOK_S, News
 from api.shared.tables import PARTS
-from api.shared.watch import Watch
 from api.storage import Storage, open_quotas
 from embedd.ownership import beside
 from index import files
+from index.postgres.catalog import open_postgres_catalog
+from index.postgres.database import Database
+from index.postgres.opening import open_database
 
 
 @asynccontextmanager
@@ -40,7 +39,7 @@ async def open_shared(settings: Settings) -> AsyncIterator[Storage]:
         news = News(database)
         keys, models = PostgresKeys(database, news), SharedRows(database, news)
         await news.look()
-        watch = Watch("catalog", news.look, LOOK_S)
+        watch = StoreWatch("catalog", news.look, LOOK_S)
         async with AsyncExitStack() as stack:
             catalog = await stack.enter_async_context(
                 open_postgres_catalog(database, settings.data, settings.catalog_replicas)
