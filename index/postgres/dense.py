@@ -7,8 +7,10 @@ does not depend on where a vector lies, nor on what the index kept of it.
 
 # ruff: noqa: S608 - statements are put together from names of tables; values are bound.
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -16,13 +18,14 @@ import numpy as np
 from index import planner
 from index.blocks import Block
 from index.codec import searchable
+from index.dense import INLINE_NUMBERS
 from index.postgres.database import Record
 from index.postgres.graph_shape import GraphShape, distance, graph_shape
 from index.postgres.parameters import Parameters
 from index.postgres.scope import Scope
 from index.postgres.snapshot import Snapshot, sample_percent
 from index.rows import CollectionSettings, Vector
-from index.vectors import Ranking, TableView
+from index.vectors import Ranking, TableView, best
 
 # pgvector sums in another order than ``index._scan``: so many more candidates, for those that are as near as
 # the last one within its rounding.
@@ -37,6 +40,7 @@ _BY_GRAPH: Final = (
     " SET LOCAL hnsw.iterative_scan = relaxed_order;"
     " SET LOCAL hnsw.ef_search = {ef}; SET LOCAL hnsw.max_scan_tuples = {most}"
 )
+_QUERY: Final = "$1::vector"
 _AS_USUAL: Final = "SET LOCAL enable_sort = DEFAULT; SET LOCAL enable_seqscan = DEFAULT"
 
 
@@ -63,16 +67,16 @@ async def nearest(
 ) -> Nearest:
     """The ``min(k, matches)`` passages in the scope nearest to ``query`` (dim,), scaled as ``codec`` says."""
     shape = graph_shape(settings)
-    if shape is not None and snapshot.has_graph and not exact:
+    if shape is not None and snapshot.has_graph and shape.takes(query) and not exact:
         limits = await _limits(snapshot, scope, shape, k)
         if limits is not None:
             found = await _through_graph(snapshot, scope, shape, query, limits)
             if len(found) >= k:
-                return _scored(found, settings, query, k, "graph")
+                return await _scored(found, settings, query, k, "graph")
             await snapshot.connection.execute(_AS_USUAL)
             found = await _scanned(snapshot, scope, settings, query, k)
-            return _scored(found, settings, query, k, "graph-exact")
-    return _scored(await _scanned(snapshot, scope, settings, query, k), settings, query, k, "exact")
+            return await _scored(found, settings, query, k, "graph-exact")
+    return await _scored(await _scanned(snapshot, scope, settings, query, k), settings, query, k, "exact")
 
 
 async def scores_of(
@@ -81,7 +85,7 @@ async def scores_of(
     """The scores of passages that were found otherwise, best first."""
     sql = f"SELECT seq, document, vector FROM {scope.tables.passages} WHERE seq = ANY($1)"
     found = await snapshot.connection.fetch(sql, list(seqs)) if seqs else []
-    return _scored(found, settings, query, len(found), "exact")
+    return await _scored(found, settings, query, len(found), "exact")
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,11 +131,11 @@ async def _through_graph(
     parameters = Parameters(query, limits.candidates)
     rows, inside = scope.rows_in_order(parameters), shape.has("p.vector")
     near = f"SELECT p.seq, p.document, p.vector FROM {rows}"
-    sql = f"({near} ORDER BY {shape.distance('$1')} LIMIT $2)"
+    sql = f"({near} ORDER BY {shape.distance(_QUERY)} LIMIT $2)"
     if inside is not None:
         sql = (
-            f"({near} AND {inside} ORDER BY {shape.distance('$1')} LIMIT $2)"
-            f" UNION ALL ({near} AND NOT {inside} ORDER BY {distance(shape.metric, '$1')} LIMIT $2)"
+            f"({near} AND {inside} ORDER BY {shape.distance(_QUERY)} LIMIT $2)"
+            f" UNION ALL ({near} AND NOT {inside} ORDER BY {distance(shape.metric, _QUERY)} LIMIT $2)"
         )
     return await snapshot.connection.fetch(sql, *parameters.values)
 
@@ -142,26 +146,27 @@ async def _scanned(
     parameters = Parameters(query, k + _MARGIN)
     return await snapshot.connection.fetch(
         f"SELECT p.seq, p.document, p.vector FROM {scope.rows(parameters)}"
-        f" ORDER BY {distance(settings.metric, '$1')}, p.seq LIMIT $2",
+        f" ORDER BY {distance(settings.metric, _QUERY)}, p.seq LIMIT $2",
         *parameters.values,
     )
 
 
-def _scored(
+async def _scored(
     found: Sequence[Record], settings: CollectionSettings, query: Vector, k: int, plan: str
 ) -> Nearest:
     rows = sorted(found, key=lambda row: row[0])
-    ranking = _ranking([row[0] for row in rows], [row[2] for row in rows], settings, query, k)
+    rank = partial(_ranked, rows, settings, query, k)
+    is_much = len(rows) * settings.dim > INLINE_NUMBERS
+    ranking = await asyncio.to_thread(rank) if is_much else rank()
     scores = dict(zip(ranking.seqs.tolist(), ranking.scores.tolist(), strict=True))
     return Nearest(scores, {row[0]: row[1] for row in rows}, plan)
 
 
-def _ranking(
-    seqs: Sequence[int], vectors: Sequence[Vector], settings: CollectionSettings, query: Vector, k: int
-) -> Ranking:
-    keys = np.array(seqs, dtype=np.int64)
-    if not len(keys):
-        return Ranking(keys, np.empty(0, dtype=np.float32))
-    matrix = searchable(np.stack(vectors), settings.metric)
-    block = Block(matrix, keys, keys, np.ones(len(keys), dtype=np.bool_))
+def _ranked(rows: Sequence[Record], settings: CollectionSettings, query: Vector, k: int) -> Ranking:
+    """The ``k`` best of rows of (seq, document, vector), ordered by seq."""
+    if not rows:
+        return best([], k)
+    seqs = np.array([row[0] for row in rows], dtype=np.int64)
+    vectors = searchable(np.stack([row[2] for row in rows]), settings.metric)
+    block = Block(vectors, seqs, seqs, np.ones(len(rows), dtype=np.bool_))
     return TableView([block], settings.metric).top(query, k)

@@ -24,7 +24,7 @@ _ELEMENTS: Final = (
 )
 # The three words are types of their own; see ``index.facets``.
 _TYPE: Final = (
-    "CASE jsonb_typeof(value) WHEN 'number' THEN 'real' WHEN 'string' THEN 'text' ELSE value #>> '{}' END"
+    "CASE jsonb_typeof(value) WHEN 'number' THEN 'real' WHEN 'string' THEN 'text' ELSE value::text END"
 )
 _NUMBER: Final = "CASE WHEN jsonb_typeof(value) = 'number' THEN value::numeric END"
 _ORDER: Final = f'points DESC, ({_TYPE}) COLLATE "C", {_NUMBER}, (value #>> \'{{}}\') COLLATE "C"'
@@ -52,8 +52,9 @@ async def count_values(
     value = "to_jsonb(d.id)" if key == DOCUMENT_ID else value_of(key, parameters)
     where = compile_filter(condition, parameters)
     rows = await reader.fetch(
-        f"WITH counted AS (SELECT found.value, sum(d.passages)::bigint AS points"
-        f" FROM {tables.documents} AS d, LATERAL (SELECT {value} AS value) AS v, LATERAL ({_ELEMENTS}) AS found"
+        "WITH counted AS (SELECT found.value, sum(d.passages)::bigint AS points"
+        f" FROM {tables.documents} AS d, LATERAL (SELECT {value} AS value) AS v,"
+        f" LATERAL ({_ELEMENTS}) AS found"
         f" WHERE d.passages > 0 AND {LIVING} AND ({where}) GROUP BY found.value)"
         f" SELECT value::text, points, count(*) OVER () FROM counted ORDER BY {_ORDER} LIMIT $1",
         *parameters.values,

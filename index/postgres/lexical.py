@@ -82,24 +82,26 @@ async def matching(snapshot: Snapshot, scope: Scope, queries: Sequence[str], lim
 async def passages_with(
     snapshot: Snapshot, tables: Tables, queries: Sequence[str], newest: int
 ) -> tuple[int, dict[str, int]]:
-    """How many of the ``newest`` passages there are, and how many of them match each query."""
-    behind = await snapshot.connection.fetchval(
-        f"SELECT seq FROM {tables.passages} ORDER BY seq DESC OFFSET $1 LIMIT 1", newest
+    """How many passages there are, up to the ``newest``, and how many of them match each query."""
+    row = await snapshot.connection.fetchrow(
+        "SELECT count(*), coalesce(min(seq), 1) FROM"
+        f" (SELECT seq FROM {tables.passages} ORDER BY seq DESC LIMIT $1) AS newest",
+        newest,
     )
-    counts = await _counts(snapshot, tables, queries, behind or 0)
-    return min(snapshot.sizes.points, newest), counts
+    assert row is not None
+    return row[0], await _counts(snapshot, tables, queries, row[1])
 
 
 async def _counts(
-    snapshot: Snapshot, tables: Tables, queries: Sequence[str], behind: int = 0
+    snapshot: Snapshot, tables: Tables, queries: Sequence[str], first: int = 1
 ) -> dict[str, int]:
-    """How many passages match each query, of those behind a seq."""
-    newer = "AND p.seq > $2" if behind else ""
+    """How many passages match each query, from the seq ``first`` on."""
+    newer = "AND p.seq >= $2" if first > 1 else ""
     sql = (
         f"SELECT term, (SELECT count(*) FROM {tables.passages} AS p WHERE p.words @@ term::tsquery {newer})"
         " FROM unnest($1::text[]) AS term"
     )
-    values = (queries, behind) if behind else (queries,)
+    values = (queries, first) if first > 1 else (queries,)
     return {row[0]: row[1] for row in await snapshot.connection.fetch(sql, *values)}
 
 

@@ -8,6 +8,7 @@ counted when it is first asked for, and again when the collection has changed by
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, TypeVar
 
 from index.postgres.database import Connection, Reader
@@ -71,20 +72,20 @@ class Snapshots:
     async def read(self, work: Callable[[Snapshot], Awaitable[T]]) -> T:
         """What ``work`` makes of one state; it may be given another one, if a connection is lost."""
 
-        async def reading(connection: Connection) -> T:
+        async def reading(connection: Connection, least: int) -> T:
             async with connection.transaction(isolation="repeatable_read", readonly=True):
-                return await work(await self._taken(connection))
+                return await work(await self._taken(connection, least))
 
         try:
-            return await self._stale.read(reading)
+            return await self._stale.read(partial(reading, least=self._written))
         except BehindError:
-            return await self._fresh.read(reading)
+            return await self._fresh.read(partial(reading, least=0))
 
-    async def _taken(self, connection: Connection) -> Snapshot:
+    async def _taken(self, connection: Connection, least: int) -> Snapshot:
         row = await connection.fetchrow(_STATE, self._tables.key, graph_name(self._tables))
         # Without a row it was dropped, or is newer than the replica; its tables tell.
         change, has_graph = row or (0, False)
-        if change < self._written:
+        if change < least:
             raise BehindError
         sizes = self._sizes
         if sizes is None or not sizes.hold_at(change):
