@@ -4,6 +4,8 @@ The holder renews its leases while it works. One that stops without a word loses
 are over, to whoever asks next; what it writes for them then comes too late. Time is the server's.
 """
 
+# ruff: noqa: S608 - statements are put together from constants of this module; values are bound.
+
 from collections.abc import Collection
 from datetime import timedelta
 from typing import Final
@@ -16,7 +18,7 @@ from index.postgres.writer import Turn
 LEASE_S: Final = 30.0
 _IS_OVER: Final = "(lease_until IS NULL OR lease_until <= clock_timestamp())"
 # Of each collection the oldest, for its jobs are done in their order. Who finds a row locked takes another.
-_CLAIM: Final = (  # noqa: S608 - put together from constants
+_CLAIM: Final = (
     "UPDATE jobs SET holder = $1, lease_until = clock_timestamp() + $2::interval WHERE (collection, id) IN ("
     f"SELECT collection, id FROM jobs AS j WHERE finished_at IS NULL AND {_IS_OVER} AND NOT EXISTS"
     " (SELECT 1 FROM jobs AS before WHERE before.finished_at IS NULL AND before.collection = j.collection"
