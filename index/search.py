@@ -24,6 +24,7 @@ from index.filters import Filter
 from index.full_text import Among
 from index.fusion import fuse
 from index.graph import Graph
+from index.lexical import WORD_WEIGHTS
 from index.points import Joined
 from index.readers import Readers
 from index.request import DEPTH, Request, checked
@@ -36,8 +37,6 @@ ATTEMPTS: Final = 10
 _MOST_ALIKE: Final = 16
 # Rows that are held against a filter's documents in passing, in less than a millisecond.
 _MATCHED_INLINE: Final = 100_000
-# A word in the title, and in the text; chosen by nDCG@10 over three collections.
-WORD_WEIGHTS: Final = (2.0, 1.0)
 
 
 @dataclass(frozen=True, slots=True)

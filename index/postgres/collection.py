@@ -26,7 +26,6 @@ from index.postgres import (
     leases,
     patches,
     points,
-    search,
     statistics,
     transfer,
     upserts,
@@ -35,6 +34,7 @@ from index.postgres.database import Database, Reader
 from index.postgres.idempotency import carried_out_once
 from index.postgres.notices import notify
 from index.postgres.readers import OfCollection
+from index.postgres.search import Search
 from index.postgres.tables import Tables
 from index.postgres.text import encode_text
 from index.postgres.uploads import PostgresUploads
@@ -87,6 +87,7 @@ class PostgresCollection:
         self._reader = OfCollection(database, settings.name)
         self._stale = OfCollection(stale, settings.name)
         self._writer = Writer(database, tables, settings.name)
+        self._search = Search(settings, tables, self._reader, self._stale)
         self._uploads = PostgresUploads(database, tables, spool)
 
     @property
@@ -171,13 +172,13 @@ class PostgresCollection:
         return await idempotency.remembered(self._reader, self.tables, once)
 
     async def search(self, query: Query) -> SearchResult:
-        return await search.search(query, self._settings, self._stale, self.tables)
+        return await self._search.search(query)
 
     async def search_many(self, queries: Sequence[Query]) -> list[SearchResult]:
-        return await search.search_many(queries, self._settings, self._stale, self.tables)
+        return await self._search.search_many(queries)
 
     async def idf(self, words: Sequence[str]) -> dict[str, float]:
-        return await search.idf(words, self._settings, self._stale, self.tables)
+        return await self._search.idf(words)
 
     async def document(self, document_id: str, *, with_text: bool = False) -> StoredDocument | None:
         return await documents.by_id(self._reader, self.tables, document_id, with_text=with_text)
@@ -265,7 +266,9 @@ class PostgresCollection:
 
     async def _write(self, write: Write[T], rows: int = 1) -> T:
         self._refuse_closed()
-        return await self._writer.submit(write, rows)
+        result = await self._writer.submit(write, rows)
+        self._search.follow(self._writer.last_change)
+        return result
 
     def _refuse_closed(self) -> None:
         if self._reader.is_closed:

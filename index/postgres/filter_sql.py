@@ -62,7 +62,7 @@ def _of_metadata(tree: Condition, parameters: Parameters) -> str:
         case OneOf(key, choices):
             return _one_of(key, [choice for choice in choices if _can_be_stored(choice)], parameters)
         case Compared(key):
-            return _compared(_value(key, parameters), tree, parameters)
+            return _compared(value_of(key, parameters), tree, parameters)
         case Contains(key, operand):
             return _contains(key, operand, parameters) if _can_be_stored(operand) else "FALSE"
         case Exists(key):
@@ -97,7 +97,7 @@ def _of_acl(tree: Condition, parameters: Parameters) -> str:
 _OWN: Final[Mapping[str, _OfCondition]] = {DOCUMENT_ID: _of_id, ACL: _of_acl}
 
 
-def _value(key: str, parameters: Parameters) -> str:
+def value_of(key: str, parameters: Parameters) -> str:
     """The value of the key as it stands, or else what its steps lead to, as jsonb; NULL if there is none."""
     literal = f"d.filterable -> {parameters.add(key)}::text"
     steps = steps_of(key)
@@ -123,7 +123,7 @@ def _exists(key: str, parameters: Parameters) -> str:
 def _one_of(key: str, choices: Sequence[Scalar], parameters: Parameters) -> str:
     if len(choices) > _LOOKED_UP_ALONE:
         among = parameters.add([_json(choice) for choice in choices])
-        value = _value(key, parameters)
+        value = value_of(key, parameters)
         return f"coalesce({value} IN (SELECT unnest({among}::jsonb[])), FALSE)"
     return _joined(" OR ", [_holds(key, _json(choice), parameters) for choice in choices], empty="FALSE")
 
@@ -132,7 +132,7 @@ def _contains(key: str, operand: Scalar, parameters: Parameters) -> str:
     element = _holds(key, f"[{_json(operand)}]", parameters)
     if not isinstance(operand, str):
         return element
-    value, part = _value(key, parameters), parameters.add(operand)
+    value, part = value_of(key, parameters), parameters.add(operand)
     is_part = f"jsonb_typeof({value}) = 'string' AND strpos({value} #>> '{{}}', {part}) > 0"
     return f"({element}) OR coalesce({is_part}, FALSE)"
 

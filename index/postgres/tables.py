@@ -81,6 +81,8 @@ def create(tables: Tables, dim: int) -> tuple[str, ...]:
         f"ALTER TABLE {passages} ALTER COLUMN vector SET STORAGE EXTERNAL",
         f"ALTER TABLE {passages} ALTER COLUMN token_vectors SET STORAGE EXTERNAL",
         f"CREATE INDEX {passages}_by_document ON {passages} (document)",
+        f"CREATE INDEX {passages}_by_word ON {passages} USING gin (words)",
+        f"CREATE INDEX {documents}_by_value ON {documents} USING gin (filterable jsonb_path_ops)",
         f"CREATE INDEX {passages}_by_digest ON {passages} USING hash (digest) WHERE digest IS NOT NULL",
     )
 

@@ -51,6 +51,11 @@ class Turn:
         self._has_taken = self._has_taken or count > 0
         return range(first, first + count)
 
+    @property
+    def last_change(self) -> int:
+        """The last moment of the history that was taken, by this write or one before."""
+        return self._last_change
+
     async def end(self) -> None:
         """Have what was taken counted as given."""
         if self._has_taken:
@@ -71,6 +76,8 @@ class Writer:
         self._waiting = 0
         self._waiting_rows = 0
         self._rows_per_s = 1000.0
+        # The moment of the collection's history that its last write here was at.
+        self.last_change = 0
 
     async def submit(self, write: Write[T], rows: int = 1) -> T:
         """What ``write`` gives, when all that it wrote is committed; nothing of it is if anything is raised.
@@ -102,7 +109,8 @@ class Writer:
             turn = Turn(connection, self._tables, now, *row)
             result = await write(turn)
             await turn.end()
-            return result
+        self.last_change = turn.last_change
+        return result
 
     def _admit(self, rows: int) -> None:
         too_many = self._waiting >= MAX_WAITING_WRITES

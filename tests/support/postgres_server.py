@@ -31,14 +31,22 @@ def programs() -> Path | None:
 
 
 class PostgresServer:
-    """A server that can be stopped and started again on the same port with the same data."""
+    """A server that can be stopped and started again on the same port with the same data; a standby of a
+    ``primary`` follows that one.
+    """
 
-    def __init__(self, folder: Path, *, durable: bool = False) -> None:
+    def __init__(
+        self, folder: Path, *, durable: bool = False, primary: "PostgresServer | None" = None
+    ) -> None:
         self._folder = folder
         self._options = _SMALL if durable else (*_SMALL, *_QUICK)
         self._process: subprocess.Popen[bytes] | None = None
         self.port = _free_port()
-        _run("initdb", "-D", str(folder / "data"), "-U", "embedd", "-A", "trust", "-E", "UTF8", "--locale=C")
+        data = ("-D", str(folder / "data"))
+        if primary is None:
+            _run("initdb", *data, "-U", "embedd", "-A", "trust", "-E", "UTF8", "--locale=C")
+        else:
+            _run("pg_basebackup", *data, "-d", primary.url, "-R", "-c", "fast")
 
     @property
     def url(self) -> str:
@@ -67,13 +75,15 @@ class PostgresServer:
 
 
 @contextmanager
-def postgres_server(*, durable: bool = False) -> Iterator[PostgresServer]:
+def postgres_server(
+    *, durable: bool = False, primary: PostgresServer | None = None
+) -> Iterator[PostgresServer]:
     """One that runs; ``durable`` waits for the disk."""
     folder = Path(tempfile.mkdtemp(prefix="embedd-postgres-"))
     if (user := _user()) is not None:
         os.chown(folder, user, user)
     try:
-        server = PostgresServer(folder, durable=durable)
+        server = PostgresServer(folder, durable=durable, primary=primary)
         server.start()
         try:
             yield server

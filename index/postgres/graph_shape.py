@@ -1,0 +1,73 @@
+"""How a collection's HNSW index keeps vectors, in SQL.
+
+pgvector's index takes vectors of up to 2,000 numbers as they are, and up to 4,000 in half precision. Larger
+ones have none and are scanned. Numbers of half precision end at 65,504: under cosine the index has vectors of
+length 1, otherwise those that are longer stay outside of it and are scanned beside.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from index.postgres.tables import Tables
+from index.rows import CollectionSettings, Metric
+
+MAX_WHOLE: Final = 2_000
+MAX_HALVED: Final = 4_000
+_MAX_HALF: Final = 65_504
+_OPERATORS: Final[dict[Metric, str]] = {"cosine": "<#>", "dot": "<#>", "l2": "<->"}
+_CLASSES: Final[dict[Metric, str]] = {"cosine": "ip", "dot": "ip", "l2": "l2"}
+
+
+def distance(metric: Metric, query: str) -> str:
+    """How far a passage ``p`` is from the placeholder ``query``, a vector that is scaled as ``codec`` scales
+    it; no index is used for it.
+    """
+    return f"({_scaled('p.vector', metric)} {_OPERATORS[metric]} {query}) + 0"
+
+
+def graph_name(tables: Tables) -> str:
+    """The name of the HNSW index."""
+    return f"{tables.passages}_graph"
+
+
+@dataclass(frozen=True, slots=True)
+class GraphShape:
+    """Of a collection's vectors: ``halved`` or whole."""
+
+    dim: int
+    metric: Metric
+    halved: bool
+
+    @property
+    def indexed(self) -> str:
+        """What is indexed, and by which operators."""
+        kind = "halfvec" if self.halved else "vector"
+        return f"({self._kept('vector')}) {kind}_{_CLASSES[self.metric]}_ops"
+
+    def distance(self, query: str) -> str:
+        """As ``distance``, of which the index knows the order."""
+        asked = f"{query}::halfvec({self.dim})" if self.halved else query
+        return f"{self._kept('p.vector')} {_OPERATORS[self.metric]} {asked}"
+
+    def has(self, vector: str) -> str | None:
+        """What holds for a vector that is in the index; None if all are."""
+        if self.halved and self.metric != "cosine":
+            return f"vector_norm({vector}) <= {_MAX_HALF}"
+        return None
+
+    def _kept(self, vector: str) -> str:
+        scaled = _scaled(vector, self.metric)
+        return f"(({scaled})::halfvec({self.dim}))" if self.halved else scaled
+
+
+def graph_shape(settings: CollectionSettings) -> GraphShape | None:
+    """Of a collection of these settings; None if it can have no graph."""
+    if settings.dim > MAX_HALVED:
+        return None
+    halved = settings.quantization == "int8" or settings.dim > MAX_WHOLE
+    return GraphShape(settings.dim, settings.metric, halved)
+
+
+def _scaled(vector: str, metric: Metric) -> str:
+    """Of length 1 under cosine, as the embedded store scales what it searches."""
+    return f"l2_normalize({vector})" if metric == "cosine" else vector
