@@ -4,6 +4,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Final
 
 from api.conversations.postgres_store import PostgresConversations
 from api.conversations.store import ConversationStore, open_conversations
@@ -24,6 +25,9 @@ from index.postgres.catalog import open_postgres_catalog
 from index.postgres.database import Database
 from index.postgres.opening import open_database
 
+_CONTROL_CONNECTIONS: Final = 4
+"""Of their own, so that who may ask, and whether the database answers, is known however much is searched."""
+
 
 @asynccontextmanager
 async def open_shared(settings: Settings) -> AsyncIterator[Storage]:
@@ -35,17 +39,23 @@ async def open_shared(settings: Settings) -> AsyncIterator[Storage]:
         StoreError: the database cannot be used or reached, or the folder is another service's.
         SettingsError: a setting needs an extra that is not installed.
     """
-    async with _own_folder(settings), open_database(settings.catalog, PARTS) as database:
-        news = News(database)
-        keys, models = PostgresKeys(database, news), SharedRows(database, news)
+    async with (
+        _own_folder(settings),
+        open_database(settings.catalog, PARTS, connections=_CONTROL_CONNECTIONS) as control,
+        open_database(settings.catalog, PARTS) as database,
+    ):
+        news = News(control)
+        keys, models = PostgresKeys(control, news), SharedRows(control, news)
         await news.look()
         watch = StoreWatch("catalog", news.look, LOOK_S)
         async with AsyncExitStack() as stack:
             catalog = await stack.enter_async_context(
-                open_postgres_catalog(database, settings.data, settings.catalog_replicas)
+                open_postgres_catalog(
+                    database, settings.data / "spool", settings.catalog_replicas, control=control
+                )
             )
             conversations = await stack.enter_async_context(_conversations(settings, database))
-            quotas = await stack.enter_async_context(_quotas(settings, database))
+            quotas = await stack.enter_async_context(_quotas(settings, control))
             await stack.enter_async_context(beside(watch.follow()))
             yield Storage(catalog, keys, models, conversations, quotas, watches=[watch])
 
