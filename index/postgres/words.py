@@ -24,7 +24,7 @@ _PADDING: Final = {"porter": "", "unicode61": "", "trigram": "  "}
 _TITLE: Final = 3 << 14
 _MAX_PLACE: Final = 2**14 - 1
 _MAX_PLACES: Final = 255
-_MAX_WORD_BYTES: Final = 2**11 - 1
+_MAX_WORD_BYTES: Final = 2**11 - 2
 _MAX_BYTES: Final = 1_000_000
 _INSTANCES: Final = "SELECT doc, term, col = 'title', offset FROM instances"
 
