@@ -1,8 +1,8 @@
 """All collections of a PostgreSQL that several services share.
 
-Each service has a picture of the collections and their aliases, which is drawn anew when another one says that
-something has changed, after each change of its own, and before it says that a collection is not there. The
-database is the registry: a collection is there when its row is, which comes and goes with its tables.
+Each service has a picture of the collections and their aliases, which is drawn anew when another one says
+that something has changed, after each change of its own, and before it says that a collection is not there.
+The database is the registry: a collection is there when its row is, which comes and goes with its tables.
 """
 
 import asyncio

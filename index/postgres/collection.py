@@ -1,7 +1,8 @@
 """One collection in PostgreSQL, as ``index.store.Store``, where the methods are described.
 
-This is the facade: what writes is in ``upserts``, ``deletion``, ``patches`` and ``jobs``, each write a turn of
-``writer``; what reads in ``documents``, ``points``, ``transfer`` and ``changes``; search in files of its own.
+This is the facade: what writes is in ``upserts``, ``deletion``, ``patches`` and ``jobs``, each write a turn
+of ``writer``; what reads in ``documents``, ``points``, ``transfer`` and ``changes``; search in files of its
+own.
 """
 
 from collections.abc import Container, Mapping, Sequence

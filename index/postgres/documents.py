@@ -43,8 +43,11 @@ async def listed(reader: Reader, tables: Tables, limit: int, after: str | None) 
 
 async def revisions(reader: Reader, tables: Tables, ids: Sequence[str]) -> dict[str, Revision]:
     """The revision of each of these documents that exists."""
-    sql = f"SELECT d.id, d.version, d.content_hash FROM {tables.documents} AS d WHERE d.id = ANY($1) AND {LIVING}"
-    rows = await reader.fetch(sql, askable(ids))
+    rows = await reader.fetch(
+        f"SELECT d.id, d.version, d.content_hash FROM {tables.documents} AS d"
+        f" WHERE d.id = ANY($1) AND {LIVING}",
+        askable(ids),
+    )
     return {id_: Revision(version, content_hash) for id_, version, content_hash in rows}
 
 

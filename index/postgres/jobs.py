@@ -5,10 +5,7 @@ while it works. Whoever stops without a word loses the job to the next one that 
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
 from typing import Any, Final
-
-import asyncpg
 
 from index.codec import check_id, decode_json, encode_json, timestamp
 from index.errors import InvalidId
@@ -29,15 +26,16 @@ _ADD: Final = (
     " VALUES ($1, $2, $3, $4, $4, $5, $6) ON CONFLICT DO NOTHING"
 )
 _FORGET: Final = (
-    "DELETE FROM jobs WHERE collection = $1 AND number = ANY(ARRAY(SELECT number FROM jobs WHERE collection = $1"
-    " AND finished_at IS NOT NULL AND (finished_at < $2 OR (finished_at < $3 AND number <= (SELECT number"
-    " FROM jobs WHERE collection = $1 ORDER BY number DESC OFFSET $4 LIMIT 1)))"
+    "DELETE FROM jobs WHERE collection = $1 AND number = ANY(ARRAY(SELECT number FROM jobs"
+    " WHERE collection = $1 AND finished_at IS NOT NULL AND (finished_at < $2 OR (finished_at < $3"
+    " AND number <= (SELECT number FROM jobs WHERE collection = $1 ORDER BY number DESC OFFSET $4 LIMIT 1)))"
     " ORDER BY finished_at LIMIT $5))"
 )
 _SETTLE: Final = (
     "UPDATE job_items AS i SET result = r.result, failed = r.failed, payload = NULL"
-    " FROM (SELECT DISTINCT ON (job, position) * FROM unnest($2::text[], $3::integer[], $4::text[], $5::boolean[],"
-    " $6::bigint[]) WITH ORDINALITY AS r (job, position, result, failed, passages, place)"
+    " FROM (SELECT DISTINCT ON (job, position) * FROM"
+    " unnest($2::text[], $3::integer[], $4::text[], $5::boolean[], $6::bigint[])"
+    " WITH ORDINALITY AS r (job, position, result, failed, passages, place)"
     " ORDER BY job, position, place) AS r"
     " WHERE i.collection = $1 AND i.job = r.job AND i.position = r.position AND i.result IS NULL"
     " RETURNING i.job, i.failed, i.size_bytes, r.passages"
@@ -56,6 +54,7 @@ async def add(turn: Turn, job_id: str, payloads: Sequence[bytes], sizes: Sequenc
     Raises:
         InvalidId: it is no id, or a job has it.
     """
+    check_id(job_id)
     key, now = turn.tables.key, turn.now
     finished_at = None if payloads else now
     done = await turn.connection.execute(_ADD, key, job_id, len(payloads), now, finished_at, sum(sizes))

@@ -4,6 +4,8 @@ The holder renews its leases while it works. One that stops without a word loses
 are over, to whoever asks next; what it writes for them then comes too late. Time is the server's.
 """
 
+# ruff: noqa: S608 - statements are put together from constants of this module; values are bound.
+
 from collections.abc import Collection
 from datetime import timedelta
 from typing import Final

@@ -9,7 +9,6 @@ from typing import Final
 
 from index.errors import DatabaseUnusable, DataTooNew
 from index.migrations import STEPS
-
 from index.postgres.database import Connection
 
 Steps = Sequence[Sequence[str]]

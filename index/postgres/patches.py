@@ -49,8 +49,9 @@ async def apply(
     expires_at = before.expires_at if isinstance(patch.expires_at, Kept) else patch.expires_at
     (change,) = turn.take_changes(1)
     after = await turn.connection.fetchrow(
-        f"UPDATE {turn.tables.documents} AS d SET title = $2, metadata = $3, filterable = $4, expires_at = $5,"
-        " version = version + 1, content_hash = '', updated_at = $6, change = $7 WHERE key = $1"
+        f"UPDATE {turn.tables.documents} AS d SET title = $2, metadata = $3, filterable = $4,"
+        " expires_at = $5, version = version + 1, content_hash = '', updated_at = $6, change = $7"
+        " WHERE key = $1"
         f" RETURNING {COLUMNS}, NULL",
         key,
         encode_text(title),

@@ -50,7 +50,7 @@ class Replicated:
 
 
 class OfCollection:
-    """A ``Reader`` that says CollectionNotFound when the collection ``name`` was dropped, here or elsewhere."""
+    """A ``Reader`` that says CollectionNotFound when the collection ``name`` was dropped."""
 
     def __init__(self, reader: Reader, name: str) -> None:
         self._reader = reader

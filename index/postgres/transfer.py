@@ -32,7 +32,8 @@ async def read_page(reader: Reader, tables: Tables, after: str | None) -> list[D
         f" FROM {tables.documents} AS d WHERE d.id >= $1 AND {LIVING} ORDER BY d.id LIMIT $2),"
         " page AS (SELECT key, sum(weight) OVER (ORDER BY id) - weight AS before FROM weighed)"
         f" SELECT {COLUMNS} FROM page JOIN {tables.documents} AS d ON d.key = page.key"
-        f" LEFT JOIN {tables.passages} AS p ON p.document = d.key WHERE page.before < $2 ORDER BY d.id, p.seq",
+        f" LEFT JOIN {tables.passages} AS p ON p.document = d.key"
+        " WHERE page.before < $2 ORDER BY d.id, p.seq",
         first_behind(after),
         PAGE_PASSAGES,
     )

@@ -62,7 +62,7 @@ class PostgresUploads:
     async def fetched(self, job_id: str, positions: Sequence[int]) -> AsyncIterator[Mapping[int, Path]]:
         """So many of them as are ``_AT_ONCE_BYTES`` together, in a folder that goes when this is left."""
         rows = await self._database.fetch(_SIZES, self._key, job_id, list(positions))
-        sizes: dict[int, int] = {position: size for position, size in rows}
+        sizes: dict[int, int] = {row[0]: row[1] for row in rows}
         folder = await asyncio.to_thread(_folder_in, self._spool)
         try:
             places = {position: folder / str(position) for position in _first_of(positions, sizes)}

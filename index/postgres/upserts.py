@@ -94,9 +94,10 @@ async def upsert(turn: Turn, prepared: Prepared, stamps: Mapping[str, Stamps] | 
     keys = await _next_keys(turn, len(documents))
     changes = turn.take_changes(len(documents))
     new = (1, turn.now, turn.now)
+    metadata = zip(prepared.encoded.metadata, prepared.filterable, strict=True)
     rows = [
-        _document_row(document, key, change, prepared, n, stamped.get(document.id, new))
-        for n, (document, key, change) in enumerate(zip(documents, keys, changes, strict=True))
+        _document_row(document, pair, stamped.get(document.id, new), key=key, change=change)
+        for document, pair, key, change in zip(documents, metadata, keys, changes, strict=True)
     ]
     copy = turn.connection.copy_records_to_table
     await copy(turn.tables.documents, records=rows, columns=_DOCUMENT_COLUMNS)
@@ -154,11 +155,11 @@ async def _next_keys(turn: Turn, count: int) -> list[int]:
 
 def _document_row(
     document: Document,
+    metadata: tuple[str, str],
+    stamps: tuple[int, datetime, datetime],
+    *,
     key: int,
     change: int,
-    prepared: Prepared,
-    n: int,
-    stamps: tuple[int, datetime, datetime],
 ) -> tuple[Any, ...]:
     version, created_at, updated_at = stamps
     return (
@@ -166,8 +167,7 @@ def _document_row(
         document.id,
         encode_text(document.title),
         encode_optional(document.text),
-        prepared.encoded.metadata[n],
-        prepared.filterable[n],
+        *metadata,
         version,
         document.content_hash,
         len(document.passages),

@@ -1,5 +1,6 @@
 """Vectors between numpy and pgvector's binary form: how many numbers, two bytes that mean nothing yet, and
-the numbers, all big-endian."""
+the numbers, all big-endian.
+"""
 
 import struct
 from typing import Final

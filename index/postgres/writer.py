@@ -4,8 +4,6 @@ Services that share a collection wait for each other at that row. Writers of one
 it, so that they take one connection and not all of them.
 """
 
-# ruff: noqa: S608 - statements are put together from names of tables; values are bound.
-
 import asyncio
 import time
 from collections.abc import Awaitable, Callable

@@ -10,16 +10,17 @@ from pathlib import Path
 from typing import Protocol
 
 import pytest
+from postgres_server import PostgresServer
 from store_samples import document_of, point_of, settings_of
 
 from index.catalog import open_catalog
 from index.catalogs import Collections
 from index.growth import GraphTuning
 from index.postgres.catalog import open_postgres_catalog
+from index.postgres.database import Database
 from index.postgres.opening import open_database
 from index.rows import CollectionSettings
 from index.store import Store
-
 
 Opener = Callable[[], AbstractAsyncContextManager[Collections]]
 
@@ -52,6 +53,10 @@ class _Stores:
     async def drop(self, name: str) -> None:
         await self._catalog.drop(name)
 
+    async def drop_all(self) -> None:
+        for name in self._catalog.names():
+            await self._catalog.drop(name)
+
     async def restart(self, name: str) -> Store:
         await self._stack.aclose()
         await self.open()
@@ -59,7 +64,7 @@ class _Stores:
 
 
 @asynccontextmanager
-async def _opened(opener: Opener) -> AsyncIterator[Stores]:
+async def _opened(opener: Opener) -> AsyncIterator[_Stores]:
     async with AsyncExitStack() as stack:
         stores = _Stores(opener, stack)
         await stores.open()
@@ -73,19 +78,30 @@ def embedded(request: pytest.FixtureRequest) -> AbstractAsyncContextManager[Stor
     return _opened(lambda: open_catalog(folder, tuning))
 
 
-def postgres(request: pytest.FixtureRequest) -> AbstractAsyncContextManager[Stores]:
-    """In a schema of a PostgreSQL, in the one database that the tests here share."""
-    url, folder = request.getfixturevalue("postgres_url"), request.getfixturevalue("tmp_path")
-
-    @asynccontextmanager
-    async def opener() -> AsyncIterator[Collections]:
-        async with open_database(url) as database, open_postgres_catalog(database, folder) as catalog:
-            yield catalog
-
-    return _opened(opener)
+@pytest.fixture(scope="session")
+async def shared_database(postgres: PostgresServer) -> AsyncIterator[Database]:
+    """One for all tests here, which is emptied behind each: to make one takes longer than most of them."""
+    async with open_database(f"{postgres.url}?schema=store_contract") as database:
+        yield database
 
 
-@pytest.fixture(params=[embedded, postgres], ids=lambda opener: opener.__name__)
+def in_postgres(request: pytest.FixtureRequest) -> AbstractAsyncContextManager[Stores]:
+    """In a PostgreSQL."""
+    database: Database = request.getfixturevalue("shared_database")
+    folder: Path = request.getfixturevalue("tmp_path")
+    return _emptied(_opened(lambda: open_postgres_catalog(database, folder)))
+
+
+@asynccontextmanager
+async def _emptied(opened: AbstractAsyncContextManager[_Stores]) -> AsyncIterator[Stores]:
+    async with opened as stores:
+        try:
+            yield stores
+        finally:
+            await stores.drop_all()
+
+
+@pytest.fixture(params=[embedded, in_postgres], ids=lambda opener: opener.__name__)
 async def stores(request: pytest.FixtureRequest) -> AsyncIterator[Stores]:
     async with request.param(request) as opened:
         yield opened

@@ -69,8 +69,9 @@ class PostgresServer:
         self._process = None
 
     def close(self) -> None:
+        """Its data go with it, so there is nothing to write down."""
         if self._process is not None:
-            self.stop()
+            self.stop(signal.SIGQUIT)
 
 
 @contextmanager
