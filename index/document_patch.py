@@ -45,7 +45,8 @@ def apply(
     if versions is not None and before.version not in versions:
         raise VersionConflict(document_id, before.version)
     metadata = encode_metadata(Document(document_id, "", None, _merged_metadata(before, patch), ()))
-    if patch.title is not None and patch.title != before.title:
+    reworded = patch.title is not None and patch.title != before.title
+    if patch.title is not None and reworded:
         _rename(connection, key, patch.title)
     expires_at = before.expires_at if isinstance(patch.expires_at, Kept) else patch.expires_at
     connection.execute(
@@ -56,7 +57,7 @@ def apply(
     after = _read(connection, "d.key = ?", key)
     assert after is not None
     written = WrittenDocuments([key], [document_id], [metadata], [encode_json(before.acl)])
-    return Change(after[1], written=written, expires_at=expires_at)
+    return Change(after[1], written=written, reworded=reworded, expires_at=expires_at)
 
 
 def merge(target: Any, patch: Any) -> Any:

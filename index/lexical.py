@@ -51,12 +51,12 @@ class Terms:
     strings: tuple[str, ...]
     short: tuple[str, ...] = ()
 
-    def expression(self, trigrams: Mapping[str, Sequence[str]] | None = None) -> str | None:
-        """The FTS5 expression for any of them, or None if there are none; ``trigrams`` has those of the
-        index that begin with each short piece.
+    def phrases(self, trigrams: Mapping[str, Sequence[str]] | None = None) -> tuple[str, ...]:
+        """The FTS5 strings to look for, each once; ``trigrams`` has those of the index that begin with each
+        short piece.
         """
         found = [quoted(trigram) for piece in self.short for trigram in (trigrams or {}).get(piece, ())]
-        return " OR ".join(dict.fromkeys([*self.strings, *found])) or None
+        return tuple(dict.fromkeys([*self.strings, *found]))
 
 
 def read_terms(text: str, tokenizer: Tokenizer = "porter") -> Terms:
