@@ -94,6 +94,11 @@ def quoted(text: str) -> str:
     return '"' + text.replace('"', '""') + '"'
 
 
+def unquoted(string: str) -> str:
+    """The text of an FTS5 string."""
+    return string[1:-1].replace('""', '"')
+
+
 def _string(phrase: str | None, word: str | None, star: str | None) -> str:
     """A phrase, a word, or the beginning of a word; of one letter it would be the beginning of too many."""
     if word is None:

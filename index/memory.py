@@ -154,7 +154,8 @@ class Memory:
         growth = GraphGrowth(self._folder, table, shape, tuning, self._thread)
         upkeep = Upkeep(self._folder, table, growth, self._writer, self._upkeep)
         attributes = Attributes(self._folder, self._settings.name, self._writer.followed)
-        return Resident(table, growth, upkeep, attributes, WordScores(self._readers, table))
+        words = WordScores(self._readers, table, self._settings.tokenizer)
+        return Resident(table, growth, upkeep, attributes, words)
 
     async def drop(self) -> bool:
         """Empty it, until somebody needs it; False if somebody does, or if files wait to be rid of what was

@@ -186,6 +186,11 @@ def _size_chunks(connection: sqlite3.Connection) -> None:
     connection.execute("ALTER TABLE settings ADD COLUMN chunk_tokens INTEGER")
 
 
+def _tell_places_of_words(connection: sqlite3.Connection) -> None:
+    # A view of the index: no data of its own.
+    connection.execute("CREATE VIRTUAL TABLE places USING fts5vocab (words, 'instance')")
+
+
 MIGRATIONS: Final[tuple[Migration, ...]] = (
     _create_tables,
     _keep_token_vectors,
@@ -196,4 +201,5 @@ MIGRATIONS: Final[tuple[Migration, ...]] = (
     _count_jobs,
     _find_equal_passages,
     _size_chunks,
+    _tell_places_of_words,
 )

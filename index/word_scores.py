@@ -1,9 +1,9 @@
 """What a phrase adds to the score of each point that has it, kept for those who ask for it again.
 
-BM25 of a query is the sum over its phrases, and to give it FTS5 reads every row that has one of them: a
-common word costs tens of milliseconds at 100,000 points, each time. Here a phrase is scored once, by FTS5 as
-ever, and a query adds up arrays. What was written since is asked of FTS5 with every query, which is little,
-and phrases are scored anew once it is more, since how much a word tells has changed by then too.
+BM25 of a query is the sum over its phrases, and to give it FTS5 scores every row that has one of them: common
+words cost tens of milliseconds at 100,000 points, each time. Here a phrase is scored once, and a query adds
+up arrays. What was written since is asked of FTS5 with every query, which is little, and phrases are scored
+anew once it is more, since how much a word tells has changed by then too.
 
 Invariant: what is kept of a phrase is complete up to the seq ``until``. Rows that are gone are left out by
 whoever asks, who knows what there is.
@@ -17,19 +17,19 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from index import full_text
+from index import bm25, full_text
+from index.bm25 import WORD_WEIGHTS, Lengths, Sums
+from index.full_text import Counts
 from index.readers import Readers
+from index.rows import Tokenizer
 from index.together import together
 from index.vectors import Keys, TableView, VectorTable
+from index.word_cutter import WordCutter
 from index.writer import Change
-
-Sums = npt.NDArray[np.float64]
 
 LEAST_ROWS: Final = 10_000
 """In a smaller collection FTS5 is as fast."""
 MAX_BYTES: Final = 64 * 2**20
-# A word in the title, and in the text; chosen by nDCG@10 over three collections.
-WORD_WEIGHTS: Final = (2.0, 1.0)
 # Phrases are scored anew after so many writes, or as large a part of all rows.
 _FEW_WRITES: Final = 500
 _WRITTEN_PART: Final = 50
@@ -65,22 +65,29 @@ class _Kept:
 class WordScores:
     """Of the collection whose rows are in ``table``; empty when it is made."""
 
-    def __init__(self, readers: Readers, table: VectorTable) -> None:
+    def __init__(self, readers: Readers, table: VectorTable, tokenizer: Tokenizer) -> None:
         self._readers = readers
         self._table = table
+        self._cutter = WordCutter(tokenizer)
+        self._lengths = Lengths()
         self._kept: dict[str, _Kept] = {}  # the last used last
         self._writes = 0
         self._rewordings = 0
-        self.memory_bytes = 0
+        self._kept_bytes = 0
+
+    @property
+    def memory_bytes(self) -> int:
+        return self._kept_bytes + self._lengths.memory_bytes
 
     def follow(self, change: Change[Any]) -> None:
         """Do what a commit did."""
         for rows in (change.removed, None if change.added is None else change.added.seqs):
             self._writes += 0 if rows is None else len(rows)
-        if change.reworded:
+        if change.reworded is not None:
             self._rewordings += 1
+            self._lengths.change(change.reworded)
             self._kept.clear()
-            self.memory_bytes = 0
+            self._kept_bytes = 0
 
     async def best(self, phrases: Sequence[str], among: TableView | None, limit: int) -> dict[int, float]:
         """The BM25 of the ``limit`` points that have any of the FTS5 strings ``phrases`` (there is one) and
@@ -109,10 +116,14 @@ class WordScores:
         return {phrase: one for phrase, one in found.items() if one.writes >= least}
 
     async def _score(self, phrases: Sequence[str], until: int) -> dict[str, _Kept]:
-        """Score the phrases by FTS5, and keep that unless titles were changed meanwhile."""
+        """Score the phrases, and keep that unless titles were changed meanwhile."""
+        if not phrases:
+            return {}
         writes, rewordings = self._writes, self._rewordings
-        found = await together(self._found([phrase]) for phrase in phrases)
-        scored = [_Kept(one.up_to(until), until, writes) for one in found]
+        await self._lengths.read(self._readers)
+        counts = await full_text.counts(self._readers)
+        found = await together(self._scored(phrase, until, counts) for phrase in phrases)
+        scored = [_Kept(one, until, writes) for one in found]
         fresh = dict(zip(phrases, scored, strict=True))
         if rewordings == self._rewordings:
             for phrase, one in fresh.items():
@@ -122,13 +133,22 @@ class WordScores:
     def _keep(self, phrase: str, one: _Kept) -> None:
         self._forget(phrase)  # another query may have been as quick
         self._kept[phrase] = one
-        self.memory_bytes += one.scored.size_bytes
-        while self.memory_bytes > MAX_BYTES:
+        self._kept_bytes += one.scored.size_bytes
+        while self._kept_bytes > MAX_BYTES:
             self._forget(next(iter(self._kept)))
 
     def _forget(self, phrase: str) -> None:
         if (one := self._kept.pop(phrase, None)) is not None:
-            self.memory_bytes -= one.scored.size_bytes
+            self._kept_bytes -= one.scored.size_bytes
+
+    async def _scored(self, phrase: str, until: int, counts: Counts) -> Scored:
+        """What a phrase adds, by itself; FTS5 knows what to do with more than one word."""
+        token = self._cutter.token(phrase)
+        if token is None:
+            return (await self._found([phrase])).up_to(until)
+        places = await full_text.places(self._readers, token)
+        places = places[: np.searchsorted(places, 2 * until + 1, side="right")]
+        return Scored(*bm25.score(places, self._lengths, counts))
 
     async def _found(self, phrases: Sequence[str], behind: int = 0) -> Scored:
         """All points behind a seq that have one of the phrases."""
