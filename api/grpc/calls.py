@@ -170,7 +170,11 @@ class Edge:
 
     def _tell(self, method: Method, call: Call, seconds: float) -> None:
         self._metrics.add(method.name, call.status, seconds)
-        told = {"method": method.name, "status": call.status.name, "remote": call.context.peer()}
+        told = {
+            "embedd.method": method.name,  # HTTP's fields are of other types
+            "embedd.status": call.status.name,
+            "remote": call.context.peer(),
+        }
         write = log.debug if method.needs.scope is None else log.info
         write("call_answered", ms=round(seconds * 1000, 1), **told)
         if method.needs.changes:

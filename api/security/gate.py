@@ -5,6 +5,7 @@ A service without keys serves everybody; whether it may be reached by everybody 
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Final, Protocol
 
 import structlog
@@ -37,27 +38,33 @@ class Verifier(Protocol):
         """Who comes with it; None if it is not, or no longer, good."""
 
 
-class Gate:
-    """Lets callers through. With ``always`` nobody passes without a key, also while there are none."""
+@dataclass(frozen=True, slots=True)
+class Trusted:
+    """Whom the settings let in, beside those who have keys. With ``always`` nobody passes without a key, also
+    while there are none.
+    """
 
-    def __init__(
-        self,
-        keys: KeyStore,
-        *,
-        always: bool = False,
-        admin: Key | None = None,
-        tokens: Verifier | None = None,
-    ) -> None:
+    always: bool = False
+    admin: Key | None = None
+    tokens: Verifier | None = None
+
+    def leaves_open(self, keys: KeyStore) -> bool:
+        """Whether whoever asks may do everything."""
+        return not (self.always or self.admin or self.tokens) and keys.is_empty
+
+
+class Gate:
+    """Lets callers through: those who have ``keys``, and who is ``trusted``, which may change."""
+
+    def __init__(self, keys: KeyStore, trusted: Trusted) -> None:
         self.keys = keys
-        self._always = always or admin is not None or tokens is not None
-        self._tokens = tokens
-        self._admin = admin
+        self.trusted = trusted
         self.quotas = Quotas()
 
     @property
     def is_open(self) -> bool:
         """Whether whoever asks may do everything."""
-        return not self._always and self.keys.is_empty
+        return self.trusted.leaves_open(self.keys)
 
     async def identify(self, credentials: str | None) -> Identity:
         """Who comes with these credentials, a key.
@@ -70,16 +77,20 @@ class Gate:
             return ANONYMOUS
         if not credentials:
             raise Unauthenticated("this service needs an API key: send it as `Authorization: Bearer <key>`")
-        if self._tokens is not None and credentials.count(".") == 2:  # noqa: PLR2004 - a token has three parts
-            return self._identify_token(credentials, self._tokens)
+        tokens = self.trusted.tokens
+        if tokens is not None and credentials.count(".") == 2:  # noqa: PLR2004 - a token has three parts
+            return self._identify_token(credentials, tokens)
         (id, secret), now = parts_of(credentials), timestamp()
-        kept, admin = matching(self.keys.find(id), secret, now), matching(self._admin, credentials, now)
+        kept, admin = (
+            matching(self.keys.find(id), secret, now),
+            matching(self.trusted.admin, credentials, now),
+        )
         key = kept or admin
         if key is None:
             raise Unauthenticated("the API key is wrong, revoked or expired")
         return key.identity()
 
-    def _identify_token(self, token: str, tokens: "Verifier") -> Identity:
+    def _identify_token(self, token: str, tokens: Verifier) -> Identity:
         identity = tokens.identity(token)
         if identity is None:
             raise Unauthenticated("the token is wrong or expired")
@@ -122,7 +133,7 @@ class Gate:
             if identity.expires_at <= timestamp():
                 raise Unauthenticated("the token is wrong or expired")
             return
-        key = self._admin if identity.name == ADMIN_NAME else self.keys.find(identity.name)
+        key = self.trusted.admin if identity.name == ADMIN_NAME else self.keys.find(identity.name)
         if key is None or not key.is_valid(timestamp()):
             raise Unauthenticated("the API key is wrong, revoked or expired")
 
@@ -136,12 +147,22 @@ async def open_gate(settings: Settings) -> AsyncIterator[Gate]:
         OSError: the file with the administrator's key cannot be, or holds none.
         ExposedWithoutKeysError: as `check_exposure`.
     """
+    trusted = read_trusted(settings)
+    async with open_keys(settings.data) as keys:
+        check_exposure(settings, is_open=trusted.leaves_open(keys))
+        yield Gate(keys, trusted)
+
+
+def read_trusted(settings: Settings) -> Trusted:
+    """Whom the files that the settings name let in, as they are now.
+
+    Raises:
+        OSError: a file cannot be read, or holds no key.
+        SettingsError: an extra is missing.
+    """
     path = settings.admin_key_file
     admin = None if path is None else read_key(path, ADMIN_NAME)
-    async with open_keys(settings.data) as keys:
-        gate = Gate(keys, always=settings.auth == "keys", admin=admin, tokens=_tokens(settings))
-        check_exposure(settings, gate)
-        yield gate
+    return Trusted(settings.auth == "keys", admin, _tokens(settings))
 
 
 def _tokens(settings: Settings) -> Verifier | None:
@@ -152,13 +173,13 @@ def _tokens(settings: Settings) -> Verifier | None:
     return Tokens(settings.jwt_key_file, issuer=settings.jwt_issuer, audience=settings.jwt_audience)
 
 
-def check_exposure(settings: Settings, gate: Gate) -> None:
+def check_exposure(settings: Settings, *, is_open: bool) -> None:
     """Refuse to serve everybody where not only this machine can ask.
 
     Raises:
         ExposedWithoutKeysError: there are no keys, and nobody has said that this is meant.
     """
-    if not gate.is_open or is_loopback(settings.host):
+    if not is_open or is_loopback(settings.host):
         return
     if settings.insecure_without_keys:
         log.warning("everybody_is_served", host=settings.host)

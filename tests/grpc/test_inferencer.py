@@ -80,7 +80,7 @@ async def test_a_model_that_is_added_answers_once_it_is_loaded(caller: Caller, s
         assert again.model.state == "ready"
         other = AddModelsRequest(models=[NewModel(source="fake", name="team/ranks")])
         (refusal,) = (await caller.inferencer.AddModels(other)).models
-        assert (refusal.error.reason, refusal.error.field) == ("MODEL_EXISTS", "source")
+        assert (refusal.error.reason, refusal.error.field) == ("MODEL_EXISTS", "kind")
     finally:
         await services.registry.remove("team/ranks")
 
@@ -105,7 +105,6 @@ async def test_one_model_that_cannot_be_added_loses_no_other(caller: Caller, ser
 @pytest.mark.parametrize(
     ("wrong", "field"),
     [
-        ([], "models"),
         ([NewModel()], "models[0]"),
         ([NewModel(source="fake", kind="oracle")], "models[0].kind"),
         ([NewModel(source="fake", sha256="short")], "models[0].sha256"),

@@ -130,7 +130,7 @@ async def test_a_write_is_told_twice_once_as_a_call_and_once_for_the_audit(
         await caller.index.Delete(DeleteRequest(collection="open", ids=["never-there"]), metadata=known)
         await refused(caller.index.Delete(DeleteRequest(collection="open", ids=["open-all"])))
         await caller.embedder.Embed(EmbedRequest(texts=["x"]), metadata=known)
-    told = [(one["event"], one["method"].rpartition("/")[2], one["status"]) for one in logs]
+    told = [(one["event"], one["embedd.method"].rpartition("/")[2], one["embedd.status"]) for one in logs]
     for status in ("OK", "UNAUTHENTICATED"):
         assert ("call_answered", "Delete", status) in told
         assert ("write_audited", "Delete", status) in told
