@@ -21,6 +21,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector, disable_creat
 
 from api.http.cors import Cors
 from api.http.draining import Drain
+from api.http.fetching import fetch
 from api.http.listening import Listener, open_listener
 from api.http.measuring import RequestMetrics
 from api.http.middleware import answer_errors, identify, stamp
@@ -118,7 +119,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             ) as conversations,
             open_jobs(catalog, ingestor, reembedder) as jobs,
             open_live_answers(settings.resume_grace_s) as live_answers,
-            open_gate(settings) as gate,
+            open_gate(settings, fetch) as gate,
         ):
             readiness = Readiness(models)
             tell_vitals(metrics, readiness, catalog)

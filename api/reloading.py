@@ -71,7 +71,11 @@ class Reloader:
     def _prepare(self) -> _Prepared:
         change = change_of(self._services.settings, self._read())
         settings = change.settings
-        tls, files, trusted = tls_context(settings), read_tls_files(settings), read_trusted(settings)
+        tls, files, trusted = (
+            tls_context(settings),
+            read_tls_files(settings),
+            read_trusted(settings, self._services.gate.provider),
+        )
         check_exposure(settings, is_open=trusted.leaves_open(self._services.gate.keys))
         return _Prepared(change, tls, files, trusted)
 

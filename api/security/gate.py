@@ -3,10 +3,11 @@
 A service without keys serves everybody; whether it may be reached by everybody is `check_exposure`'s to say.
 """
 
+import importlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 import structlog
 
@@ -21,6 +22,10 @@ from api.security.quotas import Quotas
 from api.settings import Settings, SettingsError
 from index.codec import timestamp
 
+if TYPE_CHECKING:
+    from api.security.provider import Fetch
+    from api.security.token_keys import TokenKeys
+
 log = structlog.get_logger()
 
 ADMIN_NAME: Final = "admin_key_file"
@@ -34,8 +39,12 @@ class ExposedWithoutKeysError(SettingsError):
 class Verifier(Protocol):
     """Knows callers by what others have signed."""
 
-    def identity(self, token: str) -> Identity | None:
-        """Who comes with it; None if it is not, or no longer, good."""
+    async def identity(self, token: str) -> Identity | None:
+        """Who comes with it; None if it is not, or no longer, good.
+
+        Raises:
+            ProviderUnavailable: that cannot be told now.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +63,14 @@ class Trusted:
 
 
 class Gate:
-    """Lets callers through: those who have ``keys``, and who is ``trusted``, which may change."""
+    """Lets callers through: those who have ``keys``, and who is ``trusted``, which may change. ``provider``
+    has the keys of an identity provider, if the settings name one.
+    """
 
-    def __init__(self, keys: KeyStore, trusted: Trusted) -> None:
+    def __init__(self, keys: KeyStore, trusted: Trusted, provider: "TokenKeys | None") -> None:
         self.keys = keys
         self.trusted = trusted
+        self.provider = provider
         self.quotas = Quotas()
 
     @property
@@ -72,6 +84,7 @@ class Gate:
         Raises:
             Unauthenticated: there are none, or they are not, or no longer, good; which of these it is, is
                 neither said nor to be seen from the time it takes.
+            ProviderUnavailable: it is a token, and cannot be verified now.
         """
         if self.is_open:
             return ANONYMOUS
@@ -79,7 +92,7 @@ class Gate:
             raise Unauthenticated("this service needs an API key: send it as `Authorization: Bearer <key>`")
         tokens = self.trusted.tokens
         if tokens is not None and credentials.count(".") == 2:  # noqa: PLR2004 - a token has three parts
-            return self._identify_token(credentials, tokens)
+            return await self._identify_token(credentials, tokens)
         (id, secret), now = parts_of(credentials), timestamp()
         kept, admin = (
             matching(self.keys.find(id), secret, now),
@@ -90,8 +103,8 @@ class Gate:
             raise Unauthenticated("the API key is wrong, revoked or expired")
         return key.identity()
 
-    def _identify_token(self, token: str, tokens: Verifier) -> Identity:
-        identity = tokens.identity(token)
+    async def _identify_token(self, token: str, tokens: Verifier) -> Identity:
+        identity = await tokens.identity(token)
         if identity is None:
             raise Unauthenticated("the token is wrong or expired")
         return identity
@@ -139,38 +152,54 @@ class Gate:
 
 
 @asynccontextmanager
-async def open_gate(settings: Settings) -> AsyncIterator[Gate]:
-    """The gate over the keys in the data folder, which this process alone has.
+async def open_gate(settings: Settings, fetch: "Fetch") -> AsyncIterator[Gate]:
+    """The gate over the keys in the data folder, which this process alone has; ``fetch`` gives what is at an
+    address.
 
     Raises:
         StoreError: the keys cannot be read.
-        OSError: the file with the administrator's key cannot be, or holds none.
+        OSError: a file that the settings name cannot be, or holds no key.
+        SettingsError: an extra is missing, or there are two kinds of keys for tokens.
         ExposedWithoutKeysError: as `check_exposure`.
     """
-    trusted = read_trusted(settings)
-    async with open_keys(settings.data) as keys:
+    async with _open_provider(settings.jwt_jwks_url, fetch) as provider, open_keys(settings.data) as keys:
+        trusted = read_trusted(settings, provider)
         check_exposure(settings, is_open=trusted.leaves_open(keys))
-        yield Gate(keys, trusted)
+        yield Gate(keys, trusted, provider)
 
 
-def read_trusted(settings: Settings) -> Trusted:
-    """Whom the files that the settings name let in, as they are now.
+def read_trusted(settings: Settings, provider: "TokenKeys | None") -> Trusted:
+    """Whom the files that the settings name, and the keys of ``provider``, let in.
 
     Raises:
         OSError: a file cannot be read, or holds no key.
-        SettingsError: an extra is missing.
+        SettingsError: an extra is missing, or there are two kinds of keys for tokens.
     """
     path = settings.admin_key_file
     admin = None if path is None else read_key(path, ADMIN_NAME)
-    return Trusted(settings.auth == "keys", admin, _tokens(settings))
+    return Trusted(settings.auth == "keys", admin, _tokens(settings, provider))
 
 
-def _tokens(settings: Settings) -> Verifier | None:
-    if settings.jwt_key_file is None:
+def _tokens(settings: Settings, provider: "TokenKeys | None") -> Verifier | None:
+    if settings.jwt_key_file is None and provider is None:
         return None
-    from api.security.tokens import Tokens  # noqa: PLC0415 - an extra, where it is needed
+    if settings.jwt_key_file is not None and provider is not None:
+        raise SettingsError("tokens are verified by jwt_key_file or by jwt_jwks_url: name one of them")
+    token_keys = importlib.import_module("api.security.token_keys")  # an extra, where it is needed
+    tokens = importlib.import_module("api.security.tokens")
+    keys = provider or token_keys.read_token_keys(settings.jwt_key_file)
+    verifier: Verifier = tokens.Tokens(keys, issuer=settings.jwt_issuer, audience=settings.jwt_audience)
+    return verifier
 
-    return Tokens(settings.jwt_key_file, issuer=settings.jwt_issuer, audience=settings.jwt_audience)
+
+@asynccontextmanager
+async def _open_provider(url: str | None, fetch: "Fetch") -> AsyncIterator["TokenKeys | None"]:
+    if url is None:
+        yield None
+        return
+    provider = importlib.import_module("api.security.provider")  # of the extra, too
+    async with provider.open_provider(url, fetch) as opened:
+        yield opened
 
 
 def check_exposure(settings: Settings, *, is_open: bool) -> None:
