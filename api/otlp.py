@@ -96,8 +96,10 @@ async def open_otlp_tracing(endpoint: str, ratio: float) -> AsyncIterator[OtlpTr
     provider = TracerProvider(sampler=_sampler(ratio), resource=resource, shutdown_on_exit=False)
     exporter = await asyncio.to_thread(OTLPSpanExporter, endpoint=endpoint, timeout=_EXPORT_TIMEOUT_S)
     provider.add_span_processor(BatchSpanProcessor(exporter))
+    tracer = provider.get_tracer("embedd", version)
+    assert isinstance(tracer, Tracer), "a provider of the SDK makes its own"
     try:
-        yield OtlpTracing(provider.get_tracer("embedd", version))
+        yield OtlpTracing(tracer)
     finally:
         await asyncio.to_thread(_end, provider)
 
