@@ -18,12 +18,14 @@ PYTHONS := $(or $(PYTHON),python3 python3.13 python3.12 python3.11 python3.14)
 DATA ?=
 ARGS ?=
 
-IN_PARALLEL := --numprocesses auto --maxprocesses 4 --dist worksteal
+# One more than there are cores, up to four: a test often waits for the processes that it has started.
+WORKERS := $(shell cores=$$(getconf _NPROCESSORS_ONLN); echo $$((cores < 4 ? cores + 1 : 4)))
+IN_PARALLEL := --numprocesses $(WORKERS) --dist worksteal
 # Some machines say so to keep folders clean; the tests start hundreds of services, which would compile each anew.
 export PYTHONDONTWRITEBYTECODE :=
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help setup run test coverage check bench peers figures screenshots stubs lock clean
+.PHONY: help setup run test coverage types check bench peers figures screenshots stubs lock clean
 
 help:  ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */  make \1\t/' | expand -t 16
@@ -39,11 +41,13 @@ test: setup  ## the whole test suite (or a part: ARGS="tests/index -k filter")
 coverage: setup  ## the whole test suite, and which lines it does not reach: takes twice as long
 	$(BIN)/python -m pytest --cov --cov-report=term $(IN_PARALLEL)
 
-check: setup  ## format, lint, types, then the tests
+types: setup  ## check the types
+	$(BIN)/mypy
+
+check: setup  ## format and lint, then types and tests beside each other
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy
-	@$(MAKE) --no-print-directory test
+	@$(MAKE) --no-print-directory --jobs 2 types test
 
 bench: setup  ## every benchmark, quick, into bench/out/
 	@for file in bench/*.py; do \

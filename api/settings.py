@@ -31,6 +31,8 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from api.security.addresses import is_loopback
+
 _PREFIX = "EMBEDD_"
 
 LogLevel = Literal["debug", "info", "warning", "error"]
@@ -52,6 +54,17 @@ def _size_in_bytes(value: object) -> object:
 
 def _lower(value: object) -> object:
     return value.lower() if isinstance(value, str) else value
+
+
+def _check_secure(url: str) -> str:
+    """Whoever can change an answer on its way could let themselves in."""
+    address = urlsplit(url)
+    is_secure = address.scheme == "https" or (
+        address.scheme == "http" and is_loopback(address.hostname or "")
+    )
+    if not is_secure or not address.hostname:
+        raise ValueError("must be an address that begins with https://, or with http:// on this machine")
+    return url
 
 
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_comma_separated)]
@@ -179,6 +192,9 @@ class Settings(BaseSettings):
     )
     jwt_key_file: LocalPath | None = Field(
         None, description="file that JSON Web Tokens are verified with: PEM, a JWKS, or a shared secret"
+    )
+    jwt_jwks_url: Annotated[str, AfterValidator(_check_secure)] | None = Field(
+        None, description="address of the JWKS that JSON Web Tokens are verified with, instead of a file"
     )
     jwt_issuer: str | None = Field(None, min_length=1, description="the issuer (iss) that tokens must have")
     jwt_audience: str | None = Field(

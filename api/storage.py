@@ -6,30 +6,21 @@ Opened as a whole and closed as a whole. What only a shared catalog needs is not
 import importlib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from dataclasses import dataclass, replace
+from typing import Any, Final
 
 from api.conversations.store import ConversationStore, open_conversations
 from api.security.key_store import Keys, open_keys
 from api.security.quotas import LocalQuotas, Quotas
 from api.services.model_rows import ModelRows, open_model_rows
+from api.services.store_watch import StoreWatch
 from api.settings import Settings, SettingsError
+from embedd.ownership import beside
 from index.catalog import open_catalog
 from index.catalogs import Collections
 
 SQLITE: Final = "sqlite"
-
-
-class StoreWatch(Protocol):
-    """Knows whether a store elsewhere can be used."""
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def reason(self) -> str:
-        """Why it cannot; empty while it can."""
-        ...
+VECTORS_LOOK_S: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +48,8 @@ async def open_storage(settings: Settings) -> AsyncIterator[Storage]:
         opener = shared().open_shared
     elif settings.catalog_replicas:
         raise SettingsError("catalog_replicas are of a PostgreSQL: name it as the catalog")
-    async with opener(settings) as storage:
-        yield storage
+    async with opener(settings) as storage, _searched(storage, settings.vectors) as searched:
+        yield searched
 
 
 @asynccontextmanager
@@ -74,6 +65,19 @@ async def _open_embedded(settings: Settings) -> AsyncIterator[Storage]:
             conversations=await stack.enter_async_context(open_conversations(where, settings.data)),
             quotas=await stack.enter_async_context(open_quotas(settings.quotas)),
         )
+
+
+@asynccontextmanager
+async def _searched(storage: Storage, vectors: str) -> AsyncIterator[Storage]:
+    """With what searches the collections; what is kept stays where it is."""
+    if vectors == "catalog":
+        yield storage
+        return
+    module = importlib.import_module("index.milvus.catalog")
+    async with module.open_milvus_catalog(storage.catalog, vectors) as catalog:
+        watch = StoreWatch("vectors", catalog.milvus.ping, VECTORS_LOOK_S)
+        async with beside(watch.follow()):
+            yield replace(storage, catalog=catalog, watches=[*storage.watches, watch])
 
 
 @asynccontextmanager

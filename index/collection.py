@@ -94,7 +94,9 @@ class Collection:
         self._thread = OneThread("index-search")
         self._readers = Readers(folder, settings.name, self._thread)
         self._writer = Writer(connection, self._follow)
-        self._memory = Memory(folder, settings, self._writer, self._thread, tuning=tuning, upkeep=upkeep)
+        self._memory = Memory(
+            folder, settings, self._writer, self._readers, self._thread, tuning=tuning, upkeep=upkeep
+        )
         self._expiry = Expiry(self._readers, self._writer, self._memory.follow, first_expiry)
         # What cursors are signed with, once one was.
         self._secret: bytes | None = None
@@ -302,7 +304,9 @@ class Collection:
         await self._thread.close()
 
     def _sources(self, memory: Resident) -> Sources:
-        return Sources(memory.table, memory.graph, memory.attributes, self._readers, self._expiry)
+        return Sources(
+            memory.table, memory.graph, memory.attributes, memory.words, self._readers, self._expiry
+        )
 
     async def _write(self, write: Write[T], rows: int = 1) -> T:
         self._refuse_closed()

@@ -9,12 +9,15 @@ import sqlite3
 from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from index.codec import check_document, encode_json, encode_metadata, timestamp
 from index.documents import COLUMNS, stored_document
 from index.errors import VersionConflict
 from index.history import next_moments
 from index.living import LIVING
 from index.rows import Document, DocumentPatch, Kept, StoredDocument
+from index.vectors import Keys
 from index.writer import Change, WrittenDocuments
 
 
@@ -46,8 +49,9 @@ def apply(
     if versions is not None and before.version not in versions:
         raise VersionConflict(document_id, before.version)
     metadata = encode_metadata(Document(document_id, "", None, merged_metadata(before, patch), ()))
+    reworded = None
     if patch.title is not None and patch.title != before.title:
-        _rename(connection, key, patch.title)
+        reworded = _rename(connection, key, patch.title)
     expires_at = before.expires_at if isinstance(patch.expires_at, Kept) else patch.expires_at
     connection.execute(
         "UPDATE documents SET metadata = ?, expires_at = ?, version = version + 1, content_hash = x'',"
@@ -57,7 +61,7 @@ def apply(
     after = _read(connection, "d.key = ?", key)
     assert after is not None
     written = WrittenDocuments([key], [document_id], [metadata], [encode_json(before.acl)])
-    return Change(after[1], written=written, expires_at=expires_at)
+    return Change(after[1], written=written, reworded=reworded, expires_at=expires_at)
 
 
 def merge(target: Any, patch: Any) -> Any:
@@ -90,9 +94,11 @@ def _read(
     return None if row is None else (row[0], stored_document(row[1:]))
 
 
-def _rename(connection: sqlite3.Connection, key: int, title: str) -> None:
-    """FTS5 must be told what it had indexed before that changes."""
+def _rename(connection: sqlite3.Connection, key: int, title: str) -> Keys:
+    """The rows whose words are others now. FTS5 must be told what it had indexed before that changes."""
+    seqs = [row[0] for row in connection.execute("SELECT seq FROM passages WHERE document = ?", (key,))]
     words = "seq, title, text FROM passage_words WHERE seq IN (SELECT seq FROM passages WHERE document = ?)"
     connection.execute(f"INSERT INTO words (words, rowid, title, text) SELECT 'delete', {words}", (key,))
     connection.execute("UPDATE documents SET title = ? WHERE key = ?", (title, key))
     connection.execute(f"INSERT INTO words (rowid, title, text) SELECT {words}", (key,))
+    return np.array(seqs, dtype=np.int64)

@@ -4,13 +4,13 @@
 
 import asyncio
 import json
-import math
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
 from index.living import EXPIRED_SEQS
 from index.readers import Readers
@@ -18,28 +18,24 @@ from index.rows import Tokenizer
 from index.vectors import Keys
 
 # Vietnamese has letters with two marks, which the tokenizer's default leaves alone.
-_CUT_BY: Final = {"unicode61": "unicode61 remove_diacritics 2", "trigram": "trigram"}
+CUT_BY: Final[Mapping[Tokenizer, str]] = {
+    "porter": "porter unicode61",
+    "unicode61": "unicode61 remove_diacritics 2",
+    "trigram": "trigram",
+}
 # Two spaces behind a text make its last two characters begin a trigram each, as all others do, so that
 # shorter pieces of text are found by the trigrams that begin with them.
 _PADDED_VIEW: Final = """CREATE VIEW passage_words AS
     SELECT p.seq, trim(d.title || ' ' || p.heading) || '  ' AS title, coalesce(p.text, '') || '  ' AS text
     FROM passages AS p JOIN documents AS d ON d.key = p.document"""
-# To hand over so many seqs takes as long as to score a few thousand rows. Instead of more of them, SQLite is
-# first asked for so many rows that there should be enough of them, with a margin.
-_LISTED: Final = 20_000
-_MARGIN: Final = 2
-# Seqs that are written as JSON in passing, in about 0.2 ms.
-_WRITTEN_AT_ONCE: Final = 2_000
+# Title and text.
+_COLUMNS: Final = 2
+# Of numbers written with commas, in about half a millisecond.
+_READ_AT_ONCE: Final = 2**15
+_MORE: Final = 128
+_BITS: Final = 7
 # A short piece of text stands for so many trigrams at most, the commonest.
 _TRIGRAMS_PER_PIECE: Final = 32
-
-
-@dataclass(frozen=True, slots=True)
-class Among:
-    """The only points that count, as ascending ``seqs``, out of so many ``rows``."""
-
-    seqs: Keys
-    rows: int
 
 
 def cut_by(connection: sqlite3.Connection, tokenizer: Tokenizer) -> None:
@@ -50,7 +46,7 @@ def cut_by(connection: sqlite3.Connection, tokenizer: Tokenizer) -> None:
     connection.execute("DROP TABLE words")
     connection.execute(
         "CREATE VIRTUAL TABLE words USING fts5 (title, text, content = 'passage_words',"
-        f" content_rowid = 'seq', tokenize = '{_CUT_BY[tokenizer]}')"
+        f" content_rowid = 'seq', tokenize = '{CUT_BY[tokenizer]}')"
     )
     if tokenizer == "trigram":
         connection.execute("DROP VIEW passage_words")
@@ -59,28 +55,14 @@ def cut_by(connection: sqlite3.Connection, tokenizer: Tokenizer) -> None:
     connection.execute("COMMIT")
 
 
-async def matching(
-    readers: Readers, expression: str, among: Among | None, weights: tuple[float, float], limit: int
+async def best(
+    readers: Readers, phrases: Sequence[str], weights: tuple[float, float], limit: int, among: Keys | None
 ) -> list[tuple[int, float]]:
-    """(seq, BM25 > 0) of the ``limit`` points that match the FTS5 expression best; ties in order of seq.
+    """(seq, BM25 > 0) of the ``limit`` points that have any of the FTS5 strings ``phrases`` and score best;
+    ties in order of seq.
 
-    ``weights`` are those of a word in the title and in the text. Only points ``among`` these count.
+    ``weights`` are those of a word in the title and in the text. Only points ``among`` these seqs count.
     """
-    if among is None:
-        return await _best(readers, expression, weights, limit)
-    if len(among.seqs) > _LISTED:
-        wanted = math.ceil(_MARGIN * limit * among.rows / len(among.seqs))
-        found = await _best(readers, expression, weights, wanted)
-        counts = np.isin([seq for seq, _ in found], among.seqs)
-        ours = [pair for pair, count in zip(found, counts, strict=True) if count]
-        if len(ours) >= limit or len(found) < wanted:
-            return ours[:limit]
-    return await _best(readers, expression, weights, limit, among.seqs)
-
-
-async def _best(
-    readers: Readers, expression: str, weights: tuple[float, float], limit: int, among: Keys | None = None
-) -> list[tuple[int, float]]:
     # The plus keeps SQLite from asking FTS5 for one row of the list after the other, which takes a hundred
     # times as long. Rows are looked up before they are scored: a list makes no search slower that finds many.
     listed = "" if among is None else "AND +w.rowid IN (SELECT value FROM json_each(?))"
@@ -89,22 +71,87 @@ async def _best(
         f" WHERE words MATCH ? AND w.rowid NOT IN {EXPIRED_SEQS} {listed}"
         " ORDER BY score DESC, w.rowid LIMIT ?"
     )
-    seqs = () if among is None else (await _as_json(among),)
-    rows = await readers.rows(sql, (*weights, expression, *seqs, limit))
+    seqs = () if among is None else (json.dumps(among.tolist()),)
+    rows = await readers.rows(sql, (*weights, _any_of(phrases), *seqs, limit))
     return [(row[0], row[1]) for row in rows]
 
 
-async def _as_json(seqs: Keys) -> str:
-    if len(seqs) <= _WRITTEN_AT_ONCE:
-        return json.dumps(seqs.tolist())
-    return await asyncio.to_thread(_in_pieces, seqs)
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How many rows the index has, and how many words a row has on average."""
+
+    rows: int
+    mean_words: float
 
 
-def _in_pieces(seqs: Keys) -> str:
-    """All of them in one call would keep Python's lock for as long as it takes."""
-    starts = range(0, len(seqs), _WRITTEN_AT_ONCE)
-    pieces = (json.dumps(seqs[start : start + _WRITTEN_AT_ONCE].tolist())[1:-1] for start in starts)
-    return f"[{','.join(pieces)}]"
+async def counts(readers: Readers) -> Counts:
+    """Of all rows, as FTS5 keeps them: https://www.sqlite.org/fts5.html#fts5_data_structures"""
+    [[record]] = await readers.few_rows("SELECT block FROM words_data WHERE id = 1")
+    rows, *words = _varints(np.frombuffer(record, dtype=np.uint8)).tolist() or (0,)
+    return Counts(rows, sum(words) / max(1, rows))
+
+
+async def lengths(readers: Readers, behind: int, among: Sequence[int] | None = None) -> tuple[Keys, Keys]:
+    """The seqs behind a seq, ascending, and how many words each has; only those ``among`` these, if given."""
+    listed = "" if among is None else "AND id IN (SELECT value FROM json_each(?))"
+    sql = (
+        "SELECT group_concat(id), group_concat(hex(sz), '')"
+        f" FROM (SELECT id, sz FROM words_docsize WHERE id > ? {listed} ORDER BY id)"
+    )
+    [[seqs, sizes]] = await readers.rows(sql, (behind, *(() if among is None else (json.dumps(among),))))
+    if seqs is None:
+        return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
+    words = _varints(np.frombuffer(bytes.fromhex(sizes), dtype=np.uint8))
+    return await _numbers(seqs), words.reshape(-1, _COLUMNS).sum(axis=1)
+
+
+async def places(readers: Readers, token: str) -> Keys:
+    """Where a token of the index stands, in order: twice the seq, and one more in a title; (n,)."""
+    sql = "SELECT group_concat(2 * doc + (col = 'title')) FROM places WHERE term = ?"
+    [[found]] = await readers.rows(sql, (token,))
+    return np.empty(0, dtype=np.int64) if found is None else await _numbers(found)
+
+
+async def _numbers(text: str) -> Keys:
+    """Numbers between commas; many of them are read in a thread, a few at a time, for Python's lock."""
+    if len(text) <= _READ_AT_ONCE:
+        return np.fromstring(text, dtype=np.int64, sep=",")
+    return await asyncio.to_thread(_in_pieces, text)
+
+
+def _in_pieces(text: str) -> Keys:
+    found, start = [], 0
+    while start < len(text):
+        end = text.find(",", start + _READ_AT_ONCE)
+        end = len(text) if end < 0 else end
+        found.append(np.fromstring(text[start:end], dtype=np.int64, sep=","))
+        start = end + 1
+    return np.concatenate(found)
+
+
+def _varints(data: npt.NDArray[np.uint8]) -> Keys:
+    """Numbers as SQLite writes them: seven bits a byte, the highest first, and in each but the last a bit
+    more.
+    """
+    ends = np.flatnonzero(data < _MORE)
+    sizes = np.diff(ends, prepend=-1)
+    shifts = _BITS * (np.repeat(ends, sizes) - np.arange(len(data)))
+    found: Keys = np.add.reduceat((data & (_MORE - 1)).astype(np.int64) << shifts, ends - sizes + 1)
+    return found
+
+
+async def scored(
+    readers: Readers, phrases: Sequence[str], weights: tuple[float, float], behind: int
+) -> list[tuple[Any, ...]]:
+    """(seq, BM25 > 0) of every point behind the seq ``behind`` that has any of the FTS5 strings ``phrases``,
+    in order of seq; those among them that have expired.
+    """
+    sql = "SELECT rowid, -bm25(words, ?, ?) FROM words WHERE words MATCH ? AND rowid > ? ORDER BY rowid"
+    return await readers.rows(sql, (*weights, _any_of(phrases), behind))
+
+
+def _any_of(phrases: Sequence[str]) -> str:
+    return " OR ".join(phrases)
 
 
 async def trigrams_of(readers: Readers, pieces: Sequence[str]) -> dict[str, list[str]]:

@@ -53,12 +53,12 @@ class Terms:
     strings: tuple[str, ...]
     short: tuple[str, ...] = ()
 
-    def expression(self, trigrams: Mapping[str, Sequence[str]] | None = None) -> str | None:
-        """The FTS5 expression for any of them, or None if there are none; ``trigrams`` has those of the
-        index that begin with each short piece.
+    def phrases(self, trigrams: Mapping[str, Sequence[str]] | None = None) -> tuple[str, ...]:
+        """The FTS5 strings to look for, each once; ``trigrams`` has those of the index that begin with each
+        short piece.
         """
         found = [quoted(trigram) for piece in self.short for trigram in (trigrams or {}).get(piece, ())]
-        return " OR ".join(dict.fromkeys([*self.strings, *found])) or None
+        return tuple(dict.fromkeys([*self.strings, *found]))
 
 
 def read_terms(text: str, tokenizer: Tokenizer = "porter") -> Terms:
@@ -94,6 +94,11 @@ def inverse_frequency(passages: int, having: int) -> float:
 def quoted(text: str) -> str:
     """``text`` as an FTS5 string."""
     return '"' + text.replace('"', '""') + '"'
+
+
+def unquoted(string: str) -> str:
+    """The text of an FTS5 string."""
+    return string[1:-1].replace('""', '"')
 
 
 def _string(phrase: str | None, word: str | None, star: str | None) -> str:

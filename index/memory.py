@@ -1,5 +1,5 @@
 """What of a collection is in memory while it is in use: its vectors, the graph, the tasks that tend them, and
-the documents' attributes.
+the documents' attributes, and how words score.
 
 All of it is made from the collection's files when it is first needed, and can be dropped whenever nobody uses
 it. It follows committed writes in their order, on the event loop; loading is one of them, so that what was
@@ -20,9 +20,11 @@ from index.errors import CollectionNotFound
 from index.graph import Graph, GraphShape
 from index.growth import GraphGrowth, GraphTuning
 from index.one_thread import OneThread
+from index.readers import Readers
 from index.rows import CollectionSettings
 from index.upkeep import Upkeep, UpkeepTuning
 from index.vectors import VectorTable
+from index.word_scores import WordScores
 from index.writer import Change, Writer
 
 
@@ -30,12 +32,18 @@ class Resident:
     """Made for a table that was just loaded; ``close`` ends what tends it."""
 
     def __init__(
-        self, table: VectorTable, growth: GraphGrowth, upkeep: Upkeep, attributes: Attributes
+        self,
+        table: VectorTable,
+        growth: GraphGrowth,
+        upkeep: Upkeep,
+        attributes: Attributes,
+        words: WordScores,
     ) -> None:
         self.table = table
         self.growth = growth
         self.upkeep = upkeep
         self.attributes = attributes
+        self.words = words
 
     @property
     def graph(self) -> Graph | None:
@@ -45,11 +53,12 @@ class Resident:
     def memory_bytes(self) -> int:
         """About how much it takes, without what is mapped from files."""
         graph = self.graph.memory_bytes if self.graph else 0
-        return self.table.memory_bytes + graph + self.attributes.memory_bytes
+        return self.table.memory_bytes + graph + self.attributes.memory_bytes + self.words.memory_bytes
 
     def follow(self, change: Change[Any]) -> None:
         """Do what a commit did."""
         self.attributes.follow(change)
+        self.words.follow(change)
         if change.removed is not None:
             self.table.remove(change.removed)
         if change.added is not None:
@@ -73,6 +82,7 @@ class Memory:
         folder: Path,
         settings: CollectionSettings,
         writer: Writer,
+        readers: Readers,
         thread: OneThread,
         *,
         tuning: GraphTuning,
@@ -83,6 +93,7 @@ class Memory:
         self._folder = folder
         self._settings = settings
         self._writer = writer
+        self._readers = readers
         self._thread = thread
         self._tuning = tuning
         self._upkeep = upkeep
@@ -143,7 +154,8 @@ class Memory:
         growth = GraphGrowth(self._folder, table, shape, tuning, self._thread)
         upkeep = Upkeep(self._folder, table, growth, self._writer, self._upkeep)
         attributes = Attributes(self._folder, self._settings.name, self._writer.followed)
-        return Resident(table, growth, upkeep, attributes)
+        words = WordScores(self._readers, table, self._settings.tokenizer)
+        return Resident(table, growth, upkeep, attributes, words)
 
     async def drop(self) -> bool:
         """Empty it, until somebody needs it; False if somebody does, or if files wait to be rid of what was

@@ -198,6 +198,11 @@ def _size_chunks(connection: sqlite3.Connection) -> None:
     connection.execute("ALTER TABLE settings ADD COLUMN chunk_tokens INTEGER")
 
 
+def _tell_places_of_words(connection: sqlite3.Connection) -> None:
+    # A view of the index: no data of its own.
+    connection.execute("CREATE VIRTUAL TABLE places USING fts5vocab (words, 'instance')")
+
+
 def _keep_history(connection: sqlite3.Connection) -> None:
     # See index.history. What is there is taken as written in the order of its keys.
     connection.execute("ALTER TABLE documents ADD COLUMN change INTEGER NOT NULL DEFAULT 0")
@@ -230,6 +235,7 @@ STEPS: Final = (
     Step(_count_jobs),
     Step(_find_equal_passages),
     Step(_size_chunks),
+    Step(_tell_places_of_words),
     Step(_keep_history, schema.CREATE),
 )
 MIGRATIONS: Final[tuple[Migration, ...]] = tuple(step.sqlite for step in STEPS)

@@ -21,16 +21,15 @@ from index.dense import nearest
 from index.expiry import Expiry
 from index.filter_match import matches
 from index.filters import Filter
-from index.full_text import Among
 from index.fusion import fuse
 from index.graph import Graph
-from index.lexical import WORD_WEIGHTS
 from index.points import Joined
 from index.readers import Readers
 from index.request import DEPTH, Request, checked
 from index.rows import CollectionSettings, Hit, Query, SearchResult
 from index.together import together
 from index.vectors import Ranking, TableView, VectorTable
+from index.word_scores import WordScores
 
 ATTEMPTS: Final = 10
 # Queries that the graph is asked at once, so that others get their turn in between.
@@ -64,6 +63,7 @@ class Sources:
     table: VectorTable
     graph: Graph | None
     attributes: Attributes
+    words: WordScores
     readers: Readers
     expiry: Expiry
 
@@ -183,7 +183,7 @@ async def _find(
     find nothing more that reaches the least score.
     """
     query = request.query
-    lexical = await _by_words(request, among, sources.readers, depth) if request.by_words else {}
+    lexical = await _by_words(request, among, sources, depth) if request.by_words else {}
     filtered = "" if among is None else "filtered-"
     if request.vector is None:
         found = _Found(lexical, {}, lexical, f"{filtered}lexical")
@@ -228,14 +228,13 @@ def _join(request: Request, readers: Readers, rankings: Sequence[Ranking]) -> di
 
 
 async def _by_words(
-    request: Request, among: TableView | None, readers: Readers, depth: int
+    request: Request, among: TableView | None, sources: Sources, depth: int
 ) -> dict[int, float]:
-    trigrams = await full_text.trigrams_of(readers, request.terms.short) if request.terms.short else {}
-    expression = request.terms.expression(trigrams)
-    if expression is None:
-        return {}
-    points_among = None if among is None else Among(among.seqs(), among.rows)
-    return dict(await full_text.matching(readers, expression, points_among, WORD_WEIGHTS, limit=depth))
+    trigrams = (
+        await full_text.trigrams_of(sources.readers, request.terms.short) if request.terms.short else {}
+    )
+    phrases = request.terms.phrases(trigrams)
+    return await sources.words.best(phrases, among, depth) if phrases else {}
 
 
 def _is_all(ranking: dict[int, float], depth: int, least: float | None) -> bool:

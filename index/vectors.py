@@ -77,6 +77,15 @@ class TableView:
             return self._seqs
         return np.concatenate([_NO_KEYS, *(block.seqs[block.live] for block in self._blocks)])
 
+    def holds(self, seqs: Keys) -> Mask:
+        """Which of ``seqs`` (each once, in any order) are here and count."""
+        order = np.argsort(seqs)
+        wanted, here = seqs[order], np.zeros(len(seqs), dtype=np.bool_)
+        for block in self._blocks:
+            places = np.searchsorted(wanted, block.seqs[block.positions(wanted)])
+            here[order[places]] = True
+        return here
+
     def after(self, seq: int) -> "TableView":
         """The rows behind ``seq``."""
         first = bisect_right(self._blocks, seq, key=lambda block: block.last_seq)

@@ -61,8 +61,9 @@ class WrittenDocuments:
 @dataclass(frozen=True, slots=True)
 class Change(Generic[T]):
     """What a write gives its caller, and what memory has to follow: of rows and of documents (``gone`` are
-    keys of theirs), first those that left, then those that came. ``expires_at`` is when the first of the
-    written ones expires, ``description`` the collection's new one.
+    keys of theirs), first those that left, then those that came. ``reworded`` are rows that stay and have
+    other words. ``expires_at`` is when the first of the written ones expires, ``description`` the
+    collection's new one.
     """
 
     result: T
@@ -70,6 +71,7 @@ class Change(Generic[T]):
     added: AddedRows | None = None
     gone: Sequence[int] = ()
     written: WrittenDocuments | None = None
+    reworded: Keys | None = None
     loaded: VectorTable | None = None
     expires_at: str | None = None
     description: str | None = None

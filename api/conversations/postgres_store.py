@@ -2,14 +2,13 @@
 
 import json
 from collections.abc import Sequence
-from typing import Any, Final
-
-from index.postgres.database import Connection, Database
-from index.postgres.text import decode_text, encode_text
+from typing import Final
 
 from api.conversations.records import BEHIND_ALL, MOST_MESSAGES, Conversation, Message, expiry
 from api.conversations.store import full, not_found
 from index.codec import timestamp
+from index.postgres.database import Connection, Database, Record
+from index.postgres.text import decode_text, encode_text
 
 # Removed in one transaction, so that nobody waits long for it.
 _SWEPT_AT_ONCE: Final = 100
@@ -117,7 +116,7 @@ def _askable(id: str) -> str:
     return id.partition("\0")[0]
 
 
-def _conversation(row: Sequence[Any]) -> Conversation:
+def _conversation(row: Record) -> Conversation:
     id, title, model, retrieval, metadata, *rest = row
     return Conversation(
         id,

@@ -6,7 +6,7 @@ from grpc_reflection.v1alpha import reflection_pb2
 from api.grpc.calls import Handler, Method
 from api.grpc.handlers import embedder, health, index, inferencer, reflection
 from api.grpc.v1 import embedder_pb2, index_pb2, inferencer_pb2
-from api.security.needs import PUBLIC, READ, READ_UNTAGGED, WRITE, Needs
+from api.security.needs import ADMIN, PUBLIC, READ, READ_UNTAGGED, WRITE, Needs
 
 _Line = tuple[Handler, Needs]
 
@@ -25,6 +25,7 @@ _INDEX: dict[str, _Line] = {
 }
 _INFERENCER: dict[str, _Line] = {
     "ListModels": (inferencer.list_models, READ),
+    "AddModels": (inferencer.add_models, ADMIN),
     "Generate": (inferencer.generate, READ),
     "GenerateStreaming": (inferencer.generate_streaming, READ),
     "RunBatchedInference": (inferencer.run_batched, READ),

@@ -5,11 +5,7 @@ database is away, lets nobody in by what may have been revoked meanwhile.
 """
 
 import asyncio
-from collections.abc import Sequence
-from typing import Any, Final
-
-from index.postgres.database import Database
-from index.postgres.text import decode_text, encode_text
+from typing import Final
 
 from api.security.key_store import COLUMNS, MOST_KEYS, key_of, row_of, too_many, unknown
 from api.security.keys import Draft, Key, mint
@@ -17,6 +13,8 @@ from api.shared.news import News
 from api.shared.tables import TELL
 from index.codec import timestamp
 from index.errors import StoreUnavailable
+from index.postgres.database import Database, Record
+from index.postgres.text import decode_text, encode_text
 
 TOPIC: Final = "keys"
 TRUSTED_S: Final = 10.0
@@ -79,6 +77,6 @@ class PostgresKeys:
             self._keys = {row["id"]: _key(row) for row in await self._database.fetch(_ALL)}
 
 
-def _key(row: Sequence[Any]) -> Key:
+def _key(row: Record) -> Key:
     id, name, *rest = row
     return key_of((id, decode_text(name), *rest))

@@ -1,6 +1,7 @@
 """Certificates of the service, and of the clients that it asks for some."""
 
 import ssl
+from dataclasses import dataclass
 from pathlib import Path
 
 from api.settings import Settings, SettingsError
@@ -8,6 +9,27 @@ from api.settings import Settings, SettingsError
 
 class TlsNotUsableError(SettingsError):
     """The files that the settings name cannot be used; the message says which and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class TlsFiles:
+    """What the files hold, in PEM."""
+
+    cert: bytes
+    key: bytes
+    client_ca: bytes | None
+
+
+def read_tls_files(settings: Settings) -> TlsFiles | None:
+    """What the files hold that `tls_context` has looked at; None without encryption.
+
+    Raises:
+        OSError: one cannot be read.
+    """
+    if settings.tls_cert is None or settings.tls_key is None:
+        return None
+    client_ca = None if settings.tls_client_ca is None else settings.tls_client_ca.read_bytes()
+    return TlsFiles(settings.tls_cert.read_bytes(), settings.tls_key.read_bytes(), client_ca)
 
 
 def tls_context(settings: Settings) -> ssl.SSLContext | None:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from api.services.models import Models
-from api.storage import StoreWatch
+from api.services.store_watch import StoreWatch
 
 
 class Readiness:

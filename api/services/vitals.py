@@ -7,7 +7,8 @@ from functools import partial
 from prometheus_client import CollectorRegistry, Gauge
 
 from api.services.readiness import Readiness
-from api.storage import Storage, StoreWatch
+from api.services.store_watch import StoreWatch
+from api.storage import Storage
 
 _BUILD = ("version", "python")
 

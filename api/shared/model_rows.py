@@ -7,18 +7,17 @@ each service's own and in its memory; what a model is, is the same for all. All 
 # ruff: noqa: S608 - statements are put together from constants of this module; values are bound.
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any, Final
-
-from index.postgres.database import Database
-from index.postgres.text import decode_text, encode_text
+from typing import Final
 
 from api.errors import Conflict
 from api.services.model_rows import Changed, ModelRow
 from api.shared.news import News
 from api.shared.tables import TELL
 from index.codec import timestamp
+from index.postgres.database import Database, Record
+from index.postgres.text import decode_text, encode_text
 
 TOPIC: Final = "models"
 _NAMES: Final = (
@@ -102,7 +101,7 @@ class SharedRows:
                 await connection.execute(TELL, TOPIC)
             self._rows.pop(name, None)
 
-    def _row(self, stored: Mapping[str, Any]) -> ModelRow:
+    def _row(self, stored: Record) -> ModelRow:
         """With what is known of it here."""
         values = {name: stored[name] for name in _NAMES}
         values["description"] = decode_text(values["description"])

@@ -4,10 +4,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-
-from index.postgres.catalog import open_postgres_catalog
-from index.postgres.database import Database
-from index.postgres.opening import open_database
+from typing import Final
 
 from api.conversations.postgres_store import PostgresConversations
 from api.conversations.store import ConversationStore, open_conversations
@@ -15,15 +12,21 @@ from api.security.key_store import Keys
 from api.security.postgres_keys import PostgresKeys
 from api.security.quotas import Quotas
 from api.security.shared_quotas import SharedQuotas
+from api.services.store_watch import StoreWatch
 from api.settings import Settings
 from api.shared.ledger import PostgresLedger
 from api.shared.model_rows import SharedRows
 from api.shared.news import LOOK_S, News
 from api.shared.tables import PARTS
-from api.shared.watch import Watch
 from api.storage import Storage, open_quotas
 from embedd.ownership import beside
 from index import files
+from index.postgres.catalog import open_postgres_catalog
+from index.postgres.database import Database
+from index.postgres.opening import open_database
+
+_CONTROL_CONNECTIONS: Final = 4
+"""Of their own, so that who may ask, and whether the database answers, is known however much is searched."""
 
 
 @asynccontextmanager
@@ -36,17 +39,23 @@ async def open_shared(settings: Settings) -> AsyncIterator[Storage]:
         StoreError: the database cannot be used or reached, or the folder is another service's.
         SettingsError: a setting needs an extra that is not installed.
     """
-    async with _own_folder(settings), open_database(settings.catalog, PARTS) as database:
-        news = News(database)
-        keys, models = PostgresKeys(database, news), SharedRows(database, news)
+    async with (
+        _own_folder(settings),
+        open_database(settings.catalog, PARTS, connections=_CONTROL_CONNECTIONS) as control,
+        open_database(settings.catalog, PARTS) as database,
+    ):
+        news = News(control)
+        keys, models = PostgresKeys(control, news), SharedRows(control, news)
         await news.look()
-        watch = Watch("catalog", news.look, LOOK_S)
+        watch = StoreWatch("catalog", news.look, LOOK_S)
         async with AsyncExitStack() as stack:
             catalog = await stack.enter_async_context(
-                open_postgres_catalog(database, settings.data, settings.catalog_replicas)
+                open_postgres_catalog(
+                    database, settings.data / "spool", settings.catalog_replicas, control=control
+                )
             )
             conversations = await stack.enter_async_context(_conversations(settings, database))
-            quotas = await stack.enter_async_context(_quotas(settings, database))
+            quotas = await stack.enter_async_context(_quotas(settings, control))
             await stack.enter_async_context(beside(watch.follow()))
             yield Storage(catalog, keys, models, conversations, quotas, watches=[watch])
 

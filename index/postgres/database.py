@@ -28,7 +28,7 @@ _STATEMENT_S: Final = 120.0
 _ACQUIRE_S: Final = 10.0
 # When the server is asked again what became of a write.
 _ASKED_AFTER_S: Final = (0.0, 0.1, 0.4, 1.0, 2.0)
-_OUTCOME: Final = "SELECT pg_xact_status($1::xid8), pg_postmaster_start_time()"
+_OUTCOME: Final = "SELECT pg_xact_status($1::text::xid8), pg_postmaster_start_time()"
 
 
 class Reader(Protocol):

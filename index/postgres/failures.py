@@ -6,15 +6,16 @@ import asyncpg
 
 from index.errors import StorageFailed, StorageFull, StoreError, StoreUnavailable
 
-# A client's own errors, of connections that are closed or of a call at the wrong time, have no state.
-DATABASE_ERRORS: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
+# A connection that the server ends just as it is used may come to be in a state that asyncpg does not expect.
+_CLIENT_ERRORS: Final = (asyncpg.InterfaceError, asyncpg.InternalClientError)
+DATABASE_ERRORS: Final = (asyncpg.PostgresError, *_CLIENT_ERRORS, OSError)
 """All that a connection can raise because of the server or of the way to it; TimeoutError is among them."""
 
 LOST: Final = (
     asyncpg.PostgresConnectionError,
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
-    asyncpg.InterfaceError,
+    *_CLIENT_ERRORS,
     ConnectionError,
 )
 """The connection ended; the server may be well, and whether it did the last it was told is not known."""

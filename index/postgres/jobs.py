@@ -27,14 +27,15 @@ _ADD: Final = (
 )
 _FORGET: Final = (
     "DELETE FROM jobs WHERE collection = $1 AND number = ANY(ARRAY(SELECT number FROM jobs"
-    " WHERE collection = $1 AND finished_at IS NOT NULL AND (finished_at < $2 OR (finished_at < $3 AND number <= (SELECT number"
-    " FROM jobs WHERE collection = $1 ORDER BY number DESC OFFSET $4 LIMIT 1)))"
+    " WHERE collection = $1 AND finished_at IS NOT NULL AND (finished_at < $2 OR (finished_at < $3"
+    " AND number <= (SELECT number FROM jobs WHERE collection = $1 ORDER BY number DESC OFFSET $4 LIMIT 1)))"
     " ORDER BY finished_at LIMIT $5))"
 )
 _SETTLE: Final = (
     "UPDATE job_items AS i SET result = r.result, failed = r.failed, payload = NULL"
     " FROM (SELECT DISTINCT ON (job, position) * FROM"
-    " unnest($2::text[], $3::integer[], $4::text[], $5::boolean[], $6::bigint[]) WITH ORDINALITY AS r (job, position, result, failed, passages, place)"
+    " unnest($2::text[], $3::integer[], $4::text[], $5::boolean[], $6::bigint[])"
+    " WITH ORDINALITY AS r (job, position, result, failed, passages, place)"
     " ORDER BY job, position, place) AS r"
     " WHERE i.collection = $1 AND i.job = r.job AND i.position = r.position AND i.result IS NULL"
     " RETURNING i.job, i.failed, i.size_bytes, r.passages"

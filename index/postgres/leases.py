@@ -4,6 +4,8 @@ The holder renews its leases while it works. One that stops without a word loses
 are over, to whoever asks next; what it writes for them then comes too late. Time is the server's.
 """
 
+# ruff: noqa: S608 - statements are put together from constants of this module; values are bound.
+
 from collections.abc import Collection
 from datetime import timedelta
 from typing import Final
@@ -16,7 +18,7 @@ from index.postgres.writer import Turn
 LEASE_S: Final = 10.0
 _IS_OVER: Final = "(lease_until IS NULL OR lease_until <= clock_timestamp())"
 # Of each collection the oldest, for its jobs are done in their order. Who finds a row locked takes another.
-_CLAIM: Final = (  # noqa: S608 - put together from constants
+_CLAIM: Final = (
     "UPDATE jobs SET holder = $1, lease_until = clock_timestamp() + $2::interval WHERE (collection, id) IN ("
     f"SELECT collection, id FROM jobs AS j WHERE finished_at IS NULL AND {_IS_OVER} AND NOT EXISTS"
     " (SELECT 1 FROM jobs AS before WHERE before.finished_at IS NULL AND before.collection = j.collection"
@@ -31,9 +33,10 @@ _RENEW: Final = (
 _RELEASE: Final = (
     "UPDATE jobs SET lease_until = clock_timestamp() + $3::interval WHERE id = ANY($2) AND holder = $1"
 )
-_OTHERS: Final = (
-    "SELECT id FROM jobs WHERE collection = $1 AND id = ANY($2) AND holder IS NOT NULL"
-    " AND (holder <> $3 OR finished_at IS NOT NULL) LIMIT 1"
+# Nobody can claim them before the write is committed.
+_LOCK: Final = (
+    "SELECT id, holder IS NULL OR (holder = $3 AND finished_at IS NULL) FROM jobs"
+    " WHERE collection = $1 AND id = ANY($2) ORDER BY id FOR NO KEY UPDATE"
 )
 
 
@@ -65,6 +68,6 @@ async def refuse_lost(turn: Turn, holder: str, job_ids: Collection[str]) -> None
     Raises:
         JobNotHeld: another one holds it, or it has ended.
     """
-    lost = await turn.connection.fetchval(_OTHERS, turn.tables.key, askable(job_ids), holder)
-    if lost is not None:
-        raise JobNotHeld(lost)
+    for job_id, is_held in await turn.connection.fetch(_LOCK, turn.tables.key, askable(job_ids), holder):
+        if not is_held:
+            raise JobNotHeld(job_id)

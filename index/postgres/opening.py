@@ -1,7 +1,7 @@
 """What has to hold of a server before anything is kept in it, and the databases that it is then."""
 
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Final
 
 import asyncpg
@@ -13,6 +13,7 @@ from index.postgres.failures import DATABASE_ERRORS, translate
 from index.postgres.migrations import Steps, migrate
 
 CONNECTIONS: Final = 16
+_CLOSE_S: Final = 2.0
 OLDEST_SERVER: Final = 14
 OLDEST_PGVECTOR: Final = (0, 8)
 _EXTENSION: Final = (
@@ -77,7 +78,8 @@ async def _made_ready(address: Address, parts: Mapping[str, Steps]) -> str:
     except DATABASE_ERRORS as error:
         raise translate(error, str(address)) from error
     finally:
-        await connection.close(timeout=CONNECT_S)
+        with suppress(*DATABASE_ERRORS):
+            await connection.close(timeout=_CLOSE_S)
     return vector_schema
 
 

@@ -50,7 +50,8 @@ async def apply(
     (change,) = turn.take_changes(1)
     after = await turn.connection.fetchrow(
         f"UPDATE {turn.tables.documents} AS d SET title = $2, metadata = $3, filterable = $4,"
-        " expires_at = $5, version = version + 1, content_hash = '', updated_at = $6, change = $7 WHERE key = $1"
+        " expires_at = $5, version = version + 1, content_hash = '', updated_at = $6, change = $7"
+        " WHERE key = $1"
         f" RETURNING {COLUMNS}, NULL",
         key,
         encode_text(title),

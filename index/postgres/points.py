@@ -64,7 +64,8 @@ async def sample(reader: Reader, tables: Tables, limit: int) -> list[StoredPoint
     # rint() of a double rounds half to even, as numpy does.
     spread = (
         "SELECT DISTINCT"
-        " round(step * ((n.points - 1)::double precision / greatest(least($1, n.points) - 1, 1))) AS place FROM (SELECT max(points) AS points FROM numbered) AS n,"
+        " round(step * ((n.points - 1)::double precision / greatest(least($1, n.points) - 1, 1))) AS place"
+        " FROM (SELECT max(points) AS points FROM numbered) AS n,"
         " generate_series(0, least($1, n.points) - 1) AS step"
     )
     rows = await reader.fetch(

@@ -1,5 +1,7 @@
 """The overlays are valid, their parts find each other, and pods may do no more than they need."""
 
+import shutil
+from pathlib import Path
 from typing import Any
 
 import kubernetes_validate
@@ -14,6 +16,7 @@ from manifests import (
     needs_kubectl,
     of_kind,
     pods,
+    render,
     rendered,
     selected,
     settings_of,
@@ -173,6 +176,24 @@ def test_the_collector_reads_the_logs_and_takes_the_traces_of_embedd() -> None:
     assert pattern == "/var/log/pods/*_embedd*/embedd/*.log"
     assert mounts >= {"/var/log/pods", configuration["extensions"]["file_storage"]["directory"]}
     assert {_container(pod)["name"] for pod in _of_embedd("production").values()} == {"embedd"}
+
+
+def test_with_certificates_probes_ask_over_tls_what_they_asked_before(tmp_path: Path) -> None:
+    shutil.copytree(DEPLOY / "kubernetes", tmp_path / "kubernetes")
+    overlay = tmp_path / "kubernetes" / "overlays" / "dev"
+    kustomization = overlay / "kustomization.yaml"
+    kustomization.write_text(f"{kustomization.read_text()}components: [../../components/tls]\n")
+    manifests = render(overlay)
+    for one in manifests:
+        kubernetes_validate.validate(one, kubernetes_validate.latest_version(), strict=True)
+    (pod,) = (one["spec"]["template"] for one in manifests if one["kind"] == "StatefulSet")
+    container, before = _container(pod), _container(pods("dev")["embedd"])
+    for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+        assert container[probe]["httpGet"] == before[probe]["httpGet"] | {"scheme": "HTTPS"}
+    (settings,) = (one["data"] for one in manifests if one["kind"] == "ConfigMap")
+    mounted = {mount["mountPath"] for mount in container["volumeMounts"]}
+    for name in ("EMBEDD_TLS_CERT", "EMBEDD_TLS_KEY"):
+        assert settings[name].rpartition("/")[0] in mounted
 
 
 def _container(pod: Manifest) -> Any:

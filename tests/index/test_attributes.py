@@ -297,7 +297,7 @@ async def test_a_truth_that_cannot_be_read_is_a_typed_error(tmp_path: Path) -> N
 async def test_large_and_small_sets_of_matches_are_found_by_words(
     catalog: Catalog, collection: Collection, make_document: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By a list of their rows, by what is left of the best rows, or by both in turn."""
+    """By a list of their rows, or by what is left of all rows that have the words."""
     await collection.upsert(
         [make_document(f"d{n}", *([1] * (30 - n)), metadata={"n": n, "odd": n % 2 == 1}) for n in range(30)]
     )
@@ -305,10 +305,9 @@ async def test_large_and_small_sets_of_matches_are_found_by_words(
     queries = [Query(k, text="word1", mode="lexical", filter=parse_filter(source)) for source, k in asked]
     listed = [(await collection.search(query)).hits for query in queries]
     assert [len(hits) for hits in listed] == [5, 5, 2, 50]
-    monkeypatch.setattr("index.full_text._WRITTEN_AT_ONCE", 4)  # in pieces, by a thread
     monkeypatch.setattr("index.search._MATCHED_INLINE", 0)
     assert [(await collection.search(query)).hits for query in queries] == listed
-    monkeypatch.setattr("index.full_text._LISTED", 0)
+    monkeypatch.setattr("index.word_scores.LEAST_ROWS", 0)
     assert [(await collection.search(query)).hits for query in queries] == listed
     assert (await collection.search(queries[0])).plan == "filtered-lexical"
 

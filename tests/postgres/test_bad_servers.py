@@ -1,4 +1,4 @@
-"""Databases that cannot be used: each is refused at the start with a plain sentence, and nothing is touched."""
+"""Databases that cannot be used: each is refused at the start in plain words, and nothing is touched."""
 
 import asyncio
 import uuid
@@ -110,7 +110,6 @@ async def test_pgvector_may_be_in_any_schema(postgres: PostgresServer) -> None:
 
 
 async def test_many_services_may_begin_at_once(postgres_url: str) -> None:
-
 
     async def begin() -> int:
         async with open_database(postgres_url) as database:

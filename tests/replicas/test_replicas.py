@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
+from postgres_server import PostgresServer
 from replica_pair import Replica, until
 
 
@@ -112,3 +113,29 @@ def test_a_file_that_was_sent_to_one_can_be_followed_at_the_other(
     stored = two.ask("GET", f"{docs}/documents/tides.md?include=text")
     assert stored["characters"] > 200_000
     assert stored["version"] == 1
+
+
+def test_while_the_database_is_away_nobody_is_ready_and_then_everybody_is(
+    one: Replica, two: Replica, docs: str, postgres: PostgresServer
+) -> None:
+    def standing(replica: Replica) -> Any:
+        return replica.http.get("/readyz").json()
+
+    def is_up(replica: Replica) -> bool:
+        return 'embedd_store_up{store="catalog"} 1.0' in replica.http.get("/metrics").text
+
+    assert is_up(one)
+    postgres.stop()
+    try:
+        for replica in (one, two):
+            until(lambda replica=replica: not standing(replica)["ready"])
+        assert "the catalog cannot be used" in standing(one)["reasons"][0]
+        assert not is_up(one)
+        refused = one.http.post(f"{docs}/search", json={"query": "tides"})
+        assert refused.status_code == 503
+        assert "retry-after" in refused.headers
+    finally:
+        postgres.start()
+    for replica in (one, two):
+        until(lambda replica=replica: standing(replica)["ready"])
+    assert two.ask("POST", f"{docs}/search", {"query": "tides"})["hits"] == []

@@ -1,6 +1,6 @@
 """The stores that are held to the contract, and fresh collections of them.
 
-The tests here know ``index.store.Store`` alone. Another store is held to it by one more function like
+The tests here know ``index.store.Store`` alone. Another store is held to it by one more fixture like
 ``embedded`` among the parameters of ``stores``.
 """
 
@@ -79,11 +79,12 @@ async def _opened(opener: Opener, settled: Settled = _at_once) -> AsyncIterator[
         yield stores
 
 
-def embedded(request: pytest.FixtureRequest) -> AbstractAsyncContextManager[Stores]:
+@pytest.fixture
+async def embedded(tmp_path: Path) -> AsyncIterator[Stores]:
     """In a data folder, with graphs from 60 points on, so that the contract meets them too."""
-    folder: Path = request.getfixturevalue("tmp_path")
     tuning = GraphTuning(threshold=60, m=8, ef_construction=60, snapshot_rows=50)
-    return _opened(lambda: open_catalog(folder, tuning))
+    async with _opened(lambda: open_catalog(tmp_path, tuning)) as stores:
+        yield stores
 
 
 @pytest.fixture(scope="session")
@@ -93,15 +94,15 @@ async def shared_database(postgres: PostgresServer) -> AsyncIterator[Database]:
         yield database
 
 
-def in_milvus(request: pytest.FixtureRequest) -> AbstractAsyncContextManager[Stores]:
-    """In a data folder, and found by the one Milvus that the tests here share."""
-    url, folder = request.getfixturevalue("milvus_url"), request.getfixturevalue("tmp_path")
+@pytest.fixture
+async def in_milvus(milvus_url: str, tmp_path: Path) -> AsyncIterator[Stores]:
+    """In a data folder, and found by a Milvus."""
 
     @asynccontextmanager
     async def opener() -> AsyncIterator[Collections]:
         async with (
-            open_catalog(folder, NO_GRAPHS) as below,
-            open_milvus_catalog(below, url, prefix="contract_") as catalog,
+            open_catalog(tmp_path, NO_GRAPHS) as below,
+            open_milvus_catalog(below, milvus_url, prefix="contract_") as catalog,
         ):
             yield catalog
 
@@ -110,19 +111,14 @@ def in_milvus(request: pytest.FixtureRequest) -> AbstractAsyncContextManager[Sto
         await store.mirror.caught_up()
         return store
 
-    return _opened(opener, settled)
+    async with _opened(opener, settled) as stores:
+        yield stores
 
 
-def in_postgres(request: pytest.FixtureRequest) -> AbstractAsyncContextManager[Stores]:
+@pytest.fixture
+async def in_postgres(shared_database: Database, tmp_path: Path) -> AsyncIterator[Stores]:
     """In a PostgreSQL."""
-    database: Database = request.getfixturevalue("shared_database")
-    folder: Path = request.getfixturevalue("tmp_path")
-    return _emptied(_opened(lambda: open_postgres_catalog(database, folder)))
-
-
-@asynccontextmanager
-async def _emptied(opened: AbstractAsyncContextManager[_Stores]) -> AsyncIterator[Stores]:
-    async with opened as stores:
+    async with _opened(lambda: open_postgres_catalog(shared_database, tmp_path)) as stores:
         try:
             yield stores
         finally:
@@ -135,16 +131,16 @@ _OF_THE_TRUTH = {"test_bad_documents", "test_digests", "test_jobs", "test_upload
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "stores" in metafunc.fixturenames:
-        openers: list[object] = [embedded, in_postgres]
+        kinds = ["embedded", "in_postgres"]
         if metafunc.module.__name__.rpartition(".")[2] not in _OF_THE_TRUTH:
-            openers.append(in_milvus)
-        metafunc.parametrize("stores", openers, indirect=True, ids=lambda opener: opener.__name__)
+            kinds.append("in_milvus")
+        metafunc.parametrize("stores", kinds, indirect=True)
 
 
 @pytest.fixture
-async def stores(request: pytest.FixtureRequest) -> AsyncIterator[Stores]:
-    async with request.param(request) as opened:
-        yield opened
+def stores(request: pytest.FixtureRequest) -> Stores:
+    opened: Stores = request.getfixturevalue(request.param)
+    return opened
 
 
 @pytest.fixture

@@ -22,7 +22,10 @@ needs_kubectl = pytest.mark.skipif(
 
 @cache
 def rendered(overlay: str) -> list[Manifest]:
-    folder = DEPLOY / "kubernetes" / "overlays" / overlay
+    return render(DEPLOY / "kubernetes" / "overlays" / overlay)
+
+
+def render(folder: Path) -> list[Manifest]:
     command = ["kubectl", "kustomize", str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

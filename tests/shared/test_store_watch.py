@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from api.shared.watch import Watch
+from api.services.store_watch import StoreWatch
 from embedd.ownership import beside
 from index.errors import StorageFailed
 
@@ -22,7 +22,7 @@ async def test_a_store_that_goes_is_told_with_its_reason_and_one_that_comes_back
         if fails[0]:
             raise StorageFailed("the door is shut")
 
-    watch = Watch("catalog", look, 0.001)
+    watch = StoreWatch("catalog", look, 0.001)
     async with beside(watch.follow()):
         assert watch.reason == ""
         fails[0] = True
@@ -32,7 +32,7 @@ async def test_a_store_that_goes_is_told_with_its_reason_and_one_that_comes_back
 
 
 async def test_a_store_that_does_not_answer_cannot_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("api.shared.watch._ANSWERS_WITHIN_S", 0.01)
-    watch = Watch("catalog", asyncio.Event().wait, 0.001)  # type: ignore[arg-type] # it gives nothing
+    monkeypatch.setattr("api.services.store_watch._ANSWERS_WITHIN_S", 0.01)
+    watch = StoreWatch("catalog", asyncio.Event().wait, 0.001)  # type: ignore[arg-type] # it gives nothing
     async with beside(watch.follow()):
         await until(lambda: "did not answer" in watch.reason)

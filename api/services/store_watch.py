@@ -13,7 +13,7 @@ log = structlog.get_logger()
 _ANSWERS_WITHIN_S: Final = 5.0
 
 
-class Watch:
+class StoreWatch:
     """Of the store called ``name``; ``look`` raises what keeps it from answering."""
 
     def __init__(self, name: str, look: Callable[[], Awaitable[None]], every_s: float) -> None:
