@@ -52,8 +52,8 @@ def _origins(wanted: ModelRow, openers: Openers) -> Sequence[str]:
     openers.generators.spec(wanted.name, wanted.source)
     if not wanted.source.startswith(SCHEME):
         return ()
-    address = urlsplit(parse_upstream(wanted.source).base_url)
-    return [f"{address.scheme}://{address.netloc}"]
+    addresses = map(urlsplit, parse_upstream(wanted.source).base_urls)
+    return [f"{address.scheme}://{address.netloc}" for address in addresses]
 
 
 def differences(row: ModelRow, wanted: ModelRow) -> list[str]:

@@ -64,7 +64,8 @@ class UpstreamClient:
 
     @property
     def _name(self) -> str:
-        return f"the upstream of {self._spec.name!r}"
+        where = f" at {self._spec.base_url}" if self._spec.others else ""
+        return f"the upstream of {self._spec.name!r}{where}"
 
     async def _respond(self, path: str, body: Mapping[str, object]) -> aiohttp.ClientResponse:
         """The response whose body is the answer, after as many attempts as it takes and is worth."""

@@ -31,7 +31,9 @@ async def test_each_service_tells_how_it_is(caller: Caller, monkeypatch: pytest.
     assert {name: one.status for name, one in statuses.items()} == dict.fromkeys(SERVICES, SERVING)
     monkeypatch.setattr(Readiness, "reasons", lambda _: ["the model is loading"])
     found = [(await health.Check(HealthCheckRequest(service=name))).status for name in SERVICES]
-    assert found == [NOT_SERVING, NOT_SERVING, SERVING, SERVING], "searches by words need no model"
+    assert found == [NOT_SERVING, NOT_SERVING, SERVING, SERVING, NOT_SERVING], (
+        "searches by words need no model"
+    )
     refusal = await refused(health.Check(HealthCheckRequest(service="none.such")))
     assert refusal.code is StatusCode.NOT_FOUND
 
