@@ -246,7 +246,8 @@ class _Held(Generic[ModelT]):
     def give_up(self) -> None:
         """Let it end now, or never come."""
         self.leave.set()
-        if not self.entered.done() and self.task is not None:
+        came = self.entered.done() and not self.entered.cancelled()  # which it is with who waited for it
+        if not came and self.task is not None:
             self.task.cancel()
 
     async def end(self) -> None:
