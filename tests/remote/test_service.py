@@ -60,7 +60,11 @@ async def test_documents_are_cut_to_what_the_server_reads_and_found(
     (outcome,) = (await ask("POST", f"/v1/collections/{docs}/documents?wait=true", sent))["documents"]
     assert (outcome["status"], outcome["passages"] > 10) == ("ready", True)
     assert not [body for body in tei.of("/embed") if body["truncate"]]
-    for mode, query in (("dense", text[:60]), ("hybrid", text[:60]), ("lexical", "when does the ferry leave")):
+    for mode, query in (
+        ("dense", text[:60]),
+        ("hybrid", text[:60]),
+        ("lexical", "when does the ferry leave"),
+    ):
         body = {"query": query, "mode": mode}
         found = await ask("POST", f"/v1/collections/{docs}/search", body)
         assert found["hits"][0]["document_id"] == "long", mode
