@@ -49,7 +49,7 @@ class NotFinite(InvalidInput):
 
 
 class InputRefused(InvalidInput):
-    """The server elsewhere that has the model does not take input ``index`` of the request, for ``reason``."""
+    """The server that has the model does not take input ``index`` of the request, for ``reason``."""
 
     def __init__(self, index: int, reason: str) -> None:
         self.index = index

@@ -23,7 +23,7 @@ _MOST_SPECIALS = 2
 
 
 class Measure(Protocol):
-    """Lengths and places of tokens, without specials. ``estimate`` may be less exact where that asks nobody."""
+    """Lengths and places of tokens, without specials; ``estimate`` may be less exact to ask nobody."""
 
     @property
     def here(self) -> bool: ...

@@ -195,7 +195,7 @@ class RemoteReplica:
             self._runs.discard(run)
 
     def _check(self, told: Told, inputs: Sequence[Encoding], *, with_tokens: bool) -> None:
-        """Raises ``UpstreamFailed`` for an answer that is not one vector of the known length for each input."""
+        """Raises ``UpstreamFailed`` unless there is one vector of the known length for each input."""
         shape, expected = told.rows.shape, (len(inputs), self._known.dim)
         lengths = [len(one.ids) for one in inputs] if with_tokens else []
         if shape != expected or [len(one) for one in told.tokens] != lengths:
