@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Final
 
 from index.lexical import WORD_WEIGHTS, Terms
@@ -19,7 +20,7 @@ from index.postgres.parameters import Parameters
 from index.postgres.scope import Scope
 from index.postgres.snapshot import Snapshot
 from index.postgres.tables import Tables
-from index.postgres.words import Cutter, Token
+from index.postgres.words import Cutter, Token, shortened
 from index.rows import Tokenizer
 
 _K1: Final = 1.2
@@ -142,8 +143,8 @@ async def _ranked(
 
 
 def _phrase(tokens: Iterable[Token], *, is_beginning: bool) -> str:
-    in_order = sorted(tokens, key=lambda token: token.place)[:_MAX_PHRASE]
-    words = " <-> ".join(_quoted(token.word.decode()) for token in in_order)
+    in_order = sorted(tokens, key=itemgetter(3))[:_MAX_PHRASE]
+    words = " <-> ".join(_quoted(shortened(word).decode()) for _, word, _, _ in in_order)
     return f"({words}:*)" if is_beginning else f"({words})"
 
 
