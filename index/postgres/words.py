@@ -48,10 +48,10 @@ Token: TypeAlias = tuple[int, bytes, int, int]
 
 
 class Cutter:
-    """SQLite's tokenizer, in memory; used by one thread at a time."""
+    """SQLite's tokenizer, in memory; of the thread that made it."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
-        self._connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+        self._connection = sqlite3.connect(":memory:", isolation_level=None)
         self._connection.text_factory = bytes
         cut_by = _CUT_BY[tokenizer]
         self._connection.execute(
