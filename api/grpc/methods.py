@@ -7,6 +7,7 @@ from api.grpc.calls import Handler, Method
 from api.grpc.handlers import embedder, health, index, inferencer, reflection, worker
 from api.grpc.v1 import embedder_pb2, index_pb2, inferencer_pb2, worker_pb2
 from api.security.needs import ADMIN, PUBLIC, READ, READ_UNTAGGED, WRITE, Needs
+from api.settings import Settings
 
 _Line = tuple[Handler, Needs]
 
@@ -53,3 +54,12 @@ METHODS: tuple[Method, ...] = tuple(
     for file, service, lines in _SERVICES
     for name, (handler, needs) in lines.items()
 )
+
+_NOT_OF_MODELS = ("embedd.v1.Index/", "embedd.v1.Inferencer/")
+
+
+def methods_of(settings: Settings) -> tuple[Method, ...]:
+    """What is answered: of a service of models alone, what they do."""
+    return tuple(
+        method for method in METHODS if settings.role == "all" or not method.name.startswith(_NOT_OF_MODELS)
+    )

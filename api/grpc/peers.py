@@ -87,6 +87,7 @@ class OwnPeer:
             dtype=told.dtype,
             device=told.device,
             max_batch_tokens=told.max_batch_tokens,
+            max_inputs=told.max_inputs,
             tokenizer=_tokenizer(told.tokenizer) if self._known is None else self._known.tokenizer,
         )
         self._known = facts

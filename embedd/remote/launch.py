@@ -7,6 +7,7 @@ front of any other.
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 
 from prometheus_client import CollectorRegistry
 
@@ -27,6 +28,10 @@ from embedd.tokenizer import TextTokenizer, Token
 
 OpenPeer = Callable[[str], AbstractAsyncContextManager[Peer]]
 """The server at an address, which nothing is asked of yet."""
+
+
+_CLOUD_CHECK_S = 30.0
+"""What is named as OpenAI's may be a cloud, which is not asked without need as often as one's own servers."""
 
 
 def tell_nobody(_: str) -> None:
@@ -52,6 +57,8 @@ async def open_remote_engine(
     limits, times = limits or ModelLimits(), times or RemoteLimits()
     metrics = metrics or Metrics(CollectorRegistry()).of(spec.name)
     remote = parse_remote(spec.place)
+    if remote.openai:
+        times = replace(times, check_every_s=max(times.check_every_s, _CLOUD_CHECK_S))
     lanes = Lanes(max_waiting_tokens=limits.max_waiting_tokens, bulk_patience_s=limits.bulk_patience_s)
     async with AsyncExitStack() as stack:
         peers = [await stack.enter_async_context(open_peer(url)) for url in remote.urls]

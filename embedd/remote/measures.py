@@ -5,7 +5,7 @@ A measure that is not ``here`` asks a server and blocks, so it is for threads al
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import CancelledError, Future
 from typing import Any, Protocol, TypeVar
 
@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from embedd.encoding import refuse_invalid
 from embedd.errors import InvalidInput, ModelUnavailable
-from embedd.stretches import stretches
+from embedd.stretches import groups, stretches
 from embedd.tokenizer import Token, Tokenizer
 
 T = TypeVar("T")
@@ -32,8 +32,9 @@ class Measure(Protocol):
     @property
     def vocab_size(self) -> int: ...
     def spans(self, text: str) -> npt.NDArray[np.int32]: ...
+    def count(self, texts: Sequence[str]) -> list[int]: ...
     def estimate(self, texts: Sequence[str], room: int) -> list[int | None]:
-        """The tokens of each text that surely fits into ``room``; None for those that may not."""
+        """The tokens of each text that fits into ``room``; None for those that do not, or may not."""
 
     def details(self, text: str, *, special: bool) -> list[Token]: ...
     def decode(self, ids: Sequence[int], *, skip_special: bool) -> str: ...
@@ -53,9 +54,12 @@ class BytesAsTokens:
         starts = np.repeat(np.arange(len(text), dtype=np.int32), [len(letter.encode()) for letter in text])
         return np.stack([starts, starts + 1], axis=1)
 
+    def count(self, texts: Sequence[str]) -> list[int]:
+        refuse_invalid(texts, 0)
+        return [len(text.encode()) for text in texts]
+
     def estimate(self, texts: Sequence[str], room: int) -> list[int | None]:
-        sizes = [len(text.encode()) for text in texts]
-        return [size if size <= room else None for size in sizes]
+        return [size if size <= room else None for size in self.count(texts)]
 
     def details(self, text: str, *, special: bool) -> list[Token]:  # noqa: ARG002 - there are none
         raise InvalidInput(_UNKNOWN)
@@ -89,12 +93,13 @@ class NamedTokenizer:
     def spans(self, text: str) -> npt.NDArray[np.int32]:
         return self._tokenizer.spans(text)
 
+    def count(self, texts: Sequence[str]) -> list[int]:
+        return self._tokenizer.count(texts)
+
     def estimate(self, texts: Sequence[str], room: int) -> list[int | None]:
-        """Exact for all that could fit; prose that is far too long is not even read."""
+        """Exact for all that could fit; what is far too long is not even read."""
         short = [text for text in texts if len(text) <= _READ * room]
-        counted = iter(self._tokenizer.count(short))
-        counts = [next(counted) if len(text) <= _READ * room else None for text in texts]
-        return [count if count is not None and count <= room else None for count in counts]
+        return _fitting(texts, dict(zip(short, self.count(short), strict=True)), room)
 
     def details(self, text: str, *, special: bool) -> list[Token]:
         return self._tokenizer.details(text, special=special)
@@ -104,6 +109,12 @@ class NamedTokenizer:
 
 
 _READ = 32
+"""Characters for each token of room up to which a text is read whole."""
+
+
+def _fitting(texts: Sequence[str], counts: Mapping[str, int], room: int) -> list[int | None]:
+    found = [counts.get(text) for text in texts]
+    return [count if count is not None and count <= room else None for count in found]
 
 
 class TokensByServer:
@@ -145,10 +156,24 @@ class TokensByServer:
         ]
         return np.array(places, dtype=np.int32).reshape(-1, 2)
 
+    def count(self, texts: Sequence[str]) -> list[int]:
+        refuse_invalid(texts, 0)
+        found: list[int] = []
+        for group in groups(texts):
+            if len(group) == 1:
+                found.append(len(self.spans(group[0])))
+            else:
+                found += map(len, self._wait(self._of(group, special=False)))
+        return found
+
     def estimate(self, texts: Sequence[str], room: int) -> list[int | None]:
-        """About four bytes a token where even one a byte would fit; the others are tokenized."""
-        sizes = [len(text.encode()) for text in texts]
-        return [-(-size // 4) if size <= room else None for size in sizes]
+        """About four bytes a token where even one a byte would fit; of the others those that could fit are
+        tokenized.
+        """
+        sizes = {text: len(text.encode()) for text in texts}
+        surely = {text: -(-size // 4) for text, size in sizes.items() if size <= room}
+        perhaps = [text for text in sizes if text not in surely and len(text) <= _READ * room]
+        return _fitting(texts, surely | dict(zip(perhaps, self.count(perhaps), strict=True)), room)
 
     def details(self, text: str, *, special: bool) -> list[Token]:
         refuse_invalid([text], 0)

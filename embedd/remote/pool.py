@@ -64,7 +64,7 @@ class RemotePool:
     def hello(self) -> Mapping[str, Any]:
         if self.facts is None:
             return {}
-        return {"device": self.facts.device, "dtype": self.facts.dtype}
+        return {"device": self.facts.device or "elsewhere", "dtype": self.facts.dtype}
 
     @property
     def tokens_per_s(self) -> float:

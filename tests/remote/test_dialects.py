@@ -67,6 +67,19 @@ async def test_a_text_that_is_too_long_is_cut_by_the_servers_own_tokens_and_that
             await embedder.embed(["short", LONG], truncate="none")
 
 
+async def test_texts_that_might_be_too_long_are_counted_together() -> None:
+    async with open_tei() as server, open_elsewhere(server.url) as embedder:
+        texts = [
+            f"incomprehensibilities {number} counterrevolutionaries electroencephalography"
+            for number in range(24)
+        ]
+        embedded = await embedder.embed([*texts, "surely fits"])
+        assert (embedded.truncated, embedded.tokens[:3]) == ((), (6, 6, 6))
+        asked = server.of("/tokenize")
+        assert sum(len(body["inputs"]) for body in asked) == 24
+        assert len(asked) == 3
+
+
 async def test_without_a_tokenizer_what_may_be_too_long_is_never_sent_whole() -> None:
     async with (
         open_infinity() as server,

@@ -103,9 +103,6 @@ async def test_a_server_that_is_killed_under_load_costs_nobody_an_answer(
             np.testing.assert_array_equal(rows, expected(texts))
             await until(lambda: pool.live == 1)
             assert not services.readiness.reasons()
-            port = int(victim.url.rpartition(":")[2])
-            await asyncio.to_thread(open_own, launcher, port=port)
-            await until(lambda: pool.live == 2)
 
 
 async def test_a_server_that_stops_answering_is_given_up(tmp_path: Path) -> None:

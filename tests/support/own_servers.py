@@ -21,9 +21,9 @@ class OwnServer:
     url: str
 
 
-def open_own(launcher: Launcher, *flags: str, scheme: str = "grpc", port: int = 0) -> OwnServer:
+def open_own(launcher: Launcher, *flags: str, scheme: str = "grpc") -> OwnServer:
     """One with the fake models, which is ready."""
-    port = port or free_port()
+    port = free_port()
     more = ("--reranker", "fake-reranker", "--grpc-port", str(port), *flags)
     service = launcher.launch(*more)
     if scheme == "grpc":

@@ -13,6 +13,7 @@ from typing import Any
 
 import grpc
 import pytest
+from free_ports import free_port
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
 from real_service import Launcher, Service, free_port

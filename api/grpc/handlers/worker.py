@@ -52,6 +52,7 @@ async def describe(request: pb.DescribeRequest, call: Call) -> pb.DescribeRespon
         dtype=model.dtype,
         device=model.device,
         max_batch_tokens=_batch_tokens(model, call),
+        max_inputs=call.services.settings.max_texts_per_request,
         tokenizer=None if request.brief else _tokenizer(model),
     )
 

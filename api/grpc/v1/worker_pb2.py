@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16\x65mbedd/v1/worker.proto\x12\tembedd.v1\"]\n\x0f\x44\x65scribeRequest\x12\x12\n\x05model\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\x1d\n\x04kind\x18\x02 \x01(\x0e\x32\x0f.embedd.v1.Kind\x12\r\n\x05\x62rief\x18\x03 \x01(\x08\x42\x08\n\x06_model\"\xa4\x03\n\x10\x44\x65scribeResponse\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0b\n\x03\x64im\x18\x02 \x01(\r\x12\x12\n\nmax_tokens\x18\x03 \x01(\r\x12\x12\n\nnormalized\x18\x04 \x01(\x08\x12\x0f\n\x07pooling\x18\x05 \x01(\t\x12\x39\n\x07prompts\x18\x06 \x03(\x0b\x32(.embedd.v1.DescribeResponse.PromptsEntry\x12 \n\x13\x64\x65\x66\x61ult_prompt_name\x18\x07 \x01(\tH\x00\x88\x01\x01\x12\x12\n\nactivation\x18\x08 \x01(\t\x12\x10\n\x08revision\x18\t \x01(\t\x12\x0e\n\x06sha256\x18\n \x01(\t\x12\r\n\x05\x64type\x18\x0b \x01(\t\x12\x0e\n\x06\x64\x65vice\x18\x0c \x01(\t\x12\x18\n\x10max_batch_tokens\x18\r \x01(\r\x12\'\n\ttokenizer\x18\x0e \x01(\x0b\x32\x14.embedd.v1.Tokenizer\x1a.\n\x0cPromptsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x16\n\x14_default_prompt_name\"i\n\tTokenizer\x12\x13\n\x0b\x64\x65scription\x18\x01 \x01(\t\x12\x11\n\tlowercase\x18\x02 \x01(\x08\x12\x10\n\x08segments\x18\x03 \x01(\x08\x12\x15\n\x08\x65mbedded\x18\x04 \x01(\rH\x00\x88\x01\x01\x42\x0b\n\t_embedded\"\xa7\x01\n\nRunRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x1d\n\x04kind\x18\x02 \x01(\x0e\x32\x0f.embedd.v1.Kind\x12\x0b\n\x03ids\x18\x03 \x01(\x0c\x12\x0f\n\x07lengths\x18\x04 \x03(\r\x12\x0f\n\x07seconds\x18\x05 \x03(\x11\x12\x0c\n\x04\x62ulk\x18\x06 \x01(\x08\x12.\n\rtoken_vectors\x18\x07 \x01(\x0e\x32\x17.embedd.v1.TokenVectors\"g\n\x0bRunResponse\x12\x0c\n\x04rows\x18\x01 \x01(\x0c\x12\x0b\n\x03\x64im\x18\x02 \x01(\r\x12\x12\n\ntoken_rows\x18\x03 \x01(\x0c\x12\x11\n\ttoken_dim\x18\x04 \x01(\r\x12\x16\n\x0ewaiting_tokens\x18\x05 \x01(\x04*D\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x12\n\x0eKIND_EMBEDDING\x10\x01\x12\x12\n\x0eKIND_RERANKING\x10\x02*`\n\x0cTokenVectors\x12\x1d\n\x19TOKEN_VECTORS_UNSPECIFIED\x10\x00\x12\x19\n\x15TOKEN_VECTORS_FLOAT32\x10\x01\x12\x16\n\x12TOKEN_VECTORS_INT8\x10\x02\x32\x83\x01\n\x06Worker\x12\x43\n\x08\x44\x65scribe\x12\x1a.embedd.v1.DescribeRequest\x1a\x1b.embedd.v1.DescribeResponse\x12\x34\n\x03Run\x12\x15.embedd.v1.RunRequest\x1a\x16.embedd.v1.RunResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16\x65mbedd/v1/worker.proto\x12\tembedd.v1\"]\n\x0f\x44\x65scribeRequest\x12\x12\n\x05model\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\x1d\n\x04kind\x18\x02 \x01(\x0e\x32\x0f.embedd.v1.Kind\x12\r\n\x05\x62rief\x18\x03 \x01(\x08\x42\x08\n\x06_model\"\xb8\x03\n\x10\x44\x65scribeResponse\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0b\n\x03\x64im\x18\x02 \x01(\r\x12\x12\n\nmax_tokens\x18\x03 \x01(\r\x12\x12\n\nnormalized\x18\x04 \x01(\x08\x12\x0f\n\x07pooling\x18\x05 \x01(\t\x12\x39\n\x07prompts\x18\x06 \x03(\x0b\x32(.embedd.v1.DescribeResponse.PromptsEntry\x12 \n\x13\x64\x65\x66\x61ult_prompt_name\x18\x07 \x01(\tH\x00\x88\x01\x01\x12\x12\n\nactivation\x18\x08 \x01(\t\x12\x10\n\x08revision\x18\t \x01(\t\x12\x0e\n\x06sha256\x18\n \x01(\t\x12\r\n\x05\x64type\x18\x0b \x01(\t\x12\x0e\n\x06\x64\x65vice\x18\x0c \x01(\t\x12\x18\n\x10max_batch_tokens\x18\r \x01(\r\x12\x12\n\nmax_inputs\x18\x0e \x01(\r\x12\'\n\ttokenizer\x18\x0f \x01(\x0b\x32\x14.embedd.v1.Tokenizer\x1a.\n\x0cPromptsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x16\n\x14_default_prompt_name\"i\n\tTokenizer\x12\x13\n\x0b\x64\x65scription\x18\x01 \x01(\t\x12\x11\n\tlowercase\x18\x02 \x01(\x08\x12\x10\n\x08segments\x18\x03 \x01(\x08\x12\x15\n\x08\x65mbedded\x18\x04 \x01(\rH\x00\x88\x01\x01\x42\x0b\n\t_embedded\"\xa7\x01\n\nRunRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x1d\n\x04kind\x18\x02 \x01(\x0e\x32\x0f.embedd.v1.Kind\x12\x0b\n\x03ids\x18\x03 \x01(\x0c\x12\x0f\n\x07lengths\x18\x04 \x03(\r\x12\x0f\n\x07seconds\x18\x05 \x03(\x11\x12\x0c\n\x04\x62ulk\x18\x06 \x01(\x08\x12.\n\rtoken_vectors\x18\x07 \x01(\x0e\x32\x17.embedd.v1.TokenVectors\"g\n\x0bRunResponse\x12\x0c\n\x04rows\x18\x01 \x01(\x0c\x12\x0b\n\x03\x64im\x18\x02 \x01(\r\x12\x12\n\ntoken_rows\x18\x03 \x01(\x0c\x12\x11\n\ttoken_dim\x18\x04 \x01(\r\x12\x16\n\x0ewaiting_tokens\x18\x05 \x01(\x04*D\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x12\n\x0eKIND_EMBEDDING\x10\x01\x12\x12\n\x0eKIND_RERANKING\x10\x02*`\n\x0cTokenVectors\x12\x1d\n\x19TOKEN_VECTORS_UNSPECIFIED\x10\x00\x12\x19\n\x15TOKEN_VECTORS_FLOAT32\x10\x01\x12\x16\n\x12TOKEN_VECTORS_INT8\x10\x02\x32\x83\x01\n\x06Worker\x12\x43\n\x08\x44\x65scribe\x12\x1a.embedd.v1.DescribeRequest\x1a\x1b.embedd.v1.DescribeResponse\x12\x34\n\x03Run\x12\x15.embedd.v1.RunRequest\x1a\x16.embedd.v1.RunResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,22 +33,22 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_DESCRIBERESPONSE_PROMPTSENTRY']._loaded_options = None
   _globals['_DESCRIBERESPONSE_PROMPTSENTRY']._serialized_options = b'8\001'
-  _globals['_KIND']._serialized_start=937
-  _globals['_KIND']._serialized_end=1005
-  _globals['_TOKENVECTORS']._serialized_start=1007
-  _globals['_TOKENVECTORS']._serialized_end=1103
+  _globals['_KIND']._serialized_start=957
+  _globals['_KIND']._serialized_end=1025
+  _globals['_TOKENVECTORS']._serialized_start=1027
+  _globals['_TOKENVECTORS']._serialized_end=1123
   _globals['_DESCRIBEREQUEST']._serialized_start=37
   _globals['_DESCRIBEREQUEST']._serialized_end=130
   _globals['_DESCRIBERESPONSE']._serialized_start=133
-  _globals['_DESCRIBERESPONSE']._serialized_end=553
-  _globals['_DESCRIBERESPONSE_PROMPTSENTRY']._serialized_start=483
-  _globals['_DESCRIBERESPONSE_PROMPTSENTRY']._serialized_end=529
-  _globals['_TOKENIZER']._serialized_start=555
-  _globals['_TOKENIZER']._serialized_end=660
-  _globals['_RUNREQUEST']._serialized_start=663
-  _globals['_RUNREQUEST']._serialized_end=830
-  _globals['_RUNRESPONSE']._serialized_start=832
-  _globals['_RUNRESPONSE']._serialized_end=935
-  _globals['_WORKER']._serialized_start=1106
-  _globals['_WORKER']._serialized_end=1237
+  _globals['_DESCRIBERESPONSE']._serialized_end=573
+  _globals['_DESCRIBERESPONSE_PROMPTSENTRY']._serialized_start=503
+  _globals['_DESCRIBERESPONSE_PROMPTSENTRY']._serialized_end=549
+  _globals['_TOKENIZER']._serialized_start=575
+  _globals['_TOKENIZER']._serialized_end=680
+  _globals['_RUNREQUEST']._serialized_start=683
+  _globals['_RUNREQUEST']._serialized_end=850
+  _globals['_RUNRESPONSE']._serialized_start=852
+  _globals['_RUNRESPONSE']._serialized_end=955
+  _globals['_WORKER']._serialized_start=1126
+  _globals['_WORKER']._serialized_end=1257
 # @@protoc_insertion_point(module_scope)

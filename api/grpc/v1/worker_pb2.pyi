@@ -36,7 +36,7 @@ class DescribeRequest(_message.Message):
     def __init__(self, model: _Optional[str] = ..., kind: _Optional[_Union[Kind, str]] = ..., brief: _Optional[bool] = ...) -> None: ...
 
 class DescribeResponse(_message.Message):
-    __slots__ = ("model", "dim", "max_tokens", "normalized", "pooling", "prompts", "default_prompt_name", "activation", "revision", "sha256", "dtype", "device", "max_batch_tokens", "tokenizer")
+    __slots__ = ("model", "dim", "max_tokens", "normalized", "pooling", "prompts", "default_prompt_name", "activation", "revision", "sha256", "dtype", "device", "max_batch_tokens", "max_inputs", "tokenizer")
     class PromptsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -57,6 +57,7 @@ class DescribeResponse(_message.Message):
     DTYPE_FIELD_NUMBER: _ClassVar[int]
     DEVICE_FIELD_NUMBER: _ClassVar[int]
     MAX_BATCH_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    MAX_INPUTS_FIELD_NUMBER: _ClassVar[int]
     TOKENIZER_FIELD_NUMBER: _ClassVar[int]
     model: str
     dim: int
@@ -71,8 +72,9 @@ class DescribeResponse(_message.Message):
     dtype: str
     device: str
     max_batch_tokens: int
+    max_inputs: int
     tokenizer: Tokenizer
-    def __init__(self, model: _Optional[str] = ..., dim: _Optional[int] = ..., max_tokens: _Optional[int] = ..., normalized: _Optional[bool] = ..., pooling: _Optional[str] = ..., prompts: _Optional[_Mapping[str, str]] = ..., default_prompt_name: _Optional[str] = ..., activation: _Optional[str] = ..., revision: _Optional[str] = ..., sha256: _Optional[str] = ..., dtype: _Optional[str] = ..., device: _Optional[str] = ..., max_batch_tokens: _Optional[int] = ..., tokenizer: _Optional[_Union[Tokenizer, _Mapping]] = ...) -> None: ...
+    def __init__(self, model: _Optional[str] = ..., dim: _Optional[int] = ..., max_tokens: _Optional[int] = ..., normalized: _Optional[bool] = ..., pooling: _Optional[str] = ..., prompts: _Optional[_Mapping[str, str]] = ..., default_prompt_name: _Optional[str] = ..., activation: _Optional[str] = ..., revision: _Optional[str] = ..., sha256: _Optional[str] = ..., dtype: _Optional[str] = ..., device: _Optional[str] = ..., max_batch_tokens: _Optional[int] = ..., max_inputs: _Optional[int] = ..., tokenizer: _Optional[_Union[Tokenizer, _Mapping]] = ...) -> None: ...
 
 class Tokenizer(_message.Message):
     __slots__ = ("description", "lowercase", "segments", "embedded")
