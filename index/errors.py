@@ -151,7 +151,7 @@ class HistoryLost(StoreError):
     def __init__(self, after: int, first: int, last: int) -> None:
         super().__init__(
             f"the history of this collection is remembered from moment {first} to {last}, not from {after}:"
-            " begin again at 0"
+            " copy it anew"
         )
         self.after = after
         self.first = first

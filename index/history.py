@@ -97,7 +97,7 @@ async def read_page(readers: Readers, after: int, limit: int) -> Changes:
     """What ``Store.changes`` says."""
     rows = await readers.rows(_PAGE, (after, limit, PAGE_PASSAGES))
     last, forgotten, secret = rows[0][:_CHANGE]
-    if not (after == 0 or forgotten <= after <= last):
+    if limit and not forgotten <= after <= last:
         raise HistoryLost(after, forgotten, last)
     name = history_name(secret)
     changed = [row for row in rows if row[_CHANGE] is not None]

@@ -162,14 +162,14 @@ class Store(Protocol):
 
     async def changes(self, after: int, limit: int) -> Changes:
         """What happened behind the moment ``after``, in the order of each document's last change: up to
-        ``limit`` documents, fewer where they are large, none at the end. The moment 0 is before everything;
-        whoever begins there has no documents yet.
+        ``limit`` documents, fewer where they are large, none at the end. With a ``limit`` of 0 it says
+        nothing but the last moment: whoever begins goes on from there after having taken all ``copies``.
 
         Deletions are remembered for a week at least.
 
         Raises:
-            HistoryLost: ``after`` is not 0, and lies before what is still remembered or behind the last
-                moment: whoever follows has to begin again.
+            HistoryLost: ``after`` lies before what is remembered, or behind the last moment; whoever follows
+                has to begin again.
         """
         ...
 

@@ -157,6 +157,16 @@ async def test_a_page_ends_between_documents_and_not_in_one(store: Store) -> Non
     assert len(pages) == 2
 
 
+async def test_whoever_begins_goes_on_from_the_last_moment(store: Store) -> None:
+    await store.upsert([document_of("a", 1), document_of("b", 2)])
+    await store.delete(["b"])
+    now = await store.changes(0, 0)
+    assert (now.copies, now.deleted) == ((), ())
+    await store.upsert([document_of("c", 3)])
+    pages, _ = await _followed(store, now.until)
+    assert _written(pages) == ["c"]
+
+
 async def test_a_moment_that_there_was_not_yet_is_lost(store: Store) -> None:
     await store.upsert([document_of("a", 1)])
     _, moment = await _followed(store, 0)
