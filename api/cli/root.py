@@ -24,6 +24,7 @@ _MODULES = {
     "check": "api.cli.check",
     "backup": "api.cli.backup",
     "restore": "api.cli.backup",
+    "copy": "api.cli.copy",
 }
 
 

@@ -5,9 +5,8 @@
 from collections.abc import Mapping
 from typing import Final
 
-from index.postgres.database import Database
-
 from api.security.shared_quotas import Levels
+from index.postgres.database import Database
 
 # Of a bucket of capacity {c} as it is now, behind what is due.
 _NOW: Final = "least({c}, b.{name} + extract(epoch FROM clock_timestamp() - b.at)::float8 * {c} / 60)"

@@ -99,13 +99,12 @@ class CatalogCopy:
 
     async def _carry_out(self, plan: _Plan) -> None:
         settings = replace(plan.source.settings, name=plan.name)
-        known = self._copies.get(plan.name)
-        if known is not None:
-            known.source = plan.source
-            return
         target = plan.target or (await self._targets.create(settings))[0]
         if target.settings.description != settings.description:
             await target.describe(settings.description)
+        if (known := self._copies.get(plan.name)) is not None:
+            known.source = plan.source
+            return
         mark = plan.mark or await begin(plan.source, target, self._marks)
         self._copies[plan.name] = CollectionCopy(plan.source, target, self._marks, mark, self._tell)
 
