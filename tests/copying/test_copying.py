@@ -171,12 +171,10 @@ async def test_an_id_that_a_passage_of_an_older_state_had_is_free_for_its_new_ow
 ) -> None:
     copy = make_copy()
     await copy.catch_up()
-    for n in range(
-        600
-    ):  # "d001" is in another page of the history than the point that takes its passage's id
-        await notes.upsert([document_of("d001", 1)] if n == 0 else [point_of(f"x{n}", n)])
-        if n == 0:
-            await notes.upsert([point_of("d001#1", 5)])
+    await notes.upsert([document_of("d001", 1)])
+    await notes.upsert([point_of("d001#1", 5)])
+    # Enough for "d001" as it is at last to be in another page of the history.
+    await notes.upsert([point_of(f"x{n}", n) for n in range(600)])
     await notes.upsert([document_of("d001", 2)])
     assert (await compare(copy.copies[0])).agrees
     assert await contents(await target[0].get("notes")) == await contents(notes)

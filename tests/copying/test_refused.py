@@ -1,6 +1,8 @@
 """What stands against a copy is said before anything is changed, and what is not the same afterwards."""
 
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +15,7 @@ from index.copying.catalog import Wanted
 from index.copying.comparison import compare
 from index.copying.digests import digest_of
 from index.errors import CopyRefused
-from index.rows import DocumentCopy, Stamps
+from index.rows import Document, DocumentCopy, Stamps
 from index.store import Store
 
 
@@ -33,9 +35,8 @@ async def refused(make_copy: MakeCopy, target: Place, why: str, wanted: Wanted |
 @pytest.mark.usefixtures("also", "notes")
 async def test_a_collection_with_other_settings(make_copy: MakeCopy, target: Place) -> None:
     await target[0].create(settings_of(metric="l2"))
-    await refused(
-        make_copy, target, "'notes' is there with other settings: metric is 'l2' there, not 'cosine'"
-    )
+    why = "'notes' is there with other settings: metric is 'l2' there, not 'cosine'"
+    await refused(make_copy, target, why)
 
 
 @pytest.mark.usefixtures("also", "notes")
@@ -125,10 +126,9 @@ async def test_a_change_that_does_not_arrive_as_it_was_written_is_named(
     there = copy.copies[0].target
     upsert = there.upsert
 
-    async def losing(documents, **options) -> None:  # type: ignore[no-untyped-def]
-        await upsert(
-            [replace(each, title="lost") if each.id == "d001" else each for each in documents], **options
-        )
+    async def losing(documents: Sequence[Document], **options: Any) -> None:
+        lossy = [replace(each, title="lost") if each.id == "d001" else each for each in documents]
+        await upsert(lossy, **options)
 
     monkeypatch.setattr(there, "upsert", losing)
     await copy.catch_up()
