@@ -184,6 +184,7 @@ ROWS: dict[type[Exception], Row] = {
     stores.DatabaseUnusable: Row(HTTPStatus.SERVICE_UNAVAILABLE, _DOWN, "database_unusable"),
     stores.InvalidBackup: Row(HTTPStatus.UNPROCESSABLE_ENTITY, _INVALID, "invalid_backup"),
     stores.WouldReplace: Row(HTTPStatus.CONFLICT, _CONFLICT, "would_replace"),
+    stores.CopyRefused: Row(HTTPStatus.CONFLICT, _CONFLICT, "copy_refused"),
     stores.StorageFull: Row(HTTPStatus.INSUFFICIENT_STORAGE, _DOWN, "storage_full"),
     stores.StorageFailed: Row(HTTPStatus.SERVICE_UNAVAILABLE, _DOWN, "storage_failed"),
     stores.VectorsUnavailable: Row(HTTPStatus.SERVICE_UNAVAILABLE, _DOWN, "vectors_unavailable"),
