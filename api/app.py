@@ -30,7 +30,7 @@ from api.http.routes import ROUTES
 from api.http.routing import serve_route
 from api.http.tracing import follow
 from api.http.uploads import open_spool
-from api.security.gate import open_gate
+from api.security.gate import build_gate
 from api.security.tls import tls_context
 from api.services.answer import Answerer
 from api.services.complete import Completer
@@ -51,10 +51,10 @@ from api.services.reembed import Reembedder
 from api.services.retrieve import Retriever
 from api.services.vitals import tell_vitals
 from api.settings import Settings, SettingsError
+from api.storage import open_storage
 from api.telemetry import configure_logging
 from api.tracing import open_tracing
 from api.ui.assets import load_assets
-from index.catalog import open_catalog
 from index.errors import StoreError
 
 if TYPE_CHECKING:
@@ -92,31 +92,31 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
     async with (
         open_tracing(settings) as tracing,
         open_models(settings, metrics) as models,
-        open_catalog(settings.data, memory_bytes=settings.memory_bytes) as catalog,
-        open_model_registry(models, catalog) as registry,
+        open_storage(settings) as storage,
+        open_model_registry(models, storage.catalog, storage.models) as registry,
         open_parser(_parser_limits(settings)) as parser,
     ):
         await asyncio.to_thread(
             open_spool, settings.data
         )  # of this service alone, now that it has the folder
+        catalog = storage.catalog
+        gate = build_gate(settings, storage.keys, storage.quotas)
         ingestor = Ingestor(models, parser)
         retriever, counter = Retriever(models), TokenCounter(models)
         groundwork = Groundwork(retriever, EvidenceReader(models), counter)
         reembedder = Reembedder(catalog, models)
         async with (
             open_kept_conversations(
-                settings.conversations,
-                settings.data,
+                storage.conversations,
                 counter,
                 budget_tokens=settings.conversation_tokens,
                 lasts_s=settings.conversation_ttl_s,
             ) as conversations,
             open_jobs(catalog, ingestor, reembedder) as jobs,
             open_live_answers(settings.resume_grace_s) as live_answers,
-            open_gate(settings) as gate,
         ):
-            readiness = Readiness(models)
-            tell_vitals(metrics, readiness, catalog)
+            readiness = Readiness(models, storage.watches)
+            tell_vitals(metrics, readiness, storage)
             yield Services(
                 settings=settings,
                 models=models,

@@ -1,6 +1,6 @@
 """Where the value of each setting comes from, for whoever wonders why a service does what it does.
 
-Invariant: nothing secret is shown. That is the user and password of every URL, and each setting whose field
+Invariant: nothing secret is shown. That is the user and every password of a URL, and each setting whose field
 says ``repr=False``.
 """
 
@@ -16,7 +16,7 @@ from api.settings import Settings, flag_of, load_settings, nearest_setting, read
 
 MASK = "***"
 
-_USER_OF_URL = re.compile(r"(?<=://)[^/\s@]+(?=@)")
+_SECRETS_OF_URL = re.compile(r"(?<=://)[^/\s@]+(?=@)|(?<=password=)[^&\s,'\"]+")
 # Kubernetes sets these in every pod beside a service of this name; upstreams' keys are no settings.
 _OF_OTHERS = re.compile(r"(PORT|SERVICE)_.*|KEY_.*|URL|API_KEY")
 
@@ -46,7 +46,7 @@ def shown(name: str, value: Any) -> str:
         return ""
     if not Settings.model_fields[name].repr:
         return MASK
-    return _USER_OF_URL.sub(MASK, _in_yaml(value))
+    return _SECRETS_OF_URL.sub(MASK, _in_yaml(value))
 
 
 def stray_variables() -> Iterator[str]:

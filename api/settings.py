@@ -75,6 +75,20 @@ class Settings(BaseSettings):
     port: int = Field(8080, ge=0, le=65535, description="port to listen on; 0 takes any free one")
     grpc_port: int = Field(50051, ge=0, le=65535, description="port for gRPC; 0 turns it off")
     data: LocalPath = Field(Path("embedd-data"), description="folder that holds everything the service keeps")
+    catalog: str = Field(
+        "sqlite",
+        pattern=r"^(sqlite|postgresql://.+)$",
+        description="where collections, jobs, keys and added models are: sqlite (in the data folder), or the "
+        "URL of a PostgreSQL that several services share; then nothing in the data folder has to be kept",
+    )
+    catalog_replicas: Names = Field(
+        (), description="URLs of read replicas of that PostgreSQL, for reads that may be a moment old"
+    )
+    vectors: str = Field(
+        "catalog",
+        pattern=r"^(catalog|https?://.+)$",
+        description="what searches vectors and words: the catalog itself, or the URL of a Milvus",
+    )
 
     model: str = Field(
         "all-MiniLM-L6-v2", min_length=1, description="default embedding model; 'fake', 'none'"
@@ -139,9 +153,10 @@ class Settings(BaseSettings):
     request_timeout_s: Seconds = Field(60.0, description="deadline of interactive work on one request")
 
     conversations: str = Field(
-        "sqlite",
-        pattern=r"^(sqlite|(redis|rediss|unix)://.+)$",
-        description="where conversations are kept: sqlite (in the data folder), or the URL of a Redis server",
+        "catalog",
+        pattern=r"^(catalog|sqlite|(redis|rediss|unix)://.+)$",
+        description="where conversations are kept: with the catalog, sqlite (in the data folder), or the URL "
+        "of a Redis server",
     )
     conversation_tokens: Count = Field(
         3000, description="tokens of a conversation's earlier messages that go with a question"
@@ -168,6 +183,12 @@ class Settings(BaseSettings):
     jwt_issuer: str | None = Field(None, min_length=1, description="the issuer (iss) that tokens must have")
     jwt_audience: str | None = Field(
         None, min_length=1, description="the audience (aud) that tokens must have"
+    )
+    quotas: str = Field(
+        "catalog",
+        pattern=r"^(catalog|memory|(redis|rediss|unix)://.+)$",
+        description="who counts what keys use up: the catalog, for all services that share it; memory, each "
+        "service for itself; or the URL of a Redis server",
     )
     insecure_without_keys: bool = Field(
         False, description="serve everybody who reaches this machine, without keys"

@@ -1,5 +1,6 @@
 """What every test shares: tests run offline; those that try things at random try more of them with
-``--hypothesis-profile=thorough --timeout=0``.
+``--hypothesis-profile=thorough --timeout=0``. With ``--catalog postgres`` the service of ``tests/api`` keeps
+its collections in a PostgreSQL.
 """
 
 import os
@@ -11,6 +12,10 @@ from hypothesis import settings
 from postgres_server import PostgresServer, postgres_server, programs
 
 settings.register_profile("thorough", max_examples=5_000, stateful_step_count=100, deadline=None)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--catalog", choices=["sqlite", "postgres"], default="sqlite", help="of tests/api")
 
 
 @pytest.fixture

@@ -20,6 +20,16 @@ def data_option(command: Callable[..., Any]) -> Callable[..., Any]:
     )(command)
 
 
+def catalog_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """What is the catalog, found as the service finds it."""
+    return click.option(
+        "--catalog",
+        default=None,
+        callback=lambda _ctx, _param, value: settings_from({"catalog": value}).catalog,
+        help="The URL of a PostgreSQL that services share.  [env: EMBEDD_CATALOG]  [default: sqlite]",
+    )(command)
+
+
 @contextmanager
 def stores_in_words() -> Iterator[None]:
     """What the store refuses is one line, as what the service refuses."""

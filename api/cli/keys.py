@@ -14,13 +14,15 @@ from msgspec import UNSET
 from rich.table import Table
 
 from api.cli.client import Address, Client
-from api.cli.data_folder import data_option, stores_in_words
+from api.cli.data_folder import catalog_option, data_option, stores_in_words
 from api.cli.options import service_options_if_any
 from api.cli.terminal import in_one_line, standard_output
 from api.errors import RequestError
 from api.schemas_keys import KeyAnswer, KeyList, KeyRequest, NewKeyAnswer
 from api.security.contract import describe, describe_new, draft_of
-from api.security.key_store import KeyStore, open_keys
+from api.security.key_store import Keys, open_keys
+from api.settings import SettingsError
+from api.storage import SQLITE, shared
 from index import files
 from index.codec import timestamp
 from index.errors import DataFolderInUse
@@ -35,7 +37,7 @@ def keys() -> None:
     """Make, list and revoke API keys.
 
     With --url (or EMBEDD_URL) those of a running service, which asks for a key with the scope admin; without,
-    those in a data folder that no service uses.
+    those in a data folder that no service uses, or in the PostgreSQL that services share.
     """
 
 
@@ -57,7 +59,8 @@ def keys() -> None:
 @click.option("--tokens-per-minute", type=click.IntRange(min=1), help="Tokens of models; more are refused.")
 @service_options_if_any
 @data_option
-def create(*, at: Address | None, data: Path, **wanted: Any) -> None:
+@catalog_option
+def create(*, at: Address | None, data: Path, catalog: str, **wanted: Any) -> None:
     """Make a key called NAME and print it: nobody can show it again."""
     request = _request(**wanted)
     if at is not None:
@@ -65,7 +68,7 @@ def create(*, at: Address | None, data: Path, **wanted: Any) -> None:
         with Client(at) as client:
             made = client.decode(client.send("POST", _PATH, json=body), NewKeyAnswer)
     else:
-        made = describe_new(*_in_folder(data, lambda store: store.create(draft_of(request))))
+        made = describe_new(*_without_service(data, catalog, lambda store: store.create(draft_of(request))))
     click.echo(f"Made the key {made.id}. Keep it, it is not shown again:", err=True)
     click.echo(made.key)
 
@@ -73,13 +76,14 @@ def create(*, at: Address | None, data: Path, **wanted: Any) -> None:
 @keys.command("list")
 @service_options_if_any
 @data_option
-def list_all(*, at: Address | None, data: Path) -> None:
+@catalog_option
+def list_all(*, at: Address | None, data: Path, catalog: str) -> None:
     """List all keys, without their secrets."""
     if at is not None:
         with Client(at) as client:
             found = client.decode(client.send("GET", _PATH), KeyList).keys
     else:
-        found = [describe(key) for key in _in_folder(data, _all)]
+        found = [describe(key) for key in _without_service(data, catalog, _all)]
     if not found:
         click.echo("There are no keys.")
         return
@@ -93,13 +97,14 @@ def list_all(*, at: Address | None, data: Path) -> None:
 @click.argument("id", metavar="ID")
 @service_options_if_any
 @data_option
-def revoke(*, id: str, at: Address | None, data: Path) -> None:
+@catalog_option
+def revoke(*, id: str, at: Address | None, data: Path, catalog: str) -> None:
     """Revoke the key ID: from now on it opens nothing."""
     if at is not None:
         with Client(at) as client:
             client.send("DELETE", f"{_PATH}/{quote(id, safe='')}")
     else:
-        _in_folder(data, lambda store: store.revoke(id))
+        _without_service(data, catalog, lambda store: store.revoke(id))
     click.echo(f"Revoked the key {in_one_line(id)}")
 
 
@@ -117,16 +122,18 @@ def _request(
         raise click.UsageError(str(error)) from error
 
 
-def _in_folder(data: Path, work: Callable[[KeyStore], Awaitable[T]]) -> T:
-    """Do ``work`` on the keys in ``data``, which no service may use meanwhile."""
+def _without_service(data: Path, catalog: str, work: Callable[[Keys], Awaitable[T]]) -> T:
+    """Do ``work`` on the keys in ``data``, which no service may use meanwhile, or in a shared ``catalog``."""
     try:
         with stores_in_words():
-            return asyncio.run(_on_keys(data, work))
+            return asyncio.run(_on_keys(data, work) if catalog == SQLITE else _on_shared_keys(catalog, work))
+    except SettingsError as error:
+        raise click.ClickException(str(error)) from error
     except RequestError as error:
         raise click.ClickException(str(error)) from error
 
 
-async def _on_keys(data: Path, work: Callable[[KeyStore], Awaitable[T]]) -> T:
+async def _on_keys(data: Path, work: Callable[[Keys], Awaitable[T]]) -> T:
     try:
         lock = await asyncio.to_thread(files.lock, data)
     except DataFolderInUse as error:
@@ -138,7 +145,12 @@ async def _on_keys(data: Path, work: Callable[[KeyStore], Awaitable[T]]) -> T:
         os.close(lock)
 
 
-async def _all(store: KeyStore) -> list[Any]:
+async def _on_shared_keys(catalog: str, work: Callable[[Keys], Awaitable[T]]) -> T:
+    async with shared().open_shared_keys(catalog) as keys:
+        return await work(keys)
+
+
+async def _all(store: Keys) -> list[Any]:
     return store.all()
 
 

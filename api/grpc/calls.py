@@ -142,7 +142,7 @@ class Edge:
                 f"this is no {method.proto.input_type.full_name}: {error}", code="malformed_body"
             ) from error
         if method.needs.scope is not None:
-            self._services.gate.quotas.admit(call.identity)
+            await self._services.gate.quotas.admit(call.identity)
             if collection := getattr(message, "collection", ""):
                 call.collection = collection
                 await permit_collection(self._services, call.identity, collection)

@@ -35,7 +35,7 @@ async def admit(request: web.Request, services: Services, needs: Needs) -> Ident
         return ANONYMOUS
     identity = await services.gate.identify(credentials_of(request))
     request[IDENTITY] = identity
-    services.gate.quotas.admit(identity)
+    await services.gate.quotas.admit(identity)
     services.gate.check_needs(identity, needs)
     if path.startswith(_OF_COLLECTIONS):
         await permit_collection(services, identity, request.match_info["name"])

@@ -15,6 +15,7 @@ from api.http.chat_request import chat_settings, turns_of
 from api.schemas_chat import ChatRequest, Retrieval
 from api.security.identity import Identity
 from api.security.needs import WRITE_UNLIMITED
+from api.security.quotas import metered
 from api.services.answer import AnswerEvent, Finished, Question
 from api.services.container import Services
 from api.services.conversations import Exchange, History
@@ -39,8 +40,8 @@ class Asked:
 
     def answer(self, services: Services) -> AsyncGenerator[AnswerEvent, None]:
         """The events of the answer, which are kept."""
-        events = services.gate.quotas.metered(
-            self.identity, services.answerer.answer(self.question), _total_of
+        events = metered(
+            services.gate.quotas, self.identity, services.answerer.answer(self.question), _total_of
         )
         return events if self.exchange is None else self.exchange.keep(events)
 

@@ -96,7 +96,7 @@ class Connection:
                 self._live.stop(self._followed(frame.id))
                 return None
             self._services.gate.check_still_valid(self._identity)
-            self._services.gate.quotas.admit(self._identity)
+            await self._services.gate.quotas.admit(self._identity)
             answer = self._begun(frame) if isinstance(frame, AskFrame) else self._taken_up(frame.id)
         except Exception as error:  # noqa: BLE001 - told to the client, and logged if nobody foresaw it
             await self._tell_error(error, _id_of(data))

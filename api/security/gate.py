@@ -3,8 +3,6 @@
 A service without keys serves everybody; whether it may be reached by everybody is `check_exposure`'s to say.
 """
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Final, Protocol
 
 import structlog
@@ -13,10 +11,10 @@ from api.errors import Forbidden, Unauthenticated
 from api.security.addresses import is_loopback
 from api.security.identity import ANONYMOUS, Identity, Scope
 from api.security.key_file import read_key
-from api.security.key_store import KeyStore, open_keys
+from api.security.key_store import Keys
 from api.security.keys import Key, matching, parts_of
 from api.security.needs import Needs
-from api.security.quotas import Quotas
+from api.security.quotas import LocalQuotas, Quotas
 from api.settings import Settings, SettingsError
 from index.codec import timestamp
 
@@ -42,17 +40,18 @@ class Gate:
 
     def __init__(
         self,
-        keys: KeyStore,
+        keys: Keys,
         *,
         always: bool = False,
         admin: Key | None = None,
         tokens: Verifier | None = None,
+        quotas: Quotas | None = None,
     ) -> None:
         self.keys = keys
         self._always = always or admin is not None or tokens is not None
         self._tokens = tokens
         self._admin = admin
-        self.quotas = Quotas()
+        self.quotas = quotas or LocalQuotas()
 
     @property
     def is_open(self) -> bool:
@@ -127,21 +126,18 @@ class Gate:
             raise Unauthenticated("the API key is wrong, revoked or expired")
 
 
-@asynccontextmanager
-async def open_gate(settings: Settings) -> AsyncIterator[Gate]:
-    """The gate over the keys in the data folder, which this process alone has.
+def build_gate(settings: Settings, keys: Keys, quotas: Quotas) -> Gate:
+    """The gate over ``keys``.
 
     Raises:
-        StoreError: the keys cannot be read.
         OSError: the file with the administrator's key cannot be, or holds none.
         ExposedWithoutKeysError: as `check_exposure`.
     """
     path = settings.admin_key_file
     admin = None if path is None else read_key(path, ADMIN_NAME)
-    async with open_keys(settings.data) as keys:
-        gate = Gate(keys, always=settings.auth == "keys", admin=admin, tokens=_tokens(settings))
-        check_exposure(settings, gate)
-        yield gate
+    gate = Gate(keys, always=settings.auth == "keys", admin=admin, tokens=_tokens(settings), quotas=quotas)
+    check_exposure(settings, gate)
+    return gate
 
 
 def _tokens(settings: Settings) -> Verifier | None:

@@ -11,7 +11,7 @@ import sqlite3
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from api.errors import Conflict, NotFound
 from api.security.identity import Quota, Scope
@@ -21,7 +21,7 @@ from index.writer import Change, Writer, open_writer
 
 FILE_NAME: Final = "keys.db"
 MOST_KEYS: Final = 10_000
-_COLUMNS: Final = (
+COLUMNS: Final = (
     "id, name, digest, scope, created_at, collections, acl, expires_at, revoked_at,"
     " requests_per_minute, tokens_per_minute"
 )
@@ -48,6 +48,45 @@ def _create_tables(connection: sqlite3.Connection) -> None:
 MIGRATIONS: Final = (_create_tables,)
 
 
+class Keys(Protocol):
+    """All keys, in memory."""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there was never a key."""
+        ...
+
+    def find(self, id: str) -> Key | None:
+        """The key of that id.
+
+        Raises:
+            StorageFailed: it may have been revoked elsewhere, and nobody can say.
+        """
+        ...
+
+    def all(self) -> list[Key]:
+        """Those that are revoked or have expired too, oldest first."""
+        ...
+
+    async def create(self, draft: Draft) -> tuple[Key, str]:
+        """A new key, and the whole of it, which is told once and kept nowhere.
+
+        Raises:
+            Conflict: there are too many.
+            StorageFailed, StorageFull: it is not kept.
+        """
+        ...
+
+    async def revoke(self, id: str) -> Key:
+        """The key, which from now on opens nothing; one that is revoked already stays as it is.
+
+        Raises:
+            NotFound: there is no such key.
+            StorageFailed, StorageFull: it is not revoked.
+        """
+        ...
+
+
 class KeyStore:
     """All keys of one data folder; made by `open_keys`."""
 
@@ -57,32 +96,22 @@ class KeyStore:
 
     @property
     def is_empty(self) -> bool:
-        """Whether there was never a key."""
         return not self._keys
 
     def find(self, id: str) -> Key | None:
         return self._keys.get(id)
 
     def all(self) -> list[Key]:
-        """Those that are revoked or have expired too, oldest first."""
         return sorted(self._keys.values(), key=lambda key: (key.created_at, key.id))
 
     async def create(self, draft: Draft) -> tuple[Key, str]:
-        """A new key, and the whole of it, which is told once and kept nowhere.
-
-        Raises:
-            Conflict: there are too many.
-            StorageFailed, StorageFull: it is not kept.
-        """
         if len(self._keys) >= MOST_KEYS:
-            raise Conflict(
-                f"there are {len(self._keys)} keys, the limit is {MOST_KEYS}", code="too_many_keys"
-            )
+            raise too_many(len(self._keys))
         key, whole = mint(draft)
-        row, places = _row(key), ", ".join("?" * len(_row(key)))
+        row, places = row_of(key), ", ".join("?" * len(row_of(key)))
 
         def insert(connection: sqlite3.Connection) -> Change[None]:
-            connection.execute(f"INSERT INTO keys ({_COLUMNS}) VALUES ({places})", row)  # noqa: S608
+            connection.execute(f"INSERT INTO keys ({COLUMNS}) VALUES ({places})", row)  # noqa: S608
             return Change(None)
 
         await self._writer.submit(insert)
@@ -90,15 +119,9 @@ class KeyStore:
         return key, whole
 
     async def revoke(self, id: str) -> Key:
-        """The key, which from now on opens nothing; one that is revoked already stays as it is.
-
-        Raises:
-            NotFound: there is no such key.
-            StorageFailed, StorageFull: it is not revoked.
-        """
         key = self._keys.get(id)
         if key is None:
-            raise NotFound(f"there is no key {id[:80]!r}", code="key_not_found")
+            raise unknown(id)
         ended = revoked(key)
 
         def update(connection: sqlite3.Connection) -> Change[None]:
@@ -110,7 +133,16 @@ class KeyStore:
         return ended
 
 
-def _row(key: Key) -> tuple[Any, ...]:
+def too_many(count: int) -> Conflict:
+    return Conflict(f"there are {count} keys, the limit is {MOST_KEYS}", code="too_many_keys")
+
+
+def unknown(id: str) -> NotFound:
+    return NotFound(f"there is no key {id[:80]!r}", code="key_not_found")
+
+
+def row_of(key: Key) -> tuple[Any, ...]:
+    """A key as it lies in a table, in the order of ``COLUMNS``."""
     return (
         key.id,
         key.name,
@@ -126,7 +158,8 @@ def _row(key: Key) -> tuple[Any, ...]:
     )
 
 
-def _key(row: Sequence[Any]) -> Key:
+def key_of(row: Sequence[Any]) -> Key:
+    """The key that lies so in a table."""
     id, name, digest, scope, created_at, collections, acl, expires_at, revoked_at, *quota = row
     return Key(
         id=id,
@@ -150,5 +183,5 @@ async def open_keys(data: Path) -> AsyncIterator[KeyStore]:
         StoreError: the file cannot be opened or read, or a newer version wrote it.
     """
     async with open_writer(data / FILE_NAME, MIGRATIONS) as (connection, writer):
-        rows = await asyncio.to_thread(read_rows, connection, f"SELECT {_COLUMNS} FROM keys")  # noqa: S608
-        yield KeyStore(writer, [_key(row) for row in rows])
+        rows = await asyncio.to_thread(read_rows, connection, f"SELECT {COLUMNS} FROM keys")  # noqa: S608
+        yield KeyStore(writer, [key_of(row) for row in rows])

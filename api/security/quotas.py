@@ -2,14 +2,14 @@
 
 A bucket holds what may be used in a minute and fills up evenly. A request takes its one before it runs. What
 it will take of a model is not known before, so it has to find the bucket of tokens not empty and pays behind;
-who has overdrawn waits for longer. In memory, of one process: several services each grant the whole of it.
+who has overdrawn waits for longer.
 """
 
 import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Final, Literal, TypeVar
+from typing import Final, Literal, Protocol, TypeVar
 
 from api.errors import QuotaExceeded
 from api.security.identity import Identity
@@ -17,6 +17,7 @@ from api.security.identity import Identity
 T = TypeVar("T")
 
 Unit = Literal["requests", "tokens"]
+UNITS: Final[tuple[Unit, ...]] = ("requests", "tokens")
 
 _MINUTE_S: Final = 60.0
 
@@ -48,61 +49,77 @@ class Standing:
     reset_s: float
 
 
-class Quotas:
-    """The buckets of all callers that have limits; ``clock`` gives seconds."""
+class Quotas(Protocol):
+    """What callers may use."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._buckets: dict[tuple[str, Unit], Bucket] = {}
-
-    def admit(self, identity: Identity) -> None:
+    async def admit(self, identity: Identity) -> None:
         """Take one request of the caller's.
 
         Raises:
             QuotaExceeded: it has none left, or has overdrawn its tokens; nothing was taken.
         """
-        requests, tokens = self._bucket(identity, "requests"), self._bucket(identity, "tokens")
-        if tokens is not None and tokens.level <= 0:
-            raise _exceeded("tokens", tokens, tokens.wait_s(1))
-        if requests is None:
-            return
-        if requests.level < 1:
-            raise _exceeded("requests", requests, requests.wait_s(1))
-        requests.level -= 1
+        ...
 
     def spend(self, identity: Identity, tokens: int) -> None:
         """Take the tokens that a request of the caller's took."""
-        bucket = self._bucket(identity, "tokens")
-        if bucket is not None:
-            bucket.level -= tokens
-
-    async def metered(
-        self, identity: Identity, events: AsyncGenerator[T, None], total_of: Callable[[T], int | None]
-    ) -> AsyncGenerator[T, None]:
-        """``events`` of an answer, a token each until one says how many all of them took; so whoever leaves
-        before the end has paid, too.
-        """
-        paid = 0
-        async with aclosing(events) as source:
-            async for event in source:
-                total = total_of(event)
-                due = 1 if total is None else max(0, total - paid)
-                self.spend(identity, due)
-                paid += due
-                yield event
+        ...
 
     def standings(self, identity: Identity) -> list[Standing]:
         """What is left of each limit of the caller."""
+        ...
+
+
+async def metered(
+    quotas: Quotas, identity: Identity, events: AsyncGenerator[T, None], total_of: Callable[[T], int | None]
+) -> AsyncGenerator[T, None]:
+    """``events`` of an answer, a token each until one says how many all of them took; so whoever leaves
+    before the end has paid, too.
+    """
+    paid = 0
+    async with aclosing(events) as source:
+        async for event in source:
+            total = total_of(event)
+            due = 1 if total is None else max(0, total - paid)
+            quotas.spend(identity, due)
+            paid += due
+            yield event
+
+
+class LocalQuotas:
+    """The buckets of all callers that have limits, in memory: several services each grant the whole of them.
+    ``clock`` gives seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._buckets: dict[tuple[str, Unit], Bucket] = {}
+
+    async def admit(self, identity: Identity) -> None:
+        requests, tokens = self.bucket(identity, "requests"), self.bucket(identity, "tokens")
+        if tokens is not None and tokens.level <= 0:
+            raise exceeded("tokens", tokens, tokens.wait_s(1))
+        if requests is None:
+            return
+        if requests.level < 1:
+            raise exceeded("requests", requests, requests.wait_s(1))
+        requests.level -= 1
+
+    def spend(self, identity: Identity, tokens: int) -> None:
+        bucket = self.bucket(identity, "tokens")
+        if bucket is not None:
+            bucket.level -= tokens
+
+    def standings(self, identity: Identity) -> list[Standing]:
         found = []
-        units: tuple[Unit, ...] = ("requests", "tokens")
-        for unit in units:
-            bucket = self._bucket(identity, unit)
+        for unit in UNITS:
+            bucket = self.bucket(identity, unit)
             if bucket is not None:
                 reset_s = bucket.wait_s(bucket.capacity)
                 found.append(Standing(unit, bucket.capacity, max(0, int(bucket.level)), reset_s))
         return found
 
-    def _bucket(self, identity: Identity, unit: Unit) -> Bucket | None:
+    def bucket(self, identity: Identity, unit: Unit) -> Bucket | None:
+        """As it is now; None if the caller has no such limit."""
         quota = identity.quota
         limit = quota.requests_per_minute if unit == "requests" else quota.tokens_per_minute
         if limit is None:
@@ -115,7 +132,7 @@ class Quotas:
         return bucket
 
 
-def _exceeded(unit: Unit, bucket: Bucket, wait_s: float) -> QuotaExceeded:
+def exceeded(unit: Unit, bucket: Bucket, wait_s: float) -> QuotaExceeded:
     return QuotaExceeded(
         f"this key may use {bucket.capacity} {unit} a minute and has used them up", retry_after_s=wait_s
     )

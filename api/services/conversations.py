@@ -9,14 +9,13 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 import structlog
 
 from api.conversations.records import MOST_MESSAGES, Conversation, Message, expiry, new_id
-from api.conversations.store import ConversationStore, full, open_conversations
+from api.conversations.store import ConversationStore, full
 from api.errors import NotFound
 from api.services.answer import AnswerEvent, Finished
 from api.services.counting import TokenCounter
@@ -234,14 +233,10 @@ def _without_nulls(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 @asynccontextmanager
 async def open_kept_conversations(
-    where: str, data: Path, counter: TokenCounter, *, budget_tokens: int, lasts_s: float | None
+    store: ConversationStore, counter: TokenCounter, *, budget_tokens: int, lasts_s: float | None
 ) -> AsyncIterator[Conversations]:
-    """The conversations that are kept at ``where``, see `open_conversations`; expired ones are removed.
-
-    Raises:
-        StoreError: what keeps them cannot be opened.
-    """
-    async with open_conversations(where, data) as store, beside(_sweep(store)):
+    """The conversations that are kept in ``store``; expired ones are removed."""
+    async with beside(_sweep(store)):
         yield Conversations(store, counter, budget_tokens=budget_tokens, lasts_s=lasts_s)
 
 

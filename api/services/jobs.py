@@ -235,8 +235,8 @@ class JobRunner:
         except Exception:
             # A bug that one of these documents has found: whichever it is, the others are not to blame.
             if len(items) > 1:
-                for item in items:
-                    await self._ingest(store, job_id, [item])
+                for one in items:
+                    await self._ingest(store, job_id, [one])
                 return
             item, _ = items[0]
             log.exception("job_item_failed", job=job_id, position=item.position)

@@ -8,7 +8,7 @@ up no other; what was enabled is brought again at the next start, from where it 
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from contextvars import Context
 from dataclasses import dataclass, replace
@@ -18,7 +18,7 @@ import structlog
 
 from api.errors import Conflict
 from api.services.model_checks import check_model, differences
-from api.services.model_rows import ModelRow, ModelRows, open_model_rows
+from api.services.model_rows import ModelRow, ModelRows
 from api.services.models import Models
 from api.services.registry import Kind, ModelState, Registry
 from embedd.errors import UnknownModel
@@ -96,6 +96,7 @@ class ModelRegistry:
             StorageFailed, StorageFull: it is not kept.
         """
         check_model(wanted, self._models.openers)
+        await self._rows.refresh()
         async with self._changing:
             row = self._rows.get(wanted.name)
             if row is None:
@@ -125,6 +126,7 @@ class ModelRegistry:
             Conflict: the settings of the service name it.
             StorageFailed, StorageFull: nothing has changed.
         """
+        await self._rows.refresh()
         async with self._changing:
             row = self._own(name)
             was_enabled = row.enabled
@@ -150,6 +152,7 @@ class ModelRegistry:
                 ``force``.
             StorageFailed, StorageFull: it is still there.
         """
+        await self._rows.refresh()
         async with self._changing:
             if self._rows.get(name) is None:
                 self._refuse_configured(name)
@@ -170,6 +173,21 @@ class ModelRegistry:
         """Bring every enabled model; called once."""
         for row in self._rows:
             self._begin(row)
+
+    def follow(self, before: Mapping[str, ModelRow]) -> None:
+        """Bring what others have added or enabled, and end what they have removed or disabled, beside all
+        else: the last requests of a model may take their time.
+        """
+        self._tasks.create_task(self._follow(before), context=Context())
+
+    async def _follow(self, before: Mapping[str, ModelRow]) -> None:
+        async with self._changing:
+            now = {row.name: row for row in self._rows}
+            was, wanted = _enabled(before), _enabled(now)
+            for name in was - wanted:
+                await self._end(before[name[0]])
+            for name in wanted - was:
+                self._begin(now[name[0]])
 
     def stop(self) -> None:
         """Leave what is being brought as it is, for the next start."""
@@ -289,16 +307,20 @@ class ModelRegistry:
         return found
 
 
-@asynccontextmanager
-async def open_model_registry(models: Models, catalog: Collections) -> AsyncIterator[ModelRegistry]:
-    """The models in the data folder, beside those of the settings; the enabled ones come in the background.
+def _enabled(rows: Mapping[str, ModelRow]) -> set[tuple[str, str]]:
+    """The models that are to be there; one that was removed and added again is another one."""
+    return {(row.name, row.created_at) for row in rows.values() if row.enabled}
 
-    Raises:
-        StoreError: the rows cannot be read.
-    """
-    async with open_model_rows(models.openers.settings.data) as rows, owned_tasks() as tasks:
+
+@asynccontextmanager
+async def open_model_registry(
+    models: Models, catalog: Collections, rows: ModelRows
+) -> AsyncIterator[ModelRegistry]:
+    """The models of ``rows``, beside those of the settings; the enabled ones come in the background."""
+    async with owned_tasks() as tasks:
         registry = ModelRegistry(models, catalog, rows, tasks)
         registry.begin_all()
+        rows.tell(registry.follow)
         try:
             yield registry
         finally:

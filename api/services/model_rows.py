@@ -5,11 +5,11 @@ One thread writes, with an fsync before each answer. All rows are in memory as w
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import astuple, dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, Protocol
 
 from api.services.registry import Kind
 from index.codec import timestamp
@@ -72,8 +72,51 @@ def _create_tables(connection: sqlite3.Connection) -> None:
 MIGRATIONS: Final = (_create_tables,)
 
 
-class ModelRows:
-    """Made by `open_model_rows`."""
+Changed = Callable[[Mapping[str, ModelRow]], None]
+"""Hears what the rows were before others changed them."""
+
+
+class ModelRows(Protocol):
+    """The rows of all models, in memory."""
+
+    def __iter__(self) -> Iterator[ModelRow]:
+        """By name."""
+        ...
+
+    def get(self, name: str) -> ModelRow | None: ...
+
+    async def refresh(self) -> None:
+        """Know of what others have changed up to now.
+
+        Raises:
+            StorageFailed: it is not known.
+        """
+        ...
+
+    def tell(self, changed: Changed) -> None:
+        """Call ``changed`` whenever others have changed rows."""
+        ...
+
+    async def put(self, row: ModelRow) -> ModelRow:
+        """Keep ``row`` in the place of one of its name; gives it with its times.
+
+        Raises:
+            Conflict: it is new, and somebody else was faster.
+            StorageFailed, StorageFull: nothing has changed.
+        """
+        ...
+
+    async def remove(self, name: str) -> None:
+        """Forget the row.
+
+        Raises:
+            StorageFailed, StorageFull: it is still there.
+        """
+        ...
+
+
+class FileRows:
+    """The `ModelRows` of one data folder; made by `open_model_rows`."""
 
     def __init__(self, writer: Writer, rows: dict[str, ModelRow]) -> None:
         self._writer = writer
@@ -85,12 +128,13 @@ class ModelRows:
     def get(self, name: str) -> ModelRow | None:
         return self._rows.get(name)
 
-    async def put(self, row: ModelRow) -> ModelRow:
-        """Keep ``row`` in the place of one of its name; gives it with its times.
+    async def refresh(self) -> None:
+        """Nobody else changes the file."""
 
-        Raises:
-            StorageFailed, StorageFull: nothing has changed.
-        """
+    def tell(self, changed: Changed) -> None:
+        """Nobody else changes the file."""
+
+    async def put(self, row: ModelRow) -> ModelRow:
         now = timestamp()
         stored = replace(row, created_at=row.created_at or now, updated_at=now)
 
@@ -103,12 +147,6 @@ class ModelRows:
         return stored
 
     async def remove(self, name: str) -> None:
-        """Forget the row.
-
-        Raises:
-            StorageFailed, StorageFull: it is still there.
-        """
-
         def write(connection: sqlite3.Connection) -> Change[None]:
             connection.execute("DELETE FROM models WHERE name = ?", (name,))
             return Change(None)
@@ -124,7 +162,7 @@ def _row(stored: Sequence[Any]) -> ModelRow:
 
 
 @asynccontextmanager
-async def open_model_rows(data: Path) -> AsyncIterator[ModelRows]:
+async def open_model_rows(data: Path) -> AsyncIterator[FileRows]:
     """The rows in ``data``, which this process alone has.
 
     Raises:
@@ -133,4 +171,4 @@ async def open_model_rows(data: Path) -> AsyncIterator[ModelRows]:
     async with open_writer(data / FILE_NAME, MIGRATIONS) as (connection, writer):
         stored = await asyncio.to_thread(read_rows, connection, f"SELECT {_COLUMNS} FROM models")  # noqa: S608
         rows = map(_row, stored)
-        yield ModelRows(writer, {row.name: row for row in rows})
+        yield FileRows(writer, {row.name: row for row in rows})

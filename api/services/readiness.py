@@ -1,17 +1,22 @@
 """Whether this service has started, and whether it should be sent requests, and if not, why."""
 
+from collections.abc import Sequence
+
 from api.services.models import Models
+from api.services.store_watch import StoreWatch
 
 
 class Readiness:
-    """Ready while the default embedding model can answer and nobody has asked the service to stop.
+    """Ready while the default embedding model can answer, stores elsewhere can be used, and nobody has asked
+    the service to stop.
 
     A reranking model or a further embedding model changes nothing here: the requests that name it are
     answered with the reason, and the others are served.
     """
 
-    def __init__(self, models: Models) -> None:
+    def __init__(self, models: Models, watches: Sequence[StoreWatch] = ()) -> None:
         self._models = models
+        self._watches = watches
         self._closing = False
         self._started = False
 
@@ -37,6 +42,7 @@ class Readiness:
         return self._started or not self._unready()
 
     def _unready(self) -> list[str]:
-        unready = self._models.unready()
+        away = [f"the {watch.name} cannot be used: {watch.reason}" for watch in self._watches if watch.reason]
+        unready = self._models.unready() + away
         self._started = self._started or not unready
         return unready

@@ -185,11 +185,13 @@ async def open_postgres_catalog(
     spool: Path,
     replicas: Sequence[str] = (),
     *,
+    control: Database | None = None,
     lease_s: float = LEASE_S,
     upkeep: Upkeep | None = None,
 ) -> AsyncIterator[PostgresCatalog]:
     """The catalog in ``database``; files that wait for jobs are brought to ``spool`` when they are read.
-    Searches ask the ``replicas``, URLs of others that follow it, while they can answer.
+    Searches ask the ``replicas``, URLs of others that follow it, while they can answer. Leases go by
+    ``control``, the same database by connections that searches cannot take up, if it is given.
 
     Raises:
         DatabaseUnusable: a replica's URL is none.
@@ -199,7 +201,7 @@ async def open_postgres_catalog(
     async with AsyncExitStack() as stack:
         others = [await stack.enter_async_context(open_replica(url, database)) for url in replicas]
         stale: Reader = Replicated(database, others) if others else database
-        leases = PostgresLeases(database, holder, lease_s)
+        leases = PostgresLeases(control or database, holder, lease_s)
         catalog = PostgresCatalog(database, stale, spool, holder, leases)
         await catalog.refresh()
         stack.callback(catalog.close)

@@ -3,6 +3,7 @@
 # ruff: noqa: S608 - statements are put together from names of tables; values are bound.
 
 from collections.abc import Container, Sequence
+from operator import itemgetter
 from typing import Final
 
 from index.errors import VersionConflict
@@ -30,7 +31,7 @@ async def delete_ids(turn: Turn, ids: Sequence[str], versions: Container[int] | 
     table, known = turn.tables.documents, askable(ids)
     if versions is not None:
         sql = f"SELECT d.id, d.version FROM {table} AS d WHERE d.id = ANY($1) AND {LIVING}"
-        found: dict[str, int] = dict(map(tuple, await turn.connection.fetch(sql, known)))  # type: ignore[arg-type]
+        found: dict[str, int] = {row[0]: row[1] for row in await turn.connection.fetch(sql, known)}
         for id_ in ids:
             if found.get(id_, 0) not in versions:
                 raise VersionConflict(id_, found.get(id_, 0))
@@ -61,6 +62,6 @@ async def record(turn: Turn, gone: Sequence[Record]) -> int:
     how many there are.
     """
     if gone:
-        ids = [row[1] for row in sorted(gone)]
+        ids = [row[1] for row in sorted(gone, key=itemgetter(0))]
         await turn.connection.execute(_RECORD, turn.tables.key, ids, turn.take_changes(len(ids)), turn.now)
     return len(gone)

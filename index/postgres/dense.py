@@ -40,6 +40,7 @@ _BY_GRAPH: Final = (
     " SET LOCAL hnsw.iterative_scan = relaxed_order;"
     " SET LOCAL hnsw.ef_search = {ef}; SET LOCAL hnsw.max_scan_tuples = {most}"
 )
+_QUERY: Final = "$1::vector"
 _AS_USUAL: Final = "SET LOCAL enable_sort = DEFAULT; SET LOCAL enable_seqscan = DEFAULT"
 
 
@@ -66,7 +67,7 @@ async def nearest(
 ) -> Nearest:
     """The ``min(k, matches)`` passages in the scope nearest to ``query`` (dim,), scaled as ``codec`` says."""
     shape = graph_shape(settings)
-    if shape is not None and snapshot.has_graph and not exact:
+    if shape is not None and snapshot.has_graph and shape.takes(query) and not exact:
         limits = await _limits(snapshot, scope, shape, k)
         if limits is not None:
             found = await _through_graph(snapshot, scope, shape, query, limits)
@@ -130,11 +131,11 @@ async def _through_graph(
     parameters = Parameters(query, limits.candidates)
     rows, inside = scope.rows_in_order(parameters), shape.has("p.vector")
     near = f"SELECT p.seq, p.document, p.vector FROM {rows}"
-    sql = f"({near} ORDER BY {shape.distance('$1')} LIMIT $2)"
+    sql = f"({near} ORDER BY {shape.distance(_QUERY)} LIMIT $2)"
     if inside is not None:
         sql = (
-            f"({near} AND {inside} ORDER BY {shape.distance('$1')} LIMIT $2)"
-            f" UNION ALL ({near} AND NOT {inside} ORDER BY {distance(shape.metric, '$1')} LIMIT $2)"
+            f"({near} AND {inside} ORDER BY {shape.distance(_QUERY)} LIMIT $2)"
+            f" UNION ALL ({near} AND NOT {inside} ORDER BY {distance(shape.metric, _QUERY)} LIMIT $2)"
         )
     return await snapshot.connection.fetch(sql, *parameters.values)
 
@@ -145,7 +146,7 @@ async def _scanned(
     parameters = Parameters(query, k + _MARGIN)
     return await snapshot.connection.fetch(
         f"SELECT p.seq, p.document, p.vector FROM {scope.rows(parameters)}"
-        f" ORDER BY {distance(settings.metric, '$1')}, p.seq LIMIT $2",
+        f" ORDER BY {distance(settings.metric, _QUERY)}, p.seq LIMIT $2",
         *parameters.values,
     )
 

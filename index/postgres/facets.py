@@ -24,7 +24,7 @@ _ELEMENTS: Final = (
 )
 # The three words are types of their own; see ``index.facets``.
 _TYPE: Final = (
-    "CASE jsonb_typeof(value) WHEN 'number' THEN 'real' WHEN 'string' THEN 'text' ELSE value #>> '{}' END"
+    "CASE jsonb_typeof(value) WHEN 'number' THEN 'real' WHEN 'string' THEN 'text' ELSE value::text END"
 )
 _NUMBER: Final = "CASE WHEN jsonb_typeof(value) = 'number' THEN value::numeric END"
 _ORDER: Final = f'points DESC, ({_TYPE}) COLLATE "C", {_NUMBER}, (value #>> \'{{}}\') COLLATE "C"'

@@ -172,8 +172,9 @@ def _ordered(text: str, tree: Compared, parameters: Parameters) -> str:
 
 
 def _json(choice: Scalar) -> str:
-    is_number = isinstance(choice, int | float) and not isinstance(choice, bool)
-    return encode_number(choice) if is_number else encode_json(choice)
+    if isinstance(choice, int | float) and not isinstance(choice, bool):
+        return encode_number(choice)
+    return encode_json(choice)
 
 
 def _can_be_stored(value: Any) -> bool:

@@ -8,8 +8,10 @@ length 1, otherwise those that are longer stay outside of it and are scanned bes
 from dataclasses import dataclass
 from typing import Final
 
+import numpy as np
+
 from index.postgres.tables import Tables
-from index.rows import CollectionSettings, Metric
+from index.rows import CollectionSettings, Metric, Vector
 
 MAX_WHOLE: Final = 2_000
 MAX_HALVED: Final = 4_000
@@ -41,13 +43,15 @@ class GraphShape:
     @property
     def indexed(self) -> str:
         """What is indexed, and by which operators."""
-        kind = "halfvec" if self.halved else "vector"
-        return f"({self._kept('vector')}) {kind}_{_CLASSES[self.metric]}_ops"
+        return f"({self._kept('vector')}) {self._kind}_{_CLASSES[self.metric]}_ops"
 
     def distance(self, query: str) -> str:
         """As ``distance``, of which the index knows the order."""
-        asked = f"{query}::halfvec({self.dim})" if self.halved else query
-        return f"{self._kept('p.vector')} {_OPERATORS[self.metric]} {asked}"
+        return f"{self._kept('p.vector')} {_OPERATORS[self.metric]} {query}::{self._kind}({self.dim})"
+
+    def takes(self, query: Vector) -> bool:
+        """Whether it can be asked for what is nearest to ``query`` (dim,)."""
+        return not self.halved or float(np.abs(query).max()) <= _MAX_HALF
 
     def has(self, vector: str) -> str | None:
         """What holds for a vector that is in the index; None if all are."""
@@ -55,9 +59,12 @@ class GraphShape:
             return f"vector_norm({vector}) <= {_MAX_HALF}"
         return None
 
+    @property
+    def _kind(self) -> str:
+        return "halfvec" if self.halved else "vector"
+
     def _kept(self, vector: str) -> str:
-        scaled = _scaled(vector, self.metric)
-        return f"(({scaled})::halfvec({self.dim}))" if self.halved else scaled
+        return f"({_scaled(vector, self.metric)}::{self._kind}({self.dim}))"
 
 
 def graph_shape(settings: CollectionSettings) -> GraphShape | None:

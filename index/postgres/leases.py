@@ -15,7 +15,7 @@ from index.postgres.database import Database
 from index.postgres.text import askable
 from index.postgres.writer import Turn
 
-LEASE_S: Final = 30.0
+LEASE_S: Final = 10.0
 _IS_OVER: Final = "(lease_until IS NULL OR lease_until <= clock_timestamp())"
 # Of each collection the oldest, for its jobs are done in their order. Who finds a row locked takes another.
 _CLAIM: Final = (
@@ -29,13 +29,14 @@ _RENEW: Final = (
     "UPDATE jobs SET lease_until = clock_timestamp() + $3::interval"
     " WHERE id = ANY($2) AND holder = $1 AND finished_at IS NULL RETURNING id"
 )
+# Who had a job last stays known, so that it can be told from whoever had it before.
 _RELEASE: Final = (
-    "UPDATE jobs SET holder = NULL, lease_until = clock_timestamp() + $3::interval"
-    " WHERE id = ANY($2) AND holder = $1"
+    "UPDATE jobs SET lease_until = clock_timestamp() + $3::interval WHERE id = ANY($2) AND holder = $1"
 )
-_OTHERS: Final = (
-    "SELECT id FROM jobs WHERE collection = $1 AND id = ANY($2) AND holder IS NOT NULL"
-    " AND (holder <> $3 OR finished_at IS NOT NULL) LIMIT 1"
+# Nobody can claim them before the write is committed.
+_LOCK: Final = (
+    "SELECT id, holder IS NULL OR (holder = $3 AND finished_at IS NULL) FROM jobs"
+    " WHERE collection = $1 AND id = ANY($2) ORDER BY id FOR NO KEY UPDATE"
 )
 
 
@@ -67,6 +68,6 @@ async def refuse_lost(turn: Turn, holder: str, job_ids: Collection[str]) -> None
     Raises:
         JobNotHeld: another one holds it, or it has ended.
     """
-    lost = await turn.connection.fetchval(_OTHERS, turn.tables.key, askable(job_ids), holder)
-    if lost is not None:
-        raise JobNotHeld(lost)
+    for job_id, is_held in await turn.connection.fetch(_LOCK, turn.tables.key, askable(job_ids), holder):
+        if not is_held:
+            raise JobNotHeld(job_id)

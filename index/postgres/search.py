@@ -155,7 +155,7 @@ async def _chosen(asked: _Asked) -> _Found:
 
 async def _diverse(asked: _Asked, found: _Found, diversity: float) -> _Found:
     sql = f"SELECT seq, vector FROM {asked.tables.passages} WHERE seq = ANY($1)"
-    vectors = dict(map(tuple, await asked.snapshot.connection.fetch(sql, list(found.scores))))  # type: ignore[arg-type]
+    vectors = dict(map(tuple, await asked.snapshot.connection.fetch(sql, list(found.scores))))
     k = asked.request.query.k
     scores = await asyncio.to_thread(selection.unlike_each_other, found.scores, vectors, k, diversity)
     return replace(found, scores=scores, plan=f"{found.plan}+mmr")
@@ -179,7 +179,7 @@ async def _find(asked: _Asked, depth: int) -> tuple[_Found, bool]:
     if not request.by_words:
         return _Found(near.scores, near.scores, {}, near.documents, plan), is_all
     lacking = await dense.scores_of(
-        asked.snapshot, asked.scope, asked.settings, request.vector, words.keys() - near.scores.keys()
+        asked.snapshot, asked.scope, asked.settings, request.vector, [*(words.keys() - near.scores.keys())]
     )
     parts = near.scores | lacking.scores
     fused = fuse(parts, words, near.scores, query.fusion)

@@ -1,4 +1,4 @@
-"""Writing documents with their passages, words and vectors, in two COPYs however many they are."""
+"""Writing documents with their passages, words and vectors, in few statements however many they are."""
 
 # ruff: noqa: S608 - statements are put together from names of tables; values are bound.
 
@@ -20,7 +20,7 @@ from index.postgres.filterable import encode_filterable
 from index.postgres.tables import Tables
 from index.postgres.text import encode_optional, encode_text
 from index.postgres.times import moment_of, optional_moment_of
-from index.postgres.words import encode_words
+from index.postgres.words import Text, encode_words
 from index.postgres.writer import Turn
 from index.rows import CollectionSettings, Document, Stamps
 
@@ -43,6 +43,8 @@ _PASSAGE_COLUMNS: Final = (
     *("seq", "document", "id", "start", "stop", "page", "heading", "tokens", "text", "vector"),
     *("token_vectors", "digest", "words", "words_count"),
 )
+
+_FEW: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,7 @@ async def prepare(documents: Sequence[Document], settings: CollectionSettings) -
 
 def _prepare(documents: Sequence[Document], settings: CollectionSettings) -> Prepared:
     encoded = document_writes.encode_documents(documents, settings.dim, settings.metric)
-    texts = [(d.title, p.heading, p.text) for d in encoded.documents for p in d.passages]
+    texts = [Text(d.title, p.heading, p.text) for d in encoded.documents for p in d.passages]
     words = encode_words(settings.tokenizer, texts)
     return Prepared(encoded, [encode_filterable(metadata) for metadata in encoded.metadata], words)
 
@@ -91,7 +93,7 @@ async def upsert(turn: Turn, prepared: Prepared, stamps: Mapping[str, Stamps] | 
     stamped = {id_: (row[0] + 1, row[1], turn.now) for id_, row in previous.items()}
     for id_, stamp in (stamps or {}).items():
         stamped[id_] = (stamp.version, moment_of(stamp.created_at), moment_of(stamp.updated_at))
-    keys = await _next_keys(turn, len(documents))
+    keys = turn.take_seqs(len(documents))
     changes = turn.take_changes(len(documents))
     new = (1, turn.now, turn.now)
     metadata = zip(prepared.encoded.metadata, prepared.filterable, strict=True)
@@ -99,14 +101,11 @@ async def upsert(turn: Turn, prepared: Prepared, stamps: Mapping[str, Stamps] | 
         _document_row(document, pair, stamped.get(document.id, new), key=key, change=change)
         for document, pair, key, change in zip(documents, metadata, keys, changes, strict=True)
     ]
-    copy = turn.connection.copy_records_to_table
-    await copy(turn.tables.documents, records=rows, columns=_DOCUMENT_COLUMNS)
-    passages = list(_passage_rows(turn, keys, prepared))
-    if passages:
-        try:
-            await copy(turn.tables.passages, records=passages, columns=_PASSAGE_COLUMNS)
-        except asyncpg.UniqueViolationError as error:
-            raise IdTaken from error
+    await _insert(turn, turn.tables.documents, _DOCUMENT_COLUMNS, rows)
+    try:
+        await _insert(turn, turn.tables.passages, _PASSAGE_COLUMNS, list(_passage_rows(turn, keys, prepared)))
+    except asyncpg.UniqueViolationError as error:
+        raise IdTaken from error
 
 
 async def _clear(turn: Turn, documents: Sequence[Document]) -> dict[str, tuple[int, datetime]]:
@@ -148,9 +147,14 @@ async def _clear_expired(turn: Turn, documents: Sequence[Document]) -> None:
         await record(turn, gone)
 
 
-async def _next_keys(turn: Turn, count: int) -> list[int]:
-    sql = "SELECT nextval(pg_get_serial_sequence($1, 'key')) FROM generate_series(1, $2)"
-    return [row[0] for row in await turn.connection.fetch(sql, turn.tables.documents, count)]
+async def _insert(turn: Turn, table: str, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:
+    """Put rows in, by COPY if they are many; a few take fewer ways to the server and back without."""
+    if len(rows) > _FEW:
+        await turn.connection.copy_records_to_table(table, records=rows, columns=columns)
+    elif rows:
+        values = ", ".join(f"${n}" for n in range(1, len(columns) + 1))
+        sql = f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({values})"
+        await turn.connection.executemany(sql, rows)
 
 
 def _document_row(

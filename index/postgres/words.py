@@ -10,7 +10,7 @@ import sqlite3
 import struct
 from collections.abc import Iterable, Sequence
 from contextlib import closing
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 from index.rows import Tokenizer
 
@@ -24,24 +24,20 @@ _PADDING: Final = {"porter": "", "unicode61": "", "trigram": "  "}
 _TITLE: Final = 3 << 14
 _MAX_PLACE: Final = 2**14 - 1
 _MAX_PLACES: Final = 255
-_MAX_WORD_BYTES: Final = 2**11 - 1
+_MAX_WORD_BYTES: Final = 2**11 - 2
 _MAX_BYTES: Final = 1_000_000
 _INSTANCES: Final = "SELECT doc, term, col = 'title', offset FROM instances"
 
 
-class Text(NamedTuple):
-    """What is indexed of a passage."""
-
-    title: str
-    heading: str
-    text: str | None
+Text: TypeAlias = tuple[str, str, str | None]
+"""The title, the heading and the text of a passage."""
 
 
 class Words(NamedTuple):
     """The words of a passage, a tsvector in PostgreSQL's binary form, and how many they are."""
 
     vector: bytes
-    count: int
+    total: int
 
 
 class Token(NamedTuple):
@@ -82,7 +78,7 @@ class Cutter:
 
 
 def encode_words(tokenizer: Tokenizer, texts: Iterable[Text]) -> list[Words]:
-    """The words of each passage; 200 of them take half a millisecond."""
+    """The words of each passage; a text of 200 words takes half a millisecond."""
     padding = _PADDING[tokenizer]
     rows = [
         (f"{title} {heading}".strip(" ") + padding, (text or "") + padding) for title, heading, text in texts

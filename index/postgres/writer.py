@@ -18,9 +18,11 @@ T = TypeVar("T")
 
 MAX_WAITING_WRITES: Final = 1024
 MAX_WAITING_ROWS: Final = 65_536
-# Its row, and a moment behind all that was written before: whoever waits reads the clock when the wait ends.
-_LOCK: Final = "SELECT change, next_seq FROM collections WHERE key = $1 FOR UPDATE"
-_NOW: Final = "SELECT date_trunc('milliseconds', clock_timestamp())"
+# The clock is read when the wait for the row has ended, so behind all that was written before.
+_LOCK: Final = (
+    "WITH mine AS MATERIALIZED (SELECT change, next_seq FROM collections WHERE key = $1 FOR UPDATE)"
+    " SELECT date_trunc('milliseconds', clock_timestamp()), change, next_seq FROM mine"
+)
 _TAKE: Final = "UPDATE collections SET change = $2, next_seq = $3 WHERE key = $1"
 
 
@@ -45,7 +47,7 @@ class Turn:
         return range(first, first + count)
 
     def take_seqs(self, count: int) -> range:
-        """The next numbers of passages."""
+        """The next numbers of passages, and keys of documents."""
         first = self._next_seq
         self._next_seq += count
         self._has_taken = self._has_taken or count > 0
@@ -105,8 +107,7 @@ class Writer:
             row = await connection.fetchrow(_LOCK, self._tables.key)
             if row is None:
                 raise CollectionNotFound(self._name)
-            now = await connection.fetchval(_NOW)
-            turn = Turn(connection, self._tables, now, *row)
+            turn = Turn(connection, self._tables, *row)
             result = await write(turn)
             await turn.end()
         self.last_change = turn.last_change

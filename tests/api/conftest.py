@@ -18,8 +18,12 @@ __all__ = ["ask", "docs"]
 
 
 @pytest.fixture(scope="session")
-def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    return load_settings({"data": tmp_path_factory.mktemp("api") / "data", "model": "fake", "port": 0})
+def settings(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Settings:
+    catalog = "sqlite"
+    if request.config.getoption("--catalog") == "postgres":
+        catalog = f"{request.getfixturevalue('postgres').url}?schema=api"
+    data = tmp_path_factory.mktemp("api") / "data"
+    return load_settings({"data": data, "model": "fake", "port": 0, "catalog": catalog})
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from conversation_samples import conversation_of, message_of
 
-from api.conversations import redis_store, sqlite_store
+from api.conversations import postgres_store, redis_store, sqlite_store
 from api.conversations.records import expiry, new_id
 from api.conversations.store import ConversationStore
 from api.errors import Conflict, NotFound
@@ -118,7 +118,7 @@ async def test_messages_that_are_added_together_stay_together(store: Conversatio
 async def test_a_conversation_takes_so_many_messages_and_no_half_of_some(
     store: ConversationStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (redis_store, sqlite_store):
+    for module in (postgres_store, redis_store, sqlite_store):
         monkeypatch.setattr(module, "MOST_MESSAGES", 3)
     conversation = conversation_of()
     await store.create(conversation)

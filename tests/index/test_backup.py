@@ -56,8 +56,8 @@ async def test_a_restored_folder_is_as_it_was(backup: Path, data: Path, tmp_path
             assert found[name] == expected[name]
     async with open_catalog(data) as before, open_catalog(new) as after:
         for name in ("notes", "other"):
-            assert after.get(name).settings == before.get(name).settings
-            assert await everything(after.get(name)) == await everything(before.get(name))
+            assert (await after.get(name)).settings == (await before.get(name)).settings
+            assert await everything(await after.get(name)) == await everything(await before.get(name))
 
 
 def dumped(database: Path) -> list[str]:

@@ -120,7 +120,7 @@ async def test_what_an_older_version_wrote_is_told_in_the_order_it_was_written(
         await collection.delete(["a"])
     _take_history_away(tmp_path / "collections" / "notes" / "truth.db")
     async with open_catalog(tmp_path) as catalog:
-        collection = catalog.get("notes")
+        collection = await catalog.get("notes")
         page = await collection.changes(0, 10)
         assert ([copy.document.id for copy in page.copies], page.deleted) == (["c", "b"], ())
         await collection.upsert([make_document("d", 1)])

@@ -1,4 +1,4 @@
-"""Two services that share a database: each sees what the other does, and of two that want one thing one wins."""
+"""Two services that share a database: each sees what the other does, and of two that collide one wins."""
 
 import asyncio
 from itertools import pairwise

@@ -9,7 +9,7 @@ from asking import expect
 
 from api.errors import QuotaExceeded
 from api.security.identity import ANONYMOUS, Identity, Quota, Scope
-from api.security.quotas import Quotas
+from api.security.quotas import LocalQuotas, metered
 
 Client = TestClient[Any, Any]
 
@@ -28,39 +28,39 @@ def caller(requests: int | None = None, tokens: int | None = None) -> Identity:
     return Identity("caller", Scope.READ.included(), quota=Quota(requests, tokens))
 
 
-def test_requests_are_given_back_evenly() -> None:
+async def test_requests_are_given_back_evenly() -> None:
     clock = Clock()
-    quotas, one = Quotas(clock), caller(requests=6)
+    quotas, one = LocalQuotas(clock), caller(requests=6)
     for _ in range(6):
-        quotas.admit(one)
+        await quotas.admit(one)
     with pytest.raises(QuotaExceeded) as refused:
-        quotas.admit(one)
+        await quotas.admit(one)
     assert refused.value.retry_after_s == pytest.approx(10)
     clock.now += 10
-    quotas.admit(one)
+    await quotas.admit(one)
     with pytest.raises(QuotaExceeded):
-        quotas.admit(one)
+        await quotas.admit(one)
     clock.now += 3600
     assert quotas.standings(one)[0].remaining == 6
 
 
-def test_overdrawn_tokens_are_waited_for() -> None:
+async def test_overdrawn_tokens_are_waited_for() -> None:
     clock = Clock()
-    quotas, one = Quotas(clock), caller(tokens=60)
-    quotas.admit(one)
+    quotas, one = LocalQuotas(clock), caller(tokens=60)
+    await quotas.admit(one)
     quotas.spend(one, 100)
     with pytest.raises(QuotaExceeded) as refused:
-        quotas.admit(one)
+        await quotas.admit(one)
     assert refused.value.retry_after_s == pytest.approx(41)
     assert quotas.standings(one)[0].remaining == 0
     clock.now += 41
-    quotas.admit(one)
+    await quotas.admit(one)
 
 
-def test_whoever_has_no_quota_has_no_bucket() -> None:
-    quotas = Quotas()
+async def test_whoever_has_no_quota_has_no_bucket() -> None:
+    quotas = LocalQuotas()
     for _ in range(1000):
-        quotas.admit(ANONYMOUS)
+        await quotas.admit(ANONYMOUS)
         quotas.spend(ANONYMOUS, 10**9)
     assert quotas.standings(ANONYMOUS) == []
     assert not quotas._buckets
@@ -71,13 +71,13 @@ async def test_whoever_leaves_a_stream_has_paid_for_what_came() -> None:
         for number in (0, 0, 0, 10):
             yield number
 
-    quotas, one = Quotas(Clock()), caller(tokens=100)
-    stream = quotas.metered(one, events(), lambda total: total or None)
+    quotas, one = LocalQuotas(Clock()), caller(tokens=100)
+    stream = metered(quotas, one, events(), lambda total: total or None)
     await anext(stream)
     await anext(stream)
     await stream.aclose()
     assert quotas.standings(one)[0].remaining == 98
-    assert [event async for event in quotas.metered(one, events(), lambda total: total or None)]
+    assert [event async for event in metered(quotas, one, events(), lambda total: total or None)]
     assert quotas.standings(one)[0].remaining == 88
 
 

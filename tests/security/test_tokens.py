@@ -10,8 +10,10 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from api.errors import Forbidden, Unauthenticated
-from api.security.gate import Gate, open_gate
+from api.security.gate import Gate, build_gate
 from api.security.identity import Scope
+from api.security.key_store import open_keys
+from api.security.quotas import LocalQuotas
 from api.security.tokens import Tokens
 from api.settings import load_settings
 
@@ -114,8 +116,8 @@ async def test_the_gate_takes_tokens_beside_keys(tmp_path: Path) -> None:
     (tmp_path / "key").write_text(SECRET)
     (tmp_path / "data").mkdir()
     settings = load_settings({"data": tmp_path / "data", "jwt_key_file": tmp_path / "key"})
-    async with open_gate(settings) as gate:
-        await check_gate(gate)
+    async with open_keys(settings.data) as keys:
+        await check_gate(build_gate(settings, keys, LocalQuotas()))
 
 
 async def check_gate(gate: Gate) -> None:

@@ -1,6 +1,6 @@
 """The stores that are held to the contract, and fresh collections of them.
 
-The tests here know ``index.store.Store`` alone. Another store is held to it by one more function like
+The tests here know ``index.store.Store`` alone. Another store is held to it by one more fixture like
 ``embedded`` among the parameters of ``stores``.
 """
 
@@ -71,11 +71,12 @@ async def _opened(opener: Opener) -> AsyncIterator[_Stores]:
         yield stores
 
 
-def embedded(request: pytest.FixtureRequest) -> AbstractAsyncContextManager[Stores]:
+@pytest.fixture
+async def embedded(tmp_path: Path) -> AsyncIterator[Stores]:
     """In a data folder, with graphs from 60 points on, so that the contract meets them too."""
-    folder: Path = request.getfixturevalue("tmp_path")
     tuning = GraphTuning(threshold=60, m=8, ef_construction=60, snapshot_rows=50)
-    return _opened(lambda: open_catalog(folder, tuning))
+    async with _opened(lambda: open_catalog(tmp_path, tuning)) as stores:
+        yield stores
 
 
 @pytest.fixture(scope="session")
@@ -85,26 +86,20 @@ async def shared_database(postgres: PostgresServer) -> AsyncIterator[Database]:
         yield database
 
 
-def in_postgres(request: pytest.FixtureRequest) -> AbstractAsyncContextManager[Stores]:
+@pytest.fixture
+async def in_postgres(shared_database: Database, tmp_path: Path) -> AsyncIterator[Stores]:
     """In a PostgreSQL."""
-    database: Database = request.getfixturevalue("shared_database")
-    folder: Path = request.getfixturevalue("tmp_path")
-    return _emptied(_opened(lambda: open_postgres_catalog(database, folder)))
-
-
-@asynccontextmanager
-async def _emptied(opened: AbstractAsyncContextManager[_Stores]) -> AsyncIterator[Stores]:
-    async with opened as stores:
+    async with _opened(lambda: open_postgres_catalog(shared_database, tmp_path)) as stores:
         try:
             yield stores
         finally:
             await stores.drop_all()
 
 
-@pytest.fixture(params=[embedded, in_postgres], ids=lambda opener: opener.__name__)
-async def stores(request: pytest.FixtureRequest) -> AsyncIterator[Stores]:
-    async with request.param(request) as opened:
-        yield opened
+@pytest.fixture(params=["embedded", "in_postgres"])
+def stores(request: pytest.FixtureRequest) -> Stores:
+    opened: Stores = request.getfixturevalue(request.param)
+    return opened
 
 
 @pytest.fixture

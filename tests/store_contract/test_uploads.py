@@ -7,7 +7,6 @@ import pytest
 
 from index.store import Store
 
-
 CONTENT = bytes(range(256)) * 4096 * 3 + b"end"
 """Of a few mebibytes, so that it is kept in parts where that is done."""
 

@@ -13,6 +13,7 @@ from api.http.routing import Call
 from api.http.sse import DONE, stream_events
 from api.schemas import NoQuery
 from api.schemas_chat import CompletionAnswer, CompletionChoice, CompletionRequest
+from api.security import quotas
 from api.security.identity import Identity
 from api.services.complete import Order
 from api.services.container import Services
@@ -89,8 +90,11 @@ async def _chunks(
 def metered(services: Services, order: Order, identity: Identity) -> AsyncGenerator[Delta | Usage, None]:
     """The pieces of all texts, at the expense of ``identity``."""
     events = services.completer.complete(order)
-    return services.gate.quotas.metered(
-        identity, events, lambda event: total_tokens(event) if isinstance(event, Usage) else None
+    return quotas.metered(
+        services.gate.quotas,
+        identity,
+        events,
+        lambda event: total_tokens(event) if isinstance(event, Usage) else None,
     )
 
 

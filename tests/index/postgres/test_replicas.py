@@ -40,7 +40,7 @@ class Replay:
 
     async def catch_up(self) -> None:
         """Until it has all that was written."""
-        written = await self._primary.value("SELECT pg_current_wal_lsn()::text")
+        written = await self._primary.value("SELECT pg_current_wal_insert_lsn()::text")
         while not await self._standby.fetchval(
             "SELECT pg_last_wal_replay_lsn() >= $1::text::pg_lsn", written
         ):
