@@ -143,12 +143,21 @@ def lies_in_bucket(text: str) -> bool:
 def split_name(text: str) -> tuple[str, str]:
     """The name that requests use, and what it stands for: ``fast=/models/e5``, or what names itself.
 
-    Raises:
-        ModelLoadError: it is elsewhere, at no usable address.
+    One elsewhere is called like its model there, or by its first address.
     """
     if found := _NAMED.fullmatch(text):
         return found["name"], found["what"]
-    return (name_of(text), text) if is_remote(text) else (text, text)
+    if is_remote(text):
+        try:
+            return name_of(text), text
+        except ModelLoadError:
+            return text, text  # it is told when it is opened
+    return text, text
+
+
+def comes_later(text: str) -> bool:
+    """Whether the model ``text`` may take a while to be there, and others do not wait for it."""
+    return lies_in_bucket(text) or is_remote(text)
 
 
 def lies_afar(text: str) -> bool:

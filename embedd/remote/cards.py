@@ -90,7 +90,9 @@ def _max_tokens(spec: ModelSpec, notes: Notes, facts: Facts) -> int:
 
 
 def _has_unit_length(facts: Facts) -> bool:
-    return facts.kind == "embedding" and abs(float(facts.probe @ facts.probe) - 1) < _UNIT
+    if facts.kind != "embedding" or facts.probe is None:
+        return False
+    return abs(float(facts.probe @ facts.probe) - 1) < _UNIT
 
 
 def _stand_in(card: ModelCard, facts: Facts) -> str:

@@ -70,14 +70,21 @@ class Asker:
         try:
             try:
                 return await self._attempt(method, path, encoded)
-            except (aiohttp.ServerDisconnectedError, ConnectionResetError, BrokenPipeError):
-                return await self._attempt(method, path, encoded)
+            except (aiohttp.ServerDisconnectedError, ConnectionResetError, BrokenPipeError) as lost:
+                return await self._attempt_again(method, path, encoded, lost)
         except TimeoutError as error:
             raise UpstreamTimedOut(f"{self.name} did not answer in time") from error
         except aiohttp.ClientConnectorError as error:
             raise UpstreamUnavailable(f"{self.name} cannot be reached: {why(error)}", 1.0) from error
         except (aiohttp.ClientError, ConnectionError) as error:
             raise UpstreamFailed(f"{self.name} broke off: {why(error)}") from error
+
+    async def _attempt_again(self, method: str, path: str, body: bytes | None, lost: Exception) -> bytes:
+        """What was sent may have been begun, so a server that is gone by now has broken off."""
+        try:
+            return await self._attempt(method, path, body)
+        except aiohttp.ClientConnectorError as error:
+            raise UpstreamFailed(f"{self.name} broke off: {why(lost)}") from error
 
     async def _attempt(self, method: str, path: str, body: bytes | None) -> bytes:
         headers = {**self._headers, **self._context()}

@@ -31,13 +31,13 @@ class Facts:
     ``revision`` and ``sha256`` where they are empty. A batch has ``max_batch_tokens`` and ``max_inputs`` at
     most. A server that reads token ids hands out its ``tokenizer``; one that reads texts ``tokenizes`` them
     for others, or not. ``probe`` is the vector (dim,) of a fixed text, or the score (1,) of a fixed pair:
-    servers of one model agree on it.
+    servers of one model agree on it. None where ``sha256`` tells more.
     """
 
     kind: ModelKind
     model: str
     dim: int
-    probe: Numbers
+    probe: Numbers | None = None
     max_tokens: int | None = None
     normalized: bool = False
     pooling: str = ""
