@@ -47,6 +47,12 @@ class ModelServer:
     busy: int = 0
     busiest: int = 0
     left: int = 0
+    runner: web.AppRunner | None = None
+
+    async def stop(self) -> None:
+        """End it, and all connections, at once."""
+        assert self.runner is not None
+        await self.runner.cleanup()
 
     def __post_init__(self) -> None:
         self.hold.set()
@@ -249,7 +255,7 @@ async def _open(server: ModelServer, routes: list[web.RouteDef], port: int) -> A
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", port, reuse_address=True).start()
     host, bound = runner.addresses[0][:2]
-    server.url = f"http://{host}:{bound}"
+    server.url, server.runner = f"http://{host}:{bound}", runner
     try:
         yield
     finally:
