@@ -13,7 +13,9 @@ _TOO_FEW, _TOO_MANY = 1.5, 4.0
 """Batches that wait there for others of ours."""
 
 _FORGET = 1.01
-"""The best is forgotten slowly, for a server that has got slower."""
+"""The best is forgotten slowly, for a server that has got slower; not while many are under way, who all wait
+for each other: that would look like the best there is.
+"""
 
 
 class Window:
@@ -26,7 +28,8 @@ class Window:
     def add(self, tokens: int, seconds: float, *, full: bool) -> None:
         """A batch of so many tokens took so long; ``full``: as many as may be were under way."""
         size = tokens.bit_length()
-        best = min(self._best.get(size, seconds) * _FORGET, seconds)
+        forget = _FORGET if self.size <= _TOO_MANY else 1.0
+        best = min(self._best.get(size, seconds) * forget, seconds)
         self._best[size] = best
         queued = self.size * (1 - best / seconds) if seconds > 0 else 0.0
         if queued > _TOO_MANY:

@@ -71,15 +71,9 @@ async def test_who_shows_a_certificate_and_a_key_is_served(
 
 
 @pytest.mark.parametrize("protocol", ["grpc", "http"])
-@pytest.mark.parametrize(
-    ("lacks", "reason"),
-    [
-        ("remote_ca", "certificate|handshake|ssl|not there"),
-        ("remote_cert", "alert|handshake|broke|not there|failed"),
-    ],
-)
+@pytest.mark.parametrize("lacks", ["remote_ca", "remote_cert"])
 async def test_who_does_not_is_not_heard_and_says_why(
-    closed: OwnServer, files: Files, tmp_path: Path, protocol: str, lacks: str, reason: str
+    closed: OwnServer, files: Files, tmp_path: Path, protocol: str, lacks: str
 ) -> None:
     url = closed.url if protocol == "grpc" else over_http(closed)
     shown = files.shown() | {lacks: None} | ({"remote_key": None} if lacks == "remote_cert" else {})
