@@ -138,6 +138,8 @@ ROWS: dict[type[Exception], Row] = {
     models.InvalidInput: Row(HTTPStatus.UNPROCESSABLE_ENTITY, _INVALID, "invalid_input"),
     models.OutOfMemory: Row(HTTPStatus.SERVICE_UNAVAILABLE, _DOWN, "out_of_memory"),
     models.NotFinite: Row(HTTPStatus.UNPROCESSABLE_ENTITY, _INVALID, "not_finite"),
+    models.InputRefused: Row(HTTPStatus.UNPROCESSABLE_ENTITY, _INVALID, "input_refused"),
+    models.NoTokenVectors: Row(HTTPStatus.UNPROCESSABLE_ENTITY, _INVALID, "no_token_vectors"),
     models.UnknownModel: Row(HTTPStatus.NOT_FOUND, _MISSING, "model_not_found"),
     models.ModelLoadError: Row(HTTPStatus.SERVICE_UNAVAILABLE, _DOWN, "model_not_loaded"),
     models.ModelUnavailable: Row(HTTPStatus.SERVICE_UNAVAILABLE, _DOWN, "model_unavailable"),

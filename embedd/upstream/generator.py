@@ -3,6 +3,7 @@
 Knows which events end an answer; ``client`` knows HTTP, ``bodies`` JSON.
 """
 
+import ssl
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 
@@ -132,10 +133,11 @@ async def open_upstream_generator(
     *,
     metrics: GeneratorMetrics | None = None,
     context: Context = dict,
+    tls: ssl.SSLContext | None = None,
 ) -> AsyncIterator[UpstreamGenerator]:
     """The generator ``spec``; nothing is asked of it until the first request, which has the headers of
     ``context`` like every other.
     """
     metrics = metrics or GenerationMetrics(CollectorRegistry()).of(spec.name)
-    async with open_upstream_client(spec, limits or UpstreamLimits(), context) as client:
+    async with open_upstream_client(spec, limits or UpstreamLimits(), context, tls) as client:
         yield UpstreamGenerator(spec, client, metrics)

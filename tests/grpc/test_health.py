@@ -21,7 +21,7 @@ from api.services.container import Services
 from api.services.readiness import Readiness
 
 SERVING, NOT_SERVING = HealthCheckResponse.SERVING, HealthCheckResponse.NOT_SERVING
-SERVICES = ["", "embedd.v1.Embedder", "embedd.v1.Index", "embedd.v1.Inferencer"]
+SERVICES = ["", "embedd.v1.Embedder", "embedd.v1.Index", "embedd.v1.Inferencer", "embedd.v1.Worker"]
 BUF = str(Path(sys.executable).with_name("buf"))
 
 

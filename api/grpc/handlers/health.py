@@ -1,6 +1,7 @@
 """grpc.health.v1: whether each service can answer, for probes and for clients that balance their load.
 
-The empty name is the whole service, as /readyz tells it. https://github.com/grpc/grpc/blob/master/doc/health-checking.md
+The empty name is the whole service, as /readyz tells it.
+https://github.com/grpc/grpc/blob/master/doc/health-checking.md
 """
 
 import asyncio
@@ -18,7 +19,7 @@ from api.errors import NotFound
 from api.grpc.calls import Call
 from api.services.container import Services
 
-NAMES = ("", "embedd.v1.Embedder", "embedd.v1.Index", "embedd.v1.Inferencer")
+NAMES = ("", "embedd.v1.Embedder", "embedd.v1.Index", "embedd.v1.Inferencer", "embedd.v1.Worker")
 
 _LOOK_EVERY_S = 0.25
 

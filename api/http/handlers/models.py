@@ -29,6 +29,8 @@ from api.services.container import Services
 from api.services.model_registry import ModelRecord
 from api.services.model_rows import ModelRow
 from embedd.errors import UnknownModel
+from embedd.remote.specs import is_remote
+from embedd.specs import split_name
 
 EVENT_PERIOD_S: Final = 0.25
 """Between two looks at a model that is watched."""
@@ -120,9 +122,9 @@ def _row(wanted: ModelRequest) -> ModelRow:
 
 
 def _name_of(source: str) -> str:
-    """A hub id as it is; of folders, prefixes and upstreams what they are called there."""
-    if source.startswith("openai:"):
-        return source.removeprefix("openai:").partition("@http")[0]
+    """A hub id as it is; of folders, prefixes and servers elsewhere what they are called there."""
+    if is_remote(source):
+        return split_name(source)[0]
     is_place = "://" in source or source.startswith(("/", ".", "~"))
     return source.rstrip("/").rpartition("/")[2] if is_place else source
 
