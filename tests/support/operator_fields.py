@@ -1,5 +1,5 @@
-"""The names of fields that two operators' custom resources have, written down from their sources: no cluster is
-there to ask. A name in ``FREE`` has whatever stands below it, one without an entry has nothing that is named here.
+"""The names of fields that two operators' custom resources have, written down from their sources: no cluster
+is there to ask. A name in ``FREE`` has whatever stands below it, one without an entry nothing that is known.
 
 CloudNativePG 1.30: https://cloudnative-pg.io/docs/1.30/cloudnative-pg.v1 and api/v1/cluster_types.go.
 milvus-operator 1.3: apis/milvus.io/v1beta1/{milvus,components,dependencies}_types.go in
@@ -11,8 +11,8 @@ from typing import Any, Final
 
 _COMPONENT: Final = """
     paused podLabels podAnnotations image version commands runWithSubProcess imagePullPolicy imagePullSecrets
-    env schedulerName nodeSelector affinity tolerations topologySpreadConstraints resources volumeMounts volumes
-    serviceAccountName priorityClassName hostNetwork dnsPolicy probes securityContext
+    env schedulerName nodeSelector affinity tolerations topologySpreadConstraints resources volumeMounts
+    volumes serviceAccountName priorityClassName hostNetwork dnsPolicy probes securityContext
 """
 _COMPONENTS: Final = """
     proxy mixCoord rootCoord indexCoord dataCoord queryCoord indexNode dataNode queryNode streamingNode
@@ -24,19 +24,20 @@ _STORAGE: Final = "storageClass size resizeInUseVolumes pvcTemplate"
 FIELDS: Final[dict[str, dict[str, str]]] = {
     "Cluster": {
         "": """
-            description inheritedMetadata imageName imageCatalogRef imagePullPolicy schedulerName postgresUID
-            postgresGID instances minSyncReplicas maxSyncReplicas postgresql replicationSlots bootstrap replica
-            superuserSecret enableSuperuserAccess certificates imagePullSecrets storage serviceAccountTemplate
-            walStorage ephemeralVolumeSource startDelay stopDelay smartShutdownTimeout switchoverDelay
-            failoverDelay livenessProbeTimeout affinity topologySpreadConstraints resources
-            ephemeralVolumesSizeLimit priorityClassName primaryUpdateStrategy primaryUpdateMethod backup
-            nodeMaintenanceWindow monitoring externalClusters logLevel projectedVolumeTemplate env envFrom
-            managed seccompProfile podSecurityContext securityContext tablespaces enablePDB plugins probes
+            description inheritedMetadata imageName imageCatalogRef imagePullPolicy schedulerName
+            postgresUID postgresGID instances minSyncReplicas maxSyncReplicas postgresql replicationSlots
+            bootstrap replica superuserSecret enableSuperuserAccess certificates imagePullSecrets storage
+            serviceAccountTemplate walStorage ephemeralVolumeSource startDelay stopDelay
+            smartShutdownTimeout switchoverDelay failoverDelay livenessProbeTimeout affinity
+            topologySpreadConstraints resources ephemeralVolumesSizeLimit priorityClassName
+            primaryUpdateStrategy primaryUpdateMethod backup nodeMaintenanceWindow monitoring
+            externalClusters logLevel projectedVolumeTemplate env envFrom managed seccompProfile
+            podSecurityContext securityContext tablespaces enablePDB plugins probes
         """,
         "bootstrap": "initdb recovery pg_basebackup",
         "bootstrap.initdb": """
-            database owner secret options dataChecksums encoding localeCollate localeCType locale localeProvider
-            icuLocale icuRules builtinLocale walSegmentSize postInitSQL postInitApplicationSQL
+            database owner secret options dataChecksums encoding localeCollate localeCType locale
+            localeProvider icuLocale icuRules builtinLocale walSegmentSize postInitSQL postInitApplicationSQL
             postInitTemplateSQL import postInitApplicationSQLRefs postInitTemplateSQLRefs postInitSQLRefs
         """,
         "postgresql": """
