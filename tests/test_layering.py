@@ -11,6 +11,7 @@ ROOT = Path(__file__).parent.parent
 MAY_IMPORT = {"embedd": {"embedd"}, "index": {"index"}, "api": {"api", "embedd", "index"}}
 OURS = set(MAY_IMPORT)
 WORKER_ONLY = {"torch", "sentence_transformers", "transformers"}
+OPTIONAL = {"index.postgres.database", "index.postgres.opening", "asyncpg"}
 GRPC_ONLY = {"google", "grpc", "grpc_health", "grpc_reflection"}
 HTTP_ONLY = {"aiohttp", "aiohttp_sse"}
 
@@ -66,5 +67,18 @@ def test_handlers_know_no_storage_engine() -> None:
 
 def test_the_service_process_never_imports_torch() -> None:
     script = f"import sys, api.app\nprint(sorted(set(sys.modules) & {WORKER_ONLY!r}))"
+    answer = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert answer.stdout.strip() == "[]"
+
+
+def test_only_the_store_in_postgres_knows_asyncpg() -> None:
+    others = [
+        module for package in OURS for module in modules(package) if module.parent != ROOT / "index/postgres"
+    ]
+    assert [str(module) for module in others if "asyncpg" in imported_roots(module)] == []
+
+
+def test_without_a_setting_for_it_nothing_of_asyncpg_is_loaded() -> None:
+    script = f"import sys, api.app\nprint(sorted(set(sys.modules) & {OPTIONAL!r}))"
     answer = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == "[]"

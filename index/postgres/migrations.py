@@ -52,9 +52,7 @@ async def _advance(connection: Connection, part: str, steps: Steps) -> None:
         raise DataTooNew(found, len(steps))
     if found == len(steps):
         return
-    for step in steps[found:]:
-        for statement in step:
-            await connection.execute(statement)
+    await connection.execute("; ".join(statement for step in steps[found:] for statement in step))
     await connection.execute(
         "INSERT INTO version VALUES ($1, $2) ON CONFLICT (part) DO UPDATE SET number = excluded.number",
         part,

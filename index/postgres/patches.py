@@ -14,7 +14,7 @@ from index.postgres.filterable import encode_filterable
 from index.postgres.tables import LIVING
 from index.postgres.text import decode_optional, decode_text, encode_text
 from index.postgres.times import optional_moment_of
-from index.postgres.words import Text, encode_words
+from index.postgres.words import encode_words
 from index.postgres.writer import Turn
 from index.rows import Document, DocumentPatch, Kept, StoredDocument, Tokenizer
 
@@ -72,7 +72,7 @@ async def _find_by(turn: Turn, key: int, title: str, tokenizer: Tokenizer) -> No
     )
     if not passages:
         return
-    texts = [Text(title, decode_text(heading), decode_optional(text)) for _, heading, text in passages]
+    texts = [(title, decode_text(heading), decode_optional(text)) for _, heading, text in passages]
     words = encode_words(tokenizer, texts)
     rows: list[tuple[Any, ...]] = [(row[0], *found) for row, found in zip(passages, words, strict=True)]
     await turn.connection.execute(

@@ -91,8 +91,7 @@ async def _add(connection: Connection, settings: CollectionSettings) -> None:
     name, description = kept.pop("name"), encode_text(kept.pop("description"))
     secret = secrets.token_bytes(_SECRET_BYTES)
     key = await connection.fetchval(_ADD, name, encode_json(kept), description, secret)
-    for statement in tables.create(Tables(key), settings.dim):
-        await connection.execute(statement)
+    await connection.execute("; ".join(tables.create(Tables(key), settings.dim)))
 
 
 async def drop(database: Database, name: str) -> None:

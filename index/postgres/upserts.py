@@ -20,7 +20,7 @@ from index.postgres.filterable import encode_filterable
 from index.postgres.tables import Tables
 from index.postgres.text import encode_optional, encode_text
 from index.postgres.times import moment_of, optional_moment_of
-from index.postgres.words import Text, encode_words
+from index.postgres.words import encode_words
 from index.postgres.writer import Turn
 from index.rows import CollectionSettings, Document, Stamps
 
@@ -74,7 +74,7 @@ async def prepare(documents: Sequence[Document], settings: CollectionSettings) -
 
 def _prepare(documents: Sequence[Document], settings: CollectionSettings) -> Prepared:
     encoded = document_writes.encode_documents(documents, settings.dim, settings.metric)
-    texts = [Text(d.title, p.heading, p.text) for d in encoded.documents for p in d.passages]
+    texts = [(d.title, p.heading, p.text) for d in encoded.documents for p in d.passages]
     words = encode_words(settings.tokenizer, texts)
     return Prepared(encoded, [encode_filterable(metadata) for metadata in encoded.metadata], words)
 
