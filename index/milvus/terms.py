@@ -97,7 +97,7 @@ def _canonical(value: str | float) -> str:
     """Equal numbers have one form."""
     if isinstance(value, str):
         return value
-    if isinstance(value, float) and value.is_integer() and int(value) in _INTEGERS:
+    if type(value) is float and value.is_integer() and int(value) in _INTEGERS:
         value = int(value)
     return repr(value)
 
