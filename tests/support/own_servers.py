@@ -5,8 +5,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from fake_models import until
-from free_ports import free_port
-from real_service import Launcher, Service
+from real_service import Launcher, Service, free_port
 
 from api.app import open_services
 from api.services.container import Services

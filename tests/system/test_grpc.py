@@ -13,10 +13,9 @@ from typing import Any
 
 import grpc
 import pytest
-from free_ports import free_port
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
-from real_service import Launcher, Service
+from real_service import Launcher, Service, free_port
 
 from api.grpc.v1.embedder_pb2 import EmbedRequest, EmbedStreamRequest
 from api.grpc.v1.embedder_pb2_grpc import EmbedderStub
