@@ -20,7 +20,7 @@ from harness.grown import Matrix, embedded
 from harness.options import Options, parse_options
 from harness.report import machine, print_table, write
 from harness.service import MODEL
-from harness.store_searches import CLIENTS, Turns, measured, nearest
+from harness.store_searches import CLIENTS, COMPARED, Turns, measured, nearest
 from harness.stores import EMBEDDED, MILVUS, PGVECTOR, open_filled
 from harness.targets import Goal, print_goals
 from harness.vector_rows import EF_CONSTRUCTION, K, M
@@ -31,21 +31,23 @@ STORES = (EMBEDDED, PGVECTOR, MILVUS)
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """Rows, turns of searches, and replicas that are killed."""
+    """Rows, questions, turns of searches, and replicas that are killed."""
 
     rows: int
+    questions: int
     turns: Turns
     kills: int
 
 
-FULL = Effort(rows=76_000, turns=Turns(5, 3.0), kills=50)
-QUICK = Effort(rows=6_000, turns=Turns(1, 1.0), kills=2)
+FULL = Effort(rows=76_000, questions=200, turns=Turns(5, 3.0), kills=50)
+QUICK = Effort(rows=6_000, questions=20, turns=Turns(1, 1.0), kills=2)
 
 
 async def rows_of(options: Options, effort: Effort) -> tuple[Matrix, Matrix]:
     """Rows (n, dim) and questions."""
     documents, questions = await embedded(options)
-    return make_rows(documents, questions, effort.rows).vectors, questions
+    asked = questions[: effort.questions]
+    return make_rows(documents, asked, effort.rows).vectors, asked
 
 
 async def search(options: Options, effort: Effort) -> dict[str, Any]:
@@ -90,6 +92,7 @@ async def run(options: Options) -> None:
     print_goals(goals)
     figures["goals"] = [goal.as_figure() for goal in goals]
     settings = {"quick": options.quick, "model": MODEL, "rows": effort.rows, "k": K, "m": M}
+    settings |= {"questions": effort.questions, "questions_to_bare": COMPARED}
     settings |= {"ef_construction": EF_CONSTRUCTION, "writers": replicas.WRITERS}
     write(options.out, figures, settings, before)
 
