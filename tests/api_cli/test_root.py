@@ -25,6 +25,7 @@ COMMANDS = [
     "check",
     "backup",
     "restore",
+    "copy",
 ]
 
 
