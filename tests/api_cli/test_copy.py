@@ -70,6 +70,7 @@ def test_there_and_back_the_checksum_is_the_same(data: Path, postgres_url: str, 
     assert (found := _AGREES.search(there.stdout)) is not None
     assert found["documents"] == "2"
     assert "other: 0 documents" in there.stdout
+    assert "0 API keys, 0 added models and 0 conversations are there as well" in there.stdout
     again = embedd("copy", str(data), postgres_url)
     assert (again.exit_code, again.stdout, again.stderr) == (0, there.stdout, "")
 
