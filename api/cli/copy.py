@@ -11,6 +11,7 @@ from api.cli.copy_places import Target, check_places, open_source, open_target
 from api.cli.copy_progress import Progress
 from api.cli.data_folder import stores_in_words
 from api.cli.terminal import standard_error
+from api.services.belongings import Copied, copy_belongings
 from api.settings import SettingsError
 from index.copying.catalog import CatalogCopy, Wanted
 from index.copying.comparison import Comparison, compare
@@ -41,7 +42,8 @@ def copy(
     target_vectors: str | None,
     follow: bool,
 ) -> None:
-    """Copy collections and their aliases from SOURCE into TARGET: data folders, or postgresql:// URLs.
+    """Copy collections and their aliases from SOURCE into TARGET: data folders, or postgresql:// URLs. API
+    keys, added models and conversations go along, unless collections are named.
 
     Services may go on writing to SOURCE; nobody else writes to the copies. Versions, times and every bit of
     the vectors are kept. At the end both sides are read and compared; the exit code is 1 if anything differs.
@@ -62,8 +64,8 @@ def copy(
 async def _copy(source: str, target: str, vectors: str | None, wanted: Wanted, *, follow: bool) -> bool:
     """Whether everything is the same."""
     progress = Progress(standard_error())
-    async with open_source(source) as sources, open_target(target, vectors) as there:
-        copy = CatalogCopy(sources, there.catalog, there.marks, wanted, progress.step)
+    async with open_source(source) as here, open_target(target, vectors) as there:
+        copy = CatalogCopy(here.catalog, there.catalog, there.marks, wanted, progress.step)
         await copy.catch_up()
         if not copy.copies:
             raise click.ClickException("there are no collections in SOURCE")
@@ -71,7 +73,14 @@ async def _copy(source: str, target: str, vectors: str | None, wanted: Wanted, *
         if follow:
             await _follow(copy, progress)
             agrees = _tell_followed(copy) and agrees
+        if not wanted.names:
+            click.echo(_told_beside(await copy_belongings(here.belongings, there.belongings)))
         return agrees
+
+
+def _told_beside(copied: Copied) -> str:
+    counted = (f"{copied.keys:,} API keys", f"{copied.models:,} added models")
+    return f"{', '.join(counted)} and {copied.conversations:,} conversations are there as well"
 
 
 async def _compare(copy: CatalogCopy, there: Target) -> bool:

@@ -3,12 +3,15 @@
 import importlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import click
 
+from api.services.belongings import Belongings
+from api.services.folder_belongings import FolderBelongings
 from api.storage import shared
 from index.catalog import open_catalog
 from index.catalogs import Collections
@@ -21,11 +24,20 @@ _POSTGRES: Final = "postgresql://"
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """A catalog to copy from."""
+
+    catalog: Sources
+    belongings: Belongings
+
+
+@dataclass(frozen=True, slots=True)
 class Target:
     """A catalog to copy into; ``settled`` waits until searches find what was written to a collection."""
 
     catalog: Collections
     marks: Marks
+    belongings: Belongings
     settled: Callable[[str], Awaitable[None]]
 
 
@@ -47,8 +59,8 @@ def check_places(source: str, target: str) -> None:
 
 
 @asynccontextmanager
-async def open_source(place: str) -> AsyncIterator[Sources]:
-    """The collections at ``place``; those of a data folder are read beside its service.
+async def open_source(place: str) -> AsyncIterator[Origin]:
+    """The catalog at ``place``; a data folder is read beside its service.
 
     Raises:
         StoreError: there are none, or they cannot be read.
@@ -56,10 +68,10 @@ async def open_source(place: str) -> AsyncIterator[Sources]:
     """
     if not place.startswith(_POSTGRES):
         async with open_folder(Path(place)) as folder:
-            yield folder
+            yield Origin(folder, FolderBelongings(Path(place)))
         return
-    async with _shared().open_shared_source(place) as catalog:
-        yield catalog
+    async with _shared().open_shared_source(place) as (catalog, belongings):
+        yield Origin(catalog, belongings)
 
 
 @asynccontextmanager
@@ -70,24 +82,25 @@ async def open_target(place: str, vectors: str | None) -> AsyncIterator[Target]:
         StoreError: it cannot be used, or a service has the data folder.
         SettingsError: it takes an extra.
     """
-    async with _opened_target(place) as (below, marks):
+    async with _opened_target(place) as target:
         if vectors is None:
-            yield Target(below, marks, _settled_at_once)
+            yield target
             return
         module = importlib.import_module("index.milvus.catalog")
-        async with module.open_milvus_catalog(below, vectors) as catalog:
-            yield Target(catalog, marks, lambda name: _settled_in_milvus(catalog, name))
+        async with module.open_milvus_catalog(target.catalog, vectors) as catalog:
+            yield replace(target, catalog=catalog, settled=partial(_settled_in_milvus, catalog))
 
 
 @asynccontextmanager
-async def _opened_target(place: str) -> AsyncIterator[tuple[Collections, Marks]]:
+async def _opened_target(place: str) -> AsyncIterator[Target]:
     if place.startswith(_POSTGRES):
-        async with _shared().open_shared_target(place) as (shared_catalog, marks):
-            yield shared_catalog, marks
+        async with _shared().open_shared_target(place) as (shared_catalog, marks, belongings):
+            yield Target(shared_catalog, marks, belongings, _settled_at_once)
         return
+    data = Path(place)
     try:
-        async with open_catalog(Path(place)) as catalog:
-            yield catalog, FolderMarks(Path(place))
+        async with open_catalog(data) as catalog:
+            yield Target(catalog, FolderMarks(data), FolderBelongings(data), _settled_at_once)
     except DataFolderInUse as error:
         raise click.ClickException(f"{error}: stop it, or copy into another folder") from error
 

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
+from api.shared.belongings import SharedBelongings
 from api.shared.tables import PARTS
 from index.postgres import copy_marks
 from index.postgres.catalog import PostgresCatalog, open_postgres_catalog
@@ -19,18 +20,20 @@ _NO_UPKEEP: Final = Upkeep(every_s=7 * 24 * 3600.0)
 
 
 @asynccontextmanager
-async def open_shared_source(url: str) -> AsyncIterator[PostgresCatalog]:
-    """The collections in the PostgreSQL at ``url``.
+async def open_shared_source(url: str) -> AsyncIterator[tuple[PostgresCatalog, SharedBelongings]]:
+    """The collections in the PostgreSQL at ``url``, and what else is in it.
 
     Raises:
         StoreError: it cannot be used or reached.
     """
     async with open_database(url, PARTS) as database, _catalog(database) as catalog:
-        yield catalog
+        yield catalog, SharedBelongings(database)
 
 
 @asynccontextmanager
-async def open_shared_target(url: str) -> AsyncIterator[tuple[PostgresCatalog, PostgresMarks]]:
+async def open_shared_target(
+    url: str,
+) -> AsyncIterator[tuple[PostgresCatalog, PostgresMarks, SharedBelongings]]:
     """As ``open_shared_source``, with the marks of copies into it.
 
     Raises:
@@ -40,7 +43,7 @@ async def open_shared_target(url: str) -> AsyncIterator[tuple[PostgresCatalog, P
         open_database(url, {**PARTS, **copy_marks.PARTS}) as database,
         _catalog(database) as catalog,
     ):
-        yield catalog, PostgresMarks(database)
+        yield catalog, PostgresMarks(database), SharedBelongings(database)
 
 
 @asynccontextmanager
