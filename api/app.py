@@ -26,12 +26,12 @@ from api.http.listening import Listener, open_listener
 from api.http.measuring import RequestMetrics
 from api.http.middleware import answer_errors, identify, stamp
 from api.http.quota_headers import quota_stamp
-from api.http.routes import ROUTES
 from api.http.routing import serve_route
 from api.http.tracing import follow
 from api.http.uploads import open_spool
 from api.live_settings import LiveSettings
 from api.reloading import Reloader
+from api.roles import open_role, routes_of
 from api.security.gate import open_gate
 from api.security.tls import tls_context
 from api.services.answer import Answerer
@@ -93,6 +93,12 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         SettingsError: a setting needs an extra that is not installed, or strangers would be served.
         StoreError: the data folder is in use, too new, or cannot be read.
     """
+    async with open_role(settings) as own, _open_parts(own) as services:
+        yield services
+
+
+@asynccontextmanager
+async def _open_parts(settings: Settings) -> AsyncIterator[Services]:
     metrics = CollectorRegistry()
     ProcessCollector(registry=metrics)
     async with (
@@ -172,7 +178,7 @@ def build_app(services: Services) -> web.Application:
     app.on_response_prepare.append(stamp)
     app.on_response_prepare.append(cors.stamp)
     app.on_response_prepare.append(quota_stamp(services.gate.quotas))
-    for route in ROUTES:
+    for route in routes_of(services.settings):
         app.router.add_route(route.method, route.path, serve_route(route, services))
     return app
 
@@ -198,6 +204,7 @@ async def _serve(settings: Settings, read_again: Callable[[], Settings]) -> None
                     url=_url(runner, tls),
                     grpc=None if grpc is None else grpc.address,
                     pid=os.getpid(),
+                    role=settings.role,
                     data=str(settings.data),
                 )
                 reloader = Reloader(services, read_again, listener, grpc)

@@ -14,6 +14,7 @@ import structlog
 
 from api.http.listening import Listener
 from api.live_settings import Change, change_of
+from api.roles import read_again
 from api.security.gate import Trusted, check_exposure, read_trusted
 from api.security.tls import TlsFiles, read_tls_files, tls_context
 from api.services.container import Services
@@ -69,7 +70,8 @@ class Reloader:
         log.info("settings_reloaded", changed=change.new)
 
     def _prepare(self) -> _Prepared:
-        change = change_of(self._services.settings, self._read())
+        now = self._services.settings
+        change = change_of(now, read_again(self._read(), now))
         settings = change.settings
         tls, files, trusted = (
             tls_context(settings),

@@ -103,12 +103,20 @@ class Settings(BaseSettings):
         description="what searches vectors and words: the catalog itself, or the URL of a Milvus",
     )
 
+    role: Literal["all", "models"] = Field(
+        "all", description="all, or models alone: embedding, reranking and tokens for other services"
+    )
     model: str = Field(
-        "all-MiniLM-L6-v2", min_length=1, description="default embedding model; 'fake', 'none'"
+        "all-MiniLM-L6-v2",
+        min_length=1,
+        description="default embedding model: this one, a folder, a hub id, "
+        "[<model>@]<address>[|<address>...] of servers, 'fake', 'none', perhaps with <name>= before it",
     )
     models: Names = Field((), description="further embedding models that collections may name")
     reranker: str = Field(
-        "none", min_length=1, description="reranking model: a folder, a hub id, 'fake-reranker', 'none'"
+        "none",
+        min_length=1,
+        description="reranking model: a folder, a hub id, addresses of servers, 'fake-reranker', 'none'",
     )
     device: str = Field(
         "auto", min_length=1, description="where models run: auto, cpu, mps, cuda, or cuda:0,cuda:1"
@@ -138,6 +146,13 @@ class Settings(BaseSettings):
     speculate: bool = Field(True, description="let language models guess ahead what they quote")
     chat_template: LocalPath | None = Field(None, description="chat template of models that have none")
     upstream_timeout_s: Seconds = Field(60.0, description="silence after which an upstream is given up")
+    remote_ca: LocalPath | None = Field(
+        None, description="PEM file with the authorities that servers of models must have a certificate of"
+    )
+    remote_cert: LocalPath | None = Field(
+        None, description="PEM file with the certificate that this service shows them"
+    )
+    remote_key: LocalPath | None = Field(None, description="PEM file with the key of that certificate")
     model_cache: LocalPath | None = Field(
         None, description="folder for models out of buckets; unless given, models in the data folder"
     )
@@ -149,7 +164,7 @@ class Settings(BaseSettings):
     )
     allowed_upstreams: Names = Field(
         (),
-        description="addresses that generators added at run time may be at, such as https://api.openai.com",
+        description="addresses that models added at run time may be at, such as https://api.openai.com",
     )
 
     max_batch_tokens: Count | None = Field(
@@ -274,7 +289,7 @@ class Settings(BaseSettings):
 
 
 def upstream_key(name: str, url: str) -> str:
-    """The key for the upstream generator ``name`` at ``url``: EMBEDD_KEY_<NAME>, for OpenAI's own address
+    """The key for the model ``name`` at ``url``: EMBEDD_KEY_<NAME>, for OpenAI's own address
     also OPENAI_API_KEY; empty if there is none. Keys stand in no setting, so that none is ever shown.
     """
     variable = f"{_PREFIX}KEY_{re.sub('[^A-Z0-9]', '_', name.upper())}"

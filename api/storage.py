@@ -18,6 +18,7 @@ from api.settings import Settings, SettingsError
 from embedd.ownership import beside
 from index.catalog import open_catalog
 from index.catalogs import Collections
+from index.growth import NO_GRAPHS
 
 SQLITE: Final = "sqlite"
 VECTORS_LOOK_S: Final = 1.0
@@ -55,10 +56,11 @@ async def open_storage(settings: Settings) -> AsyncIterator[Storage]:
 @asynccontextmanager
 async def _open_embedded(settings: Settings) -> AsyncIterator[Storage]:
     where = SQLITE if settings.conversations == "catalog" else settings.conversations
+    tuning = None if settings.vectors == "catalog" else NO_GRAPHS
     async with AsyncExitStack() as stack:
         yield Storage(
             catalog=await stack.enter_async_context(
-                open_catalog(settings.data, memory_bytes=settings.memory_bytes)
+                open_catalog(settings.data, tuning, memory_bytes=settings.memory_bytes)
             ),
             keys=await stack.enter_async_context(open_keys(settings.data)),
             models=await stack.enter_async_context(open_model_rows(settings.data)),

@@ -22,6 +22,7 @@
     ├── DatabaseUnusable        a database server that cannot be what the settings want it to be
     ├── InvalidBackup           no backup, or not as it was written
     ├── WouldReplace            something is there that nobody allowed to replace
+    ├── CopyRefused             what is copied into has something that is not the copy's
     ├── StorageFull             no space is left
     ├── StorageFailed           the disk or the database refused for another reason
     │   └── StoreUnavailable    the database server is away, or takes no writes; come back later
@@ -207,6 +208,10 @@ class WouldReplace(StoreError):
     def __init__(self, names: Sequence[str]) -> None:
         super().__init__(f"{', '.join(names)}: there already, and not replaced")
         self.names = tuple(names)
+
+
+class CopyRefused(StoreError):
+    """A collection cannot be copied to where it should go, or not any more."""
 
 
 class StorageFull(StoreError):

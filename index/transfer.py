@@ -27,7 +27,7 @@ COLUMNS: Final = """
     CASE WHEN p.seq IS (SELECT min(seq) FROM passages WHERE document = d.key)
         THEN (SELECT text FROM texts WHERE document = d.key) END,
     p.seq, p.text, p.start, p.stop, p.page, p.heading, p.tokens, p.vector,
-    (SELECT packed FROM token_vectors WHERE passage = p.seq)"""
+    (SELECT packed FROM token_vectors WHERE passage = p.seq), p.digest"""
 _DOCUMENT_COLUMNS: Final = 12
 # One statement, so one committed state of every document.
 _PAGE: Final = f"""
@@ -86,5 +86,5 @@ def copy_of_rows(rows: Sequence[Sequence[Any]]) -> DocumentCopy:
 
 
 def _passage(row: Sequence[Any]) -> Passage:
-    _, text, start, end, page, heading, tokens, vector, packed = row
-    return Passage(text, start, end, decode_vector(vector), page, heading, tokens, packed)
+    _, text, start, end, page, heading, tokens, vector, packed, digest = row
+    return Passage(text, start, end, decode_vector(vector), page, heading, tokens, packed, digest)

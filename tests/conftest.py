@@ -8,10 +8,13 @@ import uuid
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from milvus_server import milvus_server
 from postgres_server import PostgresServer, postgres_server, programs
 
+# How long an example takes says how busy the machine is.
+settings.register_profile("usual", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("usual")
 settings.register_profile("thorough", max_examples=5_000, stateful_step_count=100, deadline=None)
 
 

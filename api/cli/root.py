@@ -25,6 +25,7 @@ _MODULES = {
     "check": "api.cli.check",
     "backup": "api.cli.backup",
     "restore": "api.cli.backup",
+    "copy": "api.cli.copy",
 }
 
 

@@ -12,7 +12,7 @@ import grpc
 
 from api.grpc.calls import Edge, Method
 from api.grpc.certificates import Certificates
-from api.grpc.methods import METHODS
+from api.grpc.methods import methods_of
 from api.security.tls import TlsFiles, read_tls_files
 from api.services.container import Services
 from api.settings import Settings
@@ -55,7 +55,7 @@ async def open_server(services: Services, host: str, port: int) -> AsyncIterator
     """
     edge = Edge(services)
     server = grpc.aio.server(options=_options(services.settings))
-    for name, handlers in _by_service(edge, METHODS):
+    for name, handlers in _by_service(edge, methods_of(services.settings)):
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(name, handlers),))
     files = read_tls_files(services.settings)
     certificates = None if files is None else Certificates(files)

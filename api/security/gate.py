@@ -211,8 +211,12 @@ def check_exposure(settings: Settings, *, is_open: bool) -> None:
     if settings.insecure_without_keys:
         log.warning("everybody_is_served", host=settings.host)
         return
+    if settings.role == "models":
+        danger, key = "use its models", "name a file with a key (admin_key_file)"
+    else:
+        danger = "read and delete everything"
+        key = "make a key with `embedd keys create --scope admin <name>`"
     raise ExposedWithoutKeysError(
-        f"listening on {settings.host} would let everybody who reaches this machine read and delete "
-        "everything: make a key with `embedd keys create --scope admin <name>`, listen on 127.0.0.1, or "
-        "say --insecure-without-keys true if something else keeps strangers out"
+        f"listening on {settings.host} would let everybody who reaches this machine {danger}: {key}, listen "
+        "on 127.0.0.1, or say --insecure-without-keys true if something else keeps strangers out"
     )

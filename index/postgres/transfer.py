@@ -20,7 +20,8 @@ COLUMNS: Final = (
     "d.id, d.title, d.metadata, d.version, d.content_hash, d.media_type, d.is_point, d.expires_at, d.acl,"
     " d.created_at, d.updated_at,"
     " CASE WHEN row_number() OVER (PARTITION BY d.key ORDER BY p.seq) = 1 THEN d.text END,"
-    " p.seq, p.text, p.start, p.stop, p.page, p.heading, p.tokens, p.vector, p.token_vectors"
+    " p.seq, p.text, p.start, p.stop, p.page, p.heading, p.tokens, p.vector, p.token_vectors,"
+    " p.digest"
 )
 _DOCUMENT_COLUMNS: Final = 12
 
@@ -62,5 +63,6 @@ def copy_of_rows(rows: Sequence[Record | Sequence[Any]]) -> DocumentCopy:
 
 
 def _passage(row: Sequence[Any]) -> Passage:
-    _, text, start, end, page, heading, tokens, vector, packed = row
-    return Passage(decode_optional(text), start, end, vector, page, decode_text(heading), tokens, packed)
+    _, text, start, end, page, heading, tokens, vector, packed, digest = row
+    heading = decode_text(heading)
+    return Passage(decode_optional(text), start, end, vector, page, heading, tokens, packed, digest)

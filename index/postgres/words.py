@@ -13,13 +13,9 @@ from contextlib import closing
 from functools import cache
 from typing import Final, NamedTuple, TypeAlias
 
+from index.full_text import CUT_BY
 from index.rows import Tokenizer
 
-_CUT_BY: Final = {
-    "porter": "porter unicode61",
-    "unicode61": "unicode61 remove_diacritics 2",
-    "trigram": "trigram",
-}
 # As in ``full_text``: a text's last two characters begin a trigram each, so that shorter pieces are found.
 _PADDING: Final = {"porter": "", "unicode61": "", "trigram": "  "}
 _TITLE: Final = 3 << 14
@@ -48,12 +44,12 @@ Token: TypeAlias = tuple[int, bytes, int, int]
 
 
 class Cutter:
-    """SQLite's tokenizer, in memory; used by one thread at a time."""
+    """SQLite's tokenizer, in memory; of the thread that made it."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
-        self._connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+        self._connection = sqlite3.connect(":memory:", isolation_level=None)
         self._connection.text_factory = bytes
-        cut_by = _CUT_BY[tokenizer]
+        cut_by = CUT_BY[tokenizer]
         self._connection.execute(
             f"CREATE VIRTUAL TABLE words USING fts5 (title, text, content = '', tokenize = '{cut_by}')"
         )

@@ -56,13 +56,13 @@ async def two(catalog: Catalog) -> Catalog:
 
 async def test_an_alias_is_switched_from_one_request_to_the_next(two: Catalog) -> None:
     assert await two.assign("live", "first")
-    assert two.get("live") is two.get("first")
+    assert await two.get("live") is await two.get("first")
     assert not await two.assign("live", "second")
-    assert two.get("live") is two.get("second")
+    assert await two.get("live") is await two.get("second")
     assert await two.unassign("live")
     assert not await two.unassign("live")
     with pytest.raises(CollectionNotFound):
-        two.get("live")
+        await two.get("live")
 
 
 async def test_a_name_is_a_collection_or_an_alias_and_never_both(two: Catalog) -> None:

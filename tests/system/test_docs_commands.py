@@ -24,6 +24,7 @@ NOT_RUN_HERE = {
         [f".venv/bin/embedd {name}" for name in ("check", "backup", "restore", "export", "import")],
         "test_docs_durability.py runs these over a folder of their own, some of them without a service",
     ),
+    ".venv/bin/embedd copy": "test_docs_copy.py runs these, with a PostgreSQL",
     ".venv/bin/python bench/": "benchmarks take minutes; tests/bench holds what they compute",
 }
 

@@ -1,0 +1,247 @@
+"""One collection that becomes what another one is: filled by id, then changed as that one changes.
+
+Every step leaves behind it a mark that says less than what is there, and may be taken again: a document is
+written as it is in the source by then, under its own id. So whoever is killed loses nothing and doubles
+nothing.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from typing import Final
+
+from index.codec import passage_ids, timestamp
+from index.copying.digests import digest_of
+from index.copying.marks import Mark, Marks
+from index.copying.source import Source
+from index.errors import CopyRefused, HistoryLost, InvalidId
+from index.rows import Changes, DocumentCopy
+from index.store import Store
+
+# What is written together: about so many passages, and not over so many documents.
+BATCH_PASSAGES: Final = 2_048
+MOST_DOCUMENTS: Final = 4_096
+_PAGE: Final = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What was just done in the collection ``name``: so many documents and passages were written, and
+    ``behind`` changes are still to come; None while it is being filled.
+    """
+
+    name: str
+    documents: int
+    passages: int
+    behind: int | None
+
+
+Tell = Callable[[Step], None]
+
+
+class CollectionCopy:
+    """Of ``source`` in ``target``, of which ``mark`` says how far it has come.
+
+    ``differing`` has the ids of the documents that were changed in the target, and are not there as they were
+    written.
+    """
+
+    def __init__(self, source: Source, target: Store, marks: Marks, mark: Mark, tell: Tell) -> None:
+        self.source = source
+        self.target = target
+        self.differing: set[str] = set()
+        self._marks = marks
+        self._mark = mark
+        self._tell = tell
+
+    @property
+    def name(self) -> str:
+        """That of the target."""
+        return self.target.settings.name
+
+    @property
+    def is_filling(self) -> bool:
+        return self._mark.filling
+
+    async def catch_up(self) -> set[str]:
+        """Until all is there that had happened when this was called; gives the ids of the documents that
+        have changed, but for those that the collection was filled with.
+
+        Raises:
+            CopyRefused: the source is another collection now.
+        """
+        if self._mark.filling:
+            await self._fill()
+        try:
+            return await self._follow()
+        except HistoryLost:
+            now = await self._now()
+            await self._keep(replace(self._mark, moment=now.until, filling=True, behind=""))
+            await self._fill()
+            return await self._follow()
+
+    async def _now(self) -> Changes:
+        now = await self.source.changes(0, 0)
+        self._check_history(now)
+        return now
+
+    def _check_history(self, page: Changes) -> None:
+        if page.history != self._mark.source:
+            raise CopyRefused(
+                f"{self.source.settings.name!r} is not the collection any more that {self.name!r} is a copy"
+                " of: drop the copy, and begin again"
+            )
+
+    async def _keep(self, mark: Mark) -> None:
+        mark = replace(mark, written=(await self.target.changes(0, 0)).until)
+        await self._marks.write(self.name, mark)
+        self._mark = mark
+
+    async def _fill(self) -> None:
+        """All that the source has; what happened since the mark was set is left to who follows."""
+        async with aclosing(self._batches(self._mark.behind or None)) as batches:
+            async for batch in batches:
+                await self._write(batch)
+                await self._keep(replace(self._mark, behind=batch[-1].document.id))
+                self._tell(_step(self.name, batch, None))
+        await self._remove_what_is_gone()
+        await self._keep(replace(self._mark, filling=False, behind=""))
+
+    async def _batches(self, behind: str | None) -> AsyncGenerator[list[DocumentCopy], None]:
+        """All documents behind that id; the next ones are read while the last ones are written."""
+        batch: list[DocumentCopy] = []
+        reading = asyncio.create_task(self.source.copies(behind))
+        try:
+            while page := await reading:
+                reading = asyncio.create_task(self.source.copies(page[-1].document.id))
+                batch += page
+                if len(batch) + _PAGE > MOST_DOCUMENTS or _passages(batch) >= BATCH_PASSAGES:
+                    yield batch
+                    batch = []
+        finally:
+            reading.cancel()
+            await asyncio.wait([reading])
+        if batch:
+            yield batch
+
+    async def _remove_what_is_gone(self) -> None:
+        """A copy that began again has documents whose deletion is forgotten."""
+        after = None
+        while page := await self.target.documents(_PAGE, after):
+            ids = [document.id for document in page]
+            there = await self.source.stamps(ids)
+            if gone := [id_ for id_ in ids if id_ not in there]:
+                await self.target.delete(gone)
+            after = ids[-1]
+
+    async def _follow(self) -> set[str]:
+        """Read the history to where it is now."""
+        changed: set[str] = set()
+        last = (await self._now()).until
+        while self._mark.moment < last:
+            page = await self.source.changes(self._mark.moment, _PAGE)
+            self._check_history(page)
+            before = (await self.target.changes(0, 0)).until
+            if page.deleted:
+                await self.target.delete(page.deleted)
+            await self._write(page.copies)
+            await self._read_back(page, before)
+            await self._keep(replace(self._mark, moment=page.until))
+            changed.update(page.deleted, (copy.document.id for copy in page.copies))
+            self._tell(_step(self.name, page.copies, max(0, last - page.until)))
+        return changed
+
+    async def _write(self, copies: Sequence[DocumentCopy]) -> None:
+        if not copies:
+            return
+        documents = [copy.document for copy in copies]
+        stamps = {copy.document.id: copy.stamps for copy in copies if copy.stamps is not None}
+        try:
+            await self.target.upsert(documents, stamps=stamps)
+        except InvalidId:
+            # Of a document that has changed since, the copy has passages whose ids others have by now. Its
+            # own turn is still to come.
+            ids = [id_ for document in documents for id_ in passage_ids(document)]
+            holders = {point.document_id for point in await self.target.points(ids)}
+            stale = holders.difference(document.id for document in documents)
+            if not stale:
+                raise
+            await self.target.delete(sorted(stale))
+            await self.target.upsert(documents, stamps=stamps)
+
+    async def _read_back(self, page: Changes, before: int) -> None:
+        """Hold what was written against what the target says that has changed in it behind ``before``."""
+        found: dict[str, int] = {}
+        while (written := await self.target.changes(before, _PAGE)).until > before:
+            found |= {copy.document.id: digest_of(copy) for copy in written.copies}
+            before = written.until
+        now = timestamp()
+        wanted = {
+            copy.document.id: digest_of(copy)
+            for copy in page.copies
+            if copy.document.expires_at is None or copy.document.expires_at > now
+        }
+        self.differing -= set(page.deleted) | wanted.keys()
+        self.differing |= {id_ for id_, digest in wanted.items() if found.get(id_) != digest}
+        self.differing |= found.keys() & set(page.deleted)
+
+
+def _passages(copies: Sequence[DocumentCopy]) -> int:
+    return sum(len(copy.document.passages) for copy in copies)
+
+
+def _step(name: str, copies: Sequence[DocumentCopy], behind: int | None) -> Step:
+    return Step(name, len(copies), _passages(copies), behind)
+
+
+async def find_mark(source: Source, target: Store | None, name: str, marks: Marks) -> Mark | None:
+    """How far a copy of ``source`` in ``target``, called ``name``, has come; None if it is to begin.
+
+    Raises:
+        CopyRefused: what is there is not, or not only, an earlier attempt of this copy.
+    """
+    if target is None:
+        return None
+    mark = await marks.read(name)
+    if mark is None:
+        if await target.documents(1):
+            raise CopyRefused(
+                f"{name!r} has documents that no copy has written: drop it there, or copy as another one"
+            )
+        return None
+    now = await source.changes(0, 0)
+    if now.history != mark.source:
+        raise CopyRefused(
+            f"{name!r} is a copy of another collection than {source.settings.name!r} of this source: drop it"
+            " there, or copy as another one"
+        )
+    if await _is_anothers(target, mark):
+        raise CopyRefused(
+            f"{name!r} was written to by others since it was copied, which going on could undo: drop it"
+            " there, or copy as another one"
+        )
+    return mark
+
+
+async def _is_anothers(target: Store, mark: Mark) -> bool:
+    """Whether more was written than one batch of a copy that was stopped before it kept its mark."""
+    moment, documents = mark.written, 0
+    try:
+        while (page := await target.changes(moment, _PAGE)).until > moment:
+            moment = page.until
+            documents += len(page.copies)
+            if documents > MOST_DOCUMENTS:
+                return True
+    except HistoryLost:
+        return True
+    return False
+
+
+async def begin(source: Source, target: Store, marks: Marks) -> Mark:
+    """Keep the mark of a copy that is to be filled."""
+    now = await source.changes(0, 0)
+    written = (await target.changes(0, 0)).until
+    mark = Mark(now.history, now.until, written, filling=True)
+    await marks.write(target.settings.name, mark)
+    return mark
