@@ -100,7 +100,12 @@ class Settings(BaseSettings):
     vectors: str = Field(
         "catalog",
         pattern=r"^(catalog|https?://.+)$",
-        description="what searches vectors and words: the catalog itself, or the URL of a Milvus",
+        description="what searches vectors: the catalog itself, or the URL of a Milvus",
+    )
+    vectors_prefix: str = Field(
+        "embedd_",
+        pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$",
+        description="what names in that Milvus begin with; another one for each catalog that it has vectors of",
     )
 
     role: Literal["all", "models"] = Field(

@@ -49,7 +49,7 @@ async def open_storage(settings: Settings) -> AsyncIterator[Storage]:
         opener = shared().open_shared
     elif settings.catalog_replicas:
         raise SettingsError("catalog_replicas are of a PostgreSQL: name it as the catalog")
-    async with opener(settings) as storage, _searched(storage, settings.vectors) as searched:
+    async with opener(settings) as storage, _searched(storage, settings) as searched:
         yield searched
 
 
@@ -70,13 +70,15 @@ async def _open_embedded(settings: Settings) -> AsyncIterator[Storage]:
 
 
 @asynccontextmanager
-async def _searched(storage: Storage, vectors: str) -> AsyncIterator[Storage]:
+async def _searched(storage: Storage, settings: Settings) -> AsyncIterator[Storage]:
     """With what searches the collections; what is kept stays where it is."""
-    if vectors == "catalog":
+    if settings.vectors == "catalog":
         yield storage
         return
     module = importlib.import_module("index.milvus.catalog")
-    async with module.open_milvus_catalog(storage.catalog, vectors) as catalog:
+    async with module.open_milvus_catalog(
+        storage.catalog, settings.vectors, prefix=settings.vectors_prefix
+    ) as catalog:
         watch = StoreWatch("vectors", catalog.milvus.ping, VECTORS_LOOK_S)
         async with beside(watch.follow()):
             yield replace(storage, catalog=catalog, watches=[*storage.watches, watch])

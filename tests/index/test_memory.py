@@ -147,7 +147,8 @@ async def test_a_budget_is_looked_after(
     async with open_catalog(stored, tuning, SOON, memory_bytes=1) as catalog:
         for name in "abc":
             await use(catalog, name, make_vector)
-        while any((await catalog.get(name)).memory.resident for name in "ab"):  # noqa: ASYNC110 - it has no event
+        others = [await catalog.get(name) for name in "ab"]
+        while any(collection.memory.resident for collection in others):  # noqa: ASYNC110 - it has no event
             await asyncio.sleep(0.005)
         assert (await catalog.get("c")).memory.resident is not None
 
