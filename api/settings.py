@@ -105,7 +105,7 @@ class Settings(BaseSettings):
     vectors_prefix: str = Field(
         "embedd_",
         pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$",
-        description="what names in that Milvus begin with; another one for each catalog that it has vectors of",
+        description="what names in that Milvus begin with; each catalog that it has vectors of needs its own",
     )
 
     role: Literal["all", "models"] = Field(
