@@ -31,7 +31,7 @@ COPY pyproject.toml README.md LICENSE ./
 COPY embedd embedd
 COPY index index
 COPY api api
-RUN python -m pip install --constraint constraints.txt --build-constraint constraints.txt '.[otel,redis]'
+RUN python -m pip install --constraint constraints.txt --build-constraint constraints.txt '.[jwt,milvus,otel,postgres,redis]'
 
 FROM python:${PYTHON}
 # What is compiled here is linked against the latter, torch against both.
@@ -54,7 +54,7 @@ VOLUME /data
 EXPOSE 8080
 STOPSIGNAL SIGTERM
 # Alive, not ready: a restart does not help a model that is still loading. /readyz is for whoever sends traffic.
-HEALTHCHECK --interval=10s --timeout=3s --start-period=20s --retries=3 \
-    CMD ["python", "-c", "import os, urllib.request; urllib.request.urlopen('http://127.0.0.1:' + os.environ['EMBEDD_PORT'] + '/healthz', timeout=2)"]
+# It reads the settings as the service does: port, configuration file, certificates.
+HEALTHCHECK --interval=15s --timeout=5s --start-period=20s --retries=3 CMD ["embedd", "health"]
 ENTRYPOINT ["embedd"]
 CMD ["serve"]

@@ -9,9 +9,8 @@ import asyncio
 import importlib
 import math
 import os
-import signal
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
@@ -22,15 +21,18 @@ from prometheus_client import CollectorRegistry, ProcessCollector, disable_creat
 
 from api.http.cors import Cors
 from api.http.draining import Drain
+from api.http.fetching import fetch
 from api.http.listening import Listener, open_listener
 from api.http.measuring import RequestMetrics
 from api.http.middleware import answer_errors, identify, stamp
 from api.http.quota_headers import quota_stamp
-from api.http.routes import ROUTES
 from api.http.routing import serve_route
 from api.http.tracing import follow
 from api.http.uploads import open_spool
-from api.security.gate import build_gate
+from api.live_settings import LiveSettings
+from api.reloading import Reloader
+from api.roles import open_role, routes_of
+from api.security.gate import open_gate
 from api.security.tls import tls_context
 from api.services.answer import Answerer
 from api.services.complete import Completer
@@ -51,10 +53,12 @@ from api.services.reembed import Reembedder
 from api.services.retrieve import Retriever
 from api.services.vitals import tell_vitals
 from api.settings import Settings, SettingsError
+from api.signals import Signals
 from api.storage import open_storage
 from api.telemetry import configure_logging
 from api.tracing import open_tracing
 from api.ui.assets import load_assets
+from embedd.ownership import beside
 from index.errors import StoreError
 
 if TYPE_CHECKING:
@@ -66,13 +70,15 @@ _CANCEL_TIMEOUT_S = 1.0
 """For requests that outlast the drain: to be cancelled and clean up."""
 
 
-def run(settings: Settings) -> int:
-    """Serve until SIGTERM or SIGINT; answers the exit status, 1 if the service could not start."""
+def run(settings: Settings, read_again: Callable[[], Settings]) -> int:
+    """Serve until SIGTERM or SIGINT; answers the exit status, 1 if the service could not start. At SIGHUP the
+    settings are those of ``read_again``, as far as that is possible.
+    """
     configure_logging(settings.log_level, settings.log_format)
     disable_created_metrics()  # type: ignore[no-untyped-call] # twice the series, to say when it started
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_serve(settings))
+            runner.run(_serve(settings, read_again))
     except (SettingsError, StoreError, OSError) as error:
         log.error("service_not_started", reason=str(error))  # noqa: TRY400 - the reason is enough
         return 1
@@ -87,6 +93,12 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         SettingsError: a setting needs an extra that is not installed, or strangers would be served.
         StoreError: the data folder is in use, too new, or cannot be read.
     """
+    async with open_role(settings) as own, _open_parts(own) as services:
+        yield services
+
+
+@asynccontextmanager
+async def _open_parts(settings: Settings) -> AsyncIterator[Services]:
     metrics = CollectorRegistry()
     ProcessCollector(registry=metrics)
     async with (
@@ -100,7 +112,6 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             open_spool, settings.data
         )  # of this service alone, now that it has the folder
         catalog = storage.catalog
-        gate = build_gate(settings, storage.keys, storage.quotas)
         ingestor = Ingestor(models, parser)
         retriever, counter = Retriever(models), TokenCounter(models)
         groundwork = Groundwork(retriever, EvidenceReader(models), counter)
@@ -114,11 +125,12 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             ) as conversations,
             open_jobs(catalog, ingestor, reembedder) as jobs,
             open_live_answers(settings.resume_grace_s) as live_answers,
+            open_gate(settings, storage.keys, storage.quotas, fetch) as gate,
         ):
             readiness = Readiness(models, storage.watches)
             tell_vitals(metrics, readiness, storage)
             yield Services(
-                settings=settings,
+                live=LiveSettings(settings),
                 models=models,
                 registry=registry,
                 catalog=catalog,
@@ -151,7 +163,7 @@ def _parser_limits(settings: Settings) -> ParserLimits:
 
 def build_app(services: Services) -> web.Application:
     """The HTTP application over ``services``."""
-    cors = Cors(services.settings.allowed_origins)
+    cors = Cors(lambda: services.settings.allowed_origins)
     tracing = () if services.tracing is None else (follow(services.tracing),)
     app = web.Application(
         middlewares=[
@@ -166,14 +178,14 @@ def build_app(services: Services) -> web.Application:
     app.on_response_prepare.append(stamp)
     app.on_response_prepare.append(cors.stamp)
     app.on_response_prepare.append(quota_stamp(services.gate.quotas))
-    for route in ROUTES:
+    for route in routes_of(services.settings):
         app.router.add_route(route.method, route.path, serve_route(route, services))
     return app
 
 
-async def _serve(settings: Settings) -> None:
-    stop, tls = asyncio.Event(), tls_context(settings)
-    _on_signals(stop)
+async def _serve(settings: Settings, read_again: Callable[[], Settings]) -> None:
+    signals, tls = Signals(), tls_context(settings)
+    signals.listen()
     async with open_services(settings) as services, _open_grpc(services) as grpc:
         app, drain = build_app(services), Drain()
         app.middlewares.insert(0, drain.follow)
@@ -192,16 +204,20 @@ async def _serve(settings: Settings) -> None:
                     url=_url(runner, tls),
                     grpc=None if grpc is None else grpc.address,
                     pid=os.getpid(),
+                    role=settings.role,
                     data=str(settings.data),
                 )
-                await stop.wait()
+                reloader = Reloader(services, read_again, listener, grpc)
+                async with beside(reloader.whenever(signals.reload)):
+                    await signals.stop.wait()
                 services.readiness.close()
                 services.live_answers.close()
-                log.info("service_stopping", drain_timeout_s=settings.drain_timeout_s)
+                timeout_s = services.settings.drain_timeout_s
+                log.info("service_stopping", drain_timeout_s=timeout_s)
                 async with asyncio.TaskGroup() as ending:
-                    ending.create_task(_drain_http(listener, drain, settings.drain_timeout_s))
+                    ending.create_task(_drain_http(listener, drain, timeout_s))
                     if grpc is not None:
-                        ending.create_task(grpc.stop(settings.drain_timeout_s))
+                        ending.create_task(grpc.stop(timeout_s))
         finally:
             await runner.cleanup()
     log.info("service_stopped")
@@ -224,18 +240,6 @@ async def _open_grpc(services: Services) -> AsyncIterator["GrpcServer | None"]:
     server = importlib.import_module("api.grpc.server")
     async with server.open_server(services, settings.host, settings.grpc_port) as grpc:
         yield grpc
-
-
-def _on_signals(stop: asyncio.Event) -> None:
-    """The first signal drains; a second one leaves at once, which loses nothing that was acknowledged."""
-
-    def handle() -> None:
-        if stop.is_set():
-            os._exit(1)
-        stop.set()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, handle)
 
 
 def _url(runner: web.AppRunner, tls: ssl.SSLContext | None) -> str:

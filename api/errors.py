@@ -18,6 +18,7 @@ the class hierarchy, and a test holds every domain error to a row.
     ├── PreconditionFailed   If-Match names none of the versions that there are                    412
     ├── ModelChanged         a collection was made with other weights than this service runs        409
     ├── QuotaExceeded        a key has used up what it may in a minute                              429
+    ├── ProviderUnavailable  no keys of the identity provider could be had to verify a token with    503
     └── ShuttingDown         the service ends before an answer that would go on for long            503
 """
 
@@ -100,6 +101,14 @@ class QuotaExceeded(RequestError):
         self.retry_after_s = retry_after_s
 
 
+class ProviderUnavailable(RequestError):
+    """It cannot be told whose token this is; ``retry_after_s`` says when to ask again."""
+
+    def __init__(self, message: str, *, retry_after_s: float) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
 class ShuttingDown(RequestError):
     """The service was asked to stop, and this answer has no end of its own."""
 
@@ -133,11 +142,14 @@ ROWS: dict[type[Exception], Row] = {
     PreconditionFailed: Row(HTTPStatus.PRECONDITION_FAILED, _CONFLICT, "precondition_failed"),
     ModelChanged: Row(HTTPStatus.CONFLICT, _CONFLICT, "model_changed"),
     QuotaExceeded: Row(HTTPStatus.TOO_MANY_REQUESTS, _LIMITED, "rate_limit_exceeded"),
+    ProviderUnavailable: Row(HTTPStatus.SERVICE_UNAVAILABLE, _DOWN, "identity_provider_unavailable"),
     ShuttingDown: Row(HTTPStatus.SERVICE_UNAVAILABLE, _DOWN, "shutting_down"),
     ParseFailed: Row(HTTPStatus.UNPROCESSABLE_ENTITY, _INVALID, "unreadable_document"),
     models.InvalidInput: Row(HTTPStatus.UNPROCESSABLE_ENTITY, _INVALID, "invalid_input"),
     models.OutOfMemory: Row(HTTPStatus.SERVICE_UNAVAILABLE, _DOWN, "out_of_memory"),
     models.NotFinite: Row(HTTPStatus.UNPROCESSABLE_ENTITY, _INVALID, "not_finite"),
+    models.InputRefused: Row(HTTPStatus.UNPROCESSABLE_ENTITY, _INVALID, "input_refused"),
+    models.NoTokenVectors: Row(HTTPStatus.UNPROCESSABLE_ENTITY, _INVALID, "no_token_vectors"),
     models.UnknownModel: Row(HTTPStatus.NOT_FOUND, _MISSING, "model_not_found"),
     models.ModelLoadError: Row(HTTPStatus.SERVICE_UNAVAILABLE, _DOWN, "model_not_loaded"),
     models.ModelUnavailable: Row(HTTPStatus.SERVICE_UNAVAILABLE, _DOWN, "model_unavailable"),
@@ -175,6 +187,7 @@ ROWS: dict[type[Exception], Row] = {
     stores.CopyRefused: Row(HTTPStatus.CONFLICT, _CONFLICT, "copy_refused"),
     stores.StorageFull: Row(HTTPStatus.INSUFFICIENT_STORAGE, _DOWN, "storage_full"),
     stores.StorageFailed: Row(HTTPStatus.SERVICE_UNAVAILABLE, _DOWN, "storage_failed"),
+    stores.VectorsUnavailable: Row(HTTPStatus.SERVICE_UNAVAILABLE, _DOWN, "vectors_unavailable"),
     stores.StoreUnavailable: Row(HTTPStatus.SERVICE_UNAVAILABLE, _DOWN, "store_unavailable"),
     stores.OutcomeUnknown: Row(HTTPStatus.SERVICE_UNAVAILABLE, _DOWN, "outcome_unknown"),
 }

@@ -24,10 +24,10 @@ try:
     from opentelemetry.context import Context
     from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
     from opentelemetry.sdk.resources import Resource
-    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace import Tracer, TracerProvider
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
-    from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
-    from opentelemetry.trace import Span, SpanKind, StatusCode, Tracer, set_span_in_context
+    from opentelemetry.sdk.trace.sampling import ParentBased, Sampler, TraceIdRatioBased
+    from opentelemetry.trace import Span, SpanKind, StatusCode, set_span_in_context
     from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 except ImportError as error:
     raise SettingsError("otlp_endpoint needs the extra 'otel': pip install 'embedd[otel]'") from error
@@ -80,6 +80,9 @@ class OtlpTracing:
             _mark(root, told)
             root.end()
 
+    def sample(self, ratio: float) -> None:
+        self._tracer.sampler = _sampler(ratio)
+
 
 @asynccontextmanager
 async def open_otlp_tracing(endpoint: str, ratio: float) -> AsyncIterator[OtlpTracing]:
@@ -90,15 +93,20 @@ async def open_otlp_tracing(endpoint: str, ratio: float) -> AsyncIterator[OtlpTr
     resource = Resource.create(
         {"service.name": "embedd", "service.version": version, "service.instance.id": socket.gethostname()}
     )
-    provider = TracerProvider(
-        sampler=ParentBased(TraceIdRatioBased(ratio)), resource=resource, shutdown_on_exit=False
-    )
+    provider = TracerProvider(sampler=_sampler(ratio), resource=resource, shutdown_on_exit=False)
     exporter = await asyncio.to_thread(OTLPSpanExporter, endpoint=endpoint, timeout=_EXPORT_TIMEOUT_S)
     provider.add_span_processor(BatchSpanProcessor(exporter))
+    tracer = provider.get_tracer("embedd", version)
+    assert isinstance(tracer, Tracer), "a provider of the SDK makes its own"
     try:
-        yield OtlpTracing(provider.get_tracer("embedd", version))
+        yield OtlpTracing(tracer)
     finally:
         await asyncio.to_thread(_end, provider)
+
+
+def _sampler(ratio: float) -> Sampler:
+    """Callers that choose are followed."""
+    return ParentBased(TraceIdRatioBased(ratio))
 
 
 def _end(provider: TracerProvider) -> None:

@@ -31,6 +31,8 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from api.security.addresses import is_loopback
+
 _PREFIX = "EMBEDD_"
 
 LogLevel = Literal["debug", "info", "warning", "error"]
@@ -52,6 +54,17 @@ def _size_in_bytes(value: object) -> object:
 
 def _lower(value: object) -> object:
     return value.lower() if isinstance(value, str) else value
+
+
+def _check_secure(url: str) -> str:
+    """Whoever can change an answer on its way could let themselves in."""
+    address = urlsplit(url)
+    is_secure = address.scheme == "https" or (
+        address.scheme == "http" and is_loopback(address.hostname or "")
+    )
+    if not is_secure or not address.hostname:
+        raise ValueError("must be an address that begins with https://, or with http:// on this machine")
+    return url
 
 
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_comma_separated)]
@@ -90,12 +103,20 @@ class Settings(BaseSettings):
         description="what searches vectors and words: the catalog itself, or the URL of a Milvus",
     )
 
+    role: Literal["all", "models"] = Field(
+        "all", description="all, or models alone: embedding, reranking and tokens for other services"
+    )
     model: str = Field(
-        "all-MiniLM-L6-v2", min_length=1, description="default embedding model; 'fake', 'none'"
+        "all-MiniLM-L6-v2",
+        min_length=1,
+        description="default embedding model: this one, a folder, a hub id, "
+        "[<model>@]<address>[|<address>...] of servers, 'fake', 'none', perhaps with <name>= before it",
     )
     models: Names = Field((), description="further embedding models that collections may name")
     reranker: str = Field(
-        "none", min_length=1, description="reranking model: a folder, a hub id, 'fake-reranker', 'none'"
+        "none",
+        min_length=1,
+        description="reranking model: a folder, a hub id, addresses of servers, 'fake-reranker', 'none'",
     )
     device: str = Field(
         "auto", min_length=1, description="where models run: auto, cpu, mps, cuda, or cuda:0,cuda:1"
@@ -125,6 +146,13 @@ class Settings(BaseSettings):
     speculate: bool = Field(True, description="let language models guess ahead what they quote")
     chat_template: LocalPath | None = Field(None, description="chat template of models that have none")
     upstream_timeout_s: Seconds = Field(60.0, description="silence after which an upstream is given up")
+    remote_ca: LocalPath | None = Field(
+        None, description="PEM file with the authorities that servers of models must have a certificate of"
+    )
+    remote_cert: LocalPath | None = Field(
+        None, description="PEM file with the certificate that this service shows them"
+    )
+    remote_key: LocalPath | None = Field(None, description="PEM file with the key of that certificate")
     model_cache: LocalPath | None = Field(
         None, description="folder for models out of buckets; unless given, models in the data folder"
     )
@@ -136,7 +164,7 @@ class Settings(BaseSettings):
     )
     allowed_upstreams: Names = Field(
         (),
-        description="addresses that generators added at run time may be at, such as https://api.openai.com",
+        description="addresses that models added at run time may be at, such as https://api.openai.com",
     )
 
     max_batch_tokens: Count | None = Field(
@@ -179,6 +207,9 @@ class Settings(BaseSettings):
     )
     jwt_key_file: LocalPath | None = Field(
         None, description="file that JSON Web Tokens are verified with: PEM, a JWKS, or a shared secret"
+    )
+    jwt_jwks_url: Annotated[str, AfterValidator(_check_secure)] | None = Field(
+        None, description="address of the JWKS that JSON Web Tokens are verified with, instead of a file"
     )
     jwt_issuer: str | None = Field(None, min_length=1, description="the issuer (iss) that tokens must have")
     jwt_audience: str | None = Field(
@@ -258,7 +289,7 @@ class Settings(BaseSettings):
 
 
 def upstream_key(name: str, url: str) -> str:
-    """The key for the upstream generator ``name`` at ``url``: EMBEDD_KEY_<NAME>, for OpenAI's own address
+    """The key for the model ``name`` at ``url``: EMBEDD_KEY_<NAME>, for OpenAI's own address
     also OPENAI_API_KEY; empty if there is none. Keys stand in no setting, so that none is ever shown.
     """
     variable = f"{_PREFIX}KEY_{re.sub('[^A-Z0-9]', '_', name.upper())}"

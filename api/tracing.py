@@ -46,6 +46,9 @@ class Tracing(Protocol):
         log line carries ``trace.id`` and ``span.id``.
         """
 
+    def sample(self, ratio: float) -> None:
+        """From now on, tell this share of the requests whose callers say nothing about it."""
+
 
 _TRACE: ContextVar[Trace | None] = ContextVar("trace", default=None)
 

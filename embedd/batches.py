@@ -31,13 +31,20 @@ _CPU_TOKENS, _GPU_TOKENS = 512, 16_384
 
 @dataclass(frozen=True, slots=True)
 class BatchLimits:
-    """At most ``max_tokens`` in a batch and ``max_area``, the sum of the squared lengths; padding counts.
+    """At most ``max_tokens`` in a batch and ``max_area``, the sum of the squared lengths; padding counts. At
+    most ``max_inputs``.
 
     Only a single sequence may exceed them.
     """
 
     max_tokens: int
     max_area: int
+    max_inputs: int = 2**31
+
+    @classmethod
+    def of_tokens(cls, max_tokens: int, max_inputs: int = 2**31) -> "BatchLimits":
+        """For so many tokens and inputs."""
+        return cls(max_tokens, max_tokens * _AREA_PER_TOKEN, max_inputs)
 
     @classmethod
     def of_device(cls, device: str, max_tokens: int | None = None, threads: int = 1) -> "BatchLimits":
@@ -46,12 +53,12 @@ class BatchLimits:
         """
         on_cpu = device.partition(":")[0] == "cpu"
         tokens = max_tokens or (_CPU_TOKENS * max(2, threads) if on_cpu else _GPU_TOKENS)
-        return cls(tokens, tokens * _AREA_PER_TOKEN)
+        return cls.of_tokens(tokens)
 
     def within(self, max_tokens: int | None) -> "BatchLimits":
         """The same with fewer tokens."""
         tokens = self.max_tokens if max_tokens is None else min(self.max_tokens, max_tokens)
-        return BatchLimits(tokens, self.max_area)
+        return BatchLimits(tokens, self.max_area, self.max_inputs)
 
 
 def look_ahead(lengths: Iterable[int], limits: BatchLimits, forward: Forward) -> int:
@@ -94,13 +101,14 @@ def _first_of_runs(
     beyond it where even one piece is too many.
     """
     ends = np.arange(1, len(sizes) + 1)
+    by_count = np.maximum(ends - limits.max_inputs, 0)
     if forward == "padded":
         counts = np.minimum(limits.max_tokens // sizes, limits.max_area // sizes**2)
-        return np.maximum(ends - counts, 0)
+        return np.maximum(ends - counts, by_count)
     sums, areas = _running_sums(sizes), _running_sums(sizes**2)
     by_tokens = np.searchsorted(sums, sums[1:] - limits.max_tokens)
     by_area = np.searchsorted(areas, areas[1:] - limits.max_area)
-    return np.maximum(by_tokens, by_area)
+    return np.maximum(np.maximum(by_tokens, by_area), by_count)
 
 
 def _running_sums(values: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

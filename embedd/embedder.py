@@ -10,11 +10,12 @@ import numpy.typing as npt
 
 from embedd.cache import Cache
 from embedd.encoding import Encoding, refuse_empty
-from embedd.engine import Engine, StageTimes, Truncated, Work, open_engine
+from embedd.engine import Engine, Result, StageTimes, Truncated, Work, open_engine
+from embedd.errors import NoTokenVectors
 from embedd.lanes import Lane
 from embedd.launch import ModelLimits
 from embedd.metrics import ModelMetrics
-from embedd.pool import ModelStatus
+from embedd.places import ModelStatus
 from embedd.specs import ModelSpec
 from embedd.token_vectors import TokenDtype, TokenVectors
 from embedd.tokenizer import Truncate
@@ -103,7 +104,9 @@ class Embedder:
 
         Raises:
             InvalidInput: an input is empty, too long for ``truncate="none"``, no valid Unicode, or has ids
-                that are not the model's; the message names its index. ``NotFinite`` if it has no vector.
+                that are not the model's; the message names its index. ``NotFinite`` if it has no vector,
+                ``InputRefused`` by a server elsewhere, which may have no vectors of tokens
+                (``NoTokenVectors``).
             OutOfMemory: an input alone is too long for the device.
             ModelUnavailable: no worker will load, or it died (``WorkerDied``).
             Overloaded: too much is waiting in this lane; nothing was started.
@@ -113,6 +116,7 @@ class Embedder:
         def encode(first: int, last: int) -> list[Encoding]:
             return self._encode(texts[first:last], prompt, truncate, first)
 
+        self._refuse_tokens(token_dtype)
         async with self._engine.request(len(texts), deadline_s) as deadline:
             refuse_empty(texts)
             work = Work(len(texts), sum(map(len, texts)) + len(prompt), encode)
@@ -120,6 +124,26 @@ class Embedder:
         return Embeddings(
             result.rows, result.tokens, result.truncated, result.times, result.token_vectors, result.cached
         )
+
+    async def embed_encoded(
+        self,
+        encodings: Sequence[Encoding],
+        *,
+        lane: Lane = Lane.INTERACTIVE,
+        deadline_s: float | None = None,
+        token_dtype: TokenDtype | None = None,
+    ) -> Result:
+        """The rows of inputs as this model reads them; raises what ``embed`` does."""
+        self._refuse_tokens(token_dtype)
+        async with self._engine.request(len(encodings), deadline_s) as deadline:
+            return await self._engine.answer(encodings, lane, deadline, token_dtype)
+
+    def _refuse_tokens(self, token_dtype: TokenDtype | None) -> None:
+        if token_dtype is not None and not self.card.gives_tokens:
+            raise NoTokenVectors(
+                f"model {self.card.name!r} is on a server that gives no vectors of single tokens, which late "
+                "interaction compares: name a reranking model, or serve the model with embedd"
+            )
 
     def _encode(
         self, texts: Sequence[str | Sequence[int]], prompt: str, truncate: Truncate, first_index: int

@@ -21,14 +21,16 @@ class Encoding:
     """``ids`` (n,) with the special tokens, after the cut; ``total`` is the length before it.
 
     ``second``: where the second segment of a pair begins; -1 for a single text, and for models that do not
-    tell segments apart. Where ``exact`` is false, the text was so long that only one end of it was read:
-    it has at least ``total`` tokens.
+    tell segments apart. Where ``exact`` is false, the text was so long that only one end of it was read: it
+    has at least ``total`` tokens. ``texts`` (one, or the two of a pair) are what a model elsewhere reads
+    that makes tokens itself; ``ids`` are then no more than as many.
     """
 
     ids: npt.NDArray[np.int32]
     total: int
     second: int = -1
     exact: bool = True
+    texts: tuple[str, ...] = ()
 
     @property
     def cut(self) -> bool:

@@ -11,9 +11,9 @@ import asyncio
 import hashlib
 import math
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,7 +28,8 @@ from embedd.lanes import Lane, Lanes
 from embedd.launch import ModelLimits, worker_commands
 from embedd.metrics import Metrics, ModelMetrics
 from embedd.ownership import Users
-from embedd.pool import ModelStatus, Pool, open_pool
+from embedd.places import ModelStatus, Places
+from embedd.pool import open_pool
 from embedd.scheduler import Scheduler, open_scheduler
 from embedd.sharing import ModelCache, SharedRuns
 from embedd.sources import resolve
@@ -91,7 +92,7 @@ class Engine:
         card: ModelCard,
         tokenizer: TextTokenizer,
         *,
-        pool: Pool,
+        pool: Places,
         scheduler: Scheduler,
         cache: Cache | None,
         threads: Mapping[Lane, ThreadPoolExecutor],
@@ -129,7 +130,7 @@ class Engine:
 
     @property
     def worker_pids(self) -> list[int]:
-        """The process ids of the loaded workers."""
+        """The process ids of the loaded workers of this machine."""
         return self._pool.pids
 
     def waiting_tokens(self, lane: Lane) -> int:
@@ -174,7 +175,17 @@ class Engine:
         self._refuse_if_full(lane, deadline)
         began = time.perf_counter()
         encodings = await self._encode(work, lane)
-        tokenize_s = time.perf_counter() - began
+        return await self.answer(encodings, lane, deadline, token_dtype, time.perf_counter() - began)
+
+    async def answer(
+        self,
+        encodings: Sequence[Encoding],
+        lane: Lane,
+        deadline: float,
+        token_dtype: TokenDtype | None = None,
+        tokenize_s: float = 0.0,
+    ) -> Result:
+        """``run`` for what is encoded already, which took ``tokenize_s``."""
         tokens = tuple(len(one.ids) for one in encodings)
         truncated = _truncated(encodings)
         self._metrics.tokenized(tokenize_s, tokens)
@@ -198,9 +209,9 @@ class Engine:
 
     async def _encode(self, work: Work, lane: Lane) -> list[Encoding]:
         """Encodes a few words here, which costs less than a thread, and more in the lane's own thread, in
-        slices, so that requests in the same lane take turns.
+        slices, so that requests in the same lane take turns. So is all that a server tokenizes.
         """
-        if work.size <= _INLINE_CHARACTERS:
+        if work.size <= _INLINE_CHARACTERS and self.tokenizer.here:
             return work.encode(0, work.count)
         loop = asyncio.get_running_loop()
         encodings: list[Encoding] = []
@@ -242,8 +253,7 @@ async def open_engine(
     card, tokenizer = await asyncio.to_thread(_read, kind, spec, weights)
     commands = worker_commands(spec, weights, card, limits, worker_args)
     lanes = Lanes(max_waiting_tokens=limits.max_waiting_tokens, bulk_patience_s=limits.bulk_patience_s)
-    with ExitStack() as stack:
-        threads = {lane: stack.enter_context(_one_thread(lane)) for lane in Lane}
+    with tokenizing_threads() as threads:
         async with (
             open_pool(commands, metrics) as pool,
             open_scheduler(pool, lanes, card.dim, metrics) as scheduler,
@@ -257,6 +267,13 @@ async def open_engine(
                 threads=threads,
                 metrics=metrics,
             )
+
+
+@contextmanager
+def tokenizing_threads() -> Iterator[Mapping[Lane, ThreadPoolExecutor]]:
+    """One for each lane, ended when it is left."""
+    with ExitStack() as stack:
+        yield {lane: stack.enter_context(_one_thread(lane)) for lane in Lane}
 
 
 def _read(kind: ModelKind, spec: ModelSpec, weights: Weights) -> tuple[ModelCard, TextTokenizer]:

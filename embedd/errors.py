@@ -5,6 +5,8 @@
     EmbeddError
     ├── InvalidInput        the texts cannot be embedded, or the prompt not answered, as asked
     │   ├── NotFinite       the model's answer to one of them is not a number
+    │   ├── InputRefused    the server that has the model does not take one of them
+    │   ├── NoTokenVectors  the vectors of single tokens are not to be had from where the model is
     │   ├── PromptTooLong   a conversation and its answer do not fit into the model's context
     │   └── InvalidGrammar  a schema or grammar that an answer should have cannot be used
     ├── OutOfMemory         one of them alone does not fit into the device's memory
@@ -44,6 +46,19 @@ class NotFinite(InvalidInput):
     def __init__(self, index: int) -> None:
         self.index = index
         super().__init__(f"input {index} has no finite embedding")
+
+
+class InputRefused(InvalidInput):
+    """The server that has the model does not take input ``index`` of the request, for ``reason``."""
+
+    def __init__(self, index: int, reason: str) -> None:
+        self.index = index
+        self.reason = reason
+        super().__init__(f"input {index} was refused: {reason}")
+
+
+class NoTokenVectors(InvalidInput):
+    """The model is elsewhere, where nobody gives the vectors of single tokens."""
 
 
 class PromptTooLong(InvalidInput):
@@ -157,6 +172,13 @@ class BatchLost(ChildError):
     def __init__(self, reason: str, *, began: bool) -> None:
         self.began = began
         super().__init__(reason)
+
+
+def of_input(error: NotFinite | InputRefused | OutOfMemory, index: int) -> EmbeddError:
+    """The same said of input ``index``."""
+    if isinstance(error, InputRefused):
+        return InputRefused(index, error.reason)
+    return type(error)(index)
 
 
 def describe_exit(exit_code: int | None) -> str:

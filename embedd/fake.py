@@ -31,6 +31,10 @@ class FakeTokenizer:
     vocab_size = 2**31
 
     @property
+    def here(self) -> bool:
+        return True
+
+    @property
     def special_tokens(self) -> int:
         return _SINGLE.size
 

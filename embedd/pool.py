@@ -11,8 +11,7 @@ import asyncio
 import contextlib
 import math
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from embedd.child import Child
 from embedd.errors import ModelLoadError
@@ -20,20 +19,13 @@ from embedd.keeper import Keeper
 from embedd.metrics import ModelMetrics
 from embedd.ownership import beside
 from embedd.pace import Pace
+from embedd.places import ModelStatus
 from embedd.replica import Place, Replica, WorkerCommand
+
+__all__ = ["ModelStatus", "Pool", "open_pool"]
 
 _TICK_S = 0.001
 """Some event loops count in milliseconds."""
-
-
-@dataclass(frozen=True, slots=True)
-class ModelStatus:
-    """``loading`` until a worker is there for the first time or again, ``failed`` while none will start,
-    ``stalled`` while every worker that is there is late with its work.
-    """
-
-    state: Literal["loading", "ready", "stalled", "failed"]
-    reason: str = ""
 
 
 class Pool:
@@ -75,6 +67,11 @@ class Pool:
     def pids(self) -> list[int]:
         """The process ids of the loaded workers."""
         return [replica.pid for replica in self._keeper.usable]
+
+    @property
+    def live(self) -> int:
+        """How many workers are loaded."""
+        return len(self._keeper.usable)
 
     async def wait_ready(self) -> None:
         """Returns when a replica is there.

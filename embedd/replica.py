@@ -21,7 +21,9 @@ from embedd.batches import BatchLimits, Forward
 from embedd.child import Child
 from embedd.encoding import Encoding
 from embedd.errors import BatchLost, CallFailed, ChildError, ChildTimedOut
+from embedd.lanes import Lane
 from embedd.pace import Pace
+from embedd.places import Answer
 from embedd.token_vectors import TokenDtype
 
 SHORTEST_HANG_S = 5.0
@@ -60,21 +62,6 @@ class WorkerCommand:
     max_batch_tokens: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What a worker made of a batch: ``rows`` (n, dim), of which those in ``bad`` are not finite.
-
-    ``tokens``: for each input its token vectors (t, token_dim), if asked for. ``began``: when the worker had
-    nothing else before it, on the loop's clock. ``seconds``: the forward.
-    """
-
-    rows: npt.NDArray[np.float32]
-    bad: frozenset[int]
-    tokens: Sequence[npt.NDArray[Any]]
-    began: float
-    seconds: float
-
-
 @dataclass(eq=False, slots=True)
 class Place:
     """A place in the line of ``replica`` for one batch of ``tokens``; it ``began`` once it was ``sent`` and
@@ -83,6 +70,7 @@ class Place:
 
     replica: "Replica"
     tokens: int = 0
+    lane: Lane = Lane.INTERACTIVE
     sent: bool = False
     began: float | None = None
     limit: asyncio.Timeout = field(default_factory=lambda: asyncio.timeout(None))

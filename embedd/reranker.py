@@ -9,13 +9,13 @@ import numpy.typing as npt
 
 from embedd.cache import Cache
 from embedd.encoding import Encoding, refuse_empty
-from embedd.engine import Engine, StageTimes, Truncated, Work, open_engine
+from embedd.engine import Engine, Result, StageTimes, Truncated, Work, open_engine
 from embedd.errors import InvalidInput
 from embedd.lanes import Lane
 from embedd.launch import ModelLimits
 from embedd.metrics import ModelMetrics
 from embedd.model_files import Activation
-from embedd.pool import ModelStatus
+from embedd.places import ModelStatus
 from embedd.specs import ModelSpec
 from embedd.tokenizer import Truncate
 
@@ -117,6 +117,13 @@ class Reranker:
         raw = result.rows[:, 0]
         scores = _activated(raw, self.card.activation)
         return Scores(raw, scores, result.tokens, result.truncated, result.times, result.cached)
+
+    async def rerank_encoded(
+        self, encodings: Sequence[Encoding], *, lane: Lane = Lane.INTERACTIVE, deadline_s: float | None = None
+    ) -> Result:
+        """The raw scores (n, 1) of pairs as this model reads them; raises what ``rerank`` does."""
+        async with self._engine.request(len(encodings), deadline_s) as deadline:
+            return await self._engine.answer(encodings, lane, deadline)
 
 
 @asynccontextmanager

@@ -26,6 +26,7 @@ from embedd.errors import (
     CallFailed,
     DeadlineExceeded,
     EmbeddError,
+    InputRefused,
     ModelUnavailable,
     NotFinite,
     OutOfMemory,
@@ -35,8 +36,7 @@ from embedd.errors import (
 from embedd.lanes import Lane, Lanes, Piece, Request
 from embedd.metrics import ModelMetrics
 from embedd.ownership import beside
-from embedd.pool import Pool
-from embedd.replica import Answer, Place
+from embedd.places import Answer, Place, Places
 from embedd.token_vectors import TokenDtype
 
 _log = structlog.get_logger()
@@ -59,7 +59,7 @@ class Outputs:
 class Scheduler:
     """Made by ``open_scheduler``."""
 
-    def __init__(self, pool: Pool, lanes: Lanes, dim: int, metrics: ModelMetrics) -> None:
+    def __init__(self, pool: Places, lanes: Lanes, dim: int, metrics: ModelMetrics) -> None:
         self._pool = pool
         self._lanes = lanes
         self._dim = dim
@@ -76,7 +76,7 @@ class Scheduler:
 
     @property
     def live_workers(self) -> int:
-        return len(self._pool.pids)
+        return self._pool.live
 
     @property
     def oldest_wait_s(self) -> float:
@@ -116,6 +116,7 @@ class Scheduler:
         Raises:
             NotFinite: the model has no finite answer to an input.
             OutOfMemory: an input alone is too long for the device.
+            InputRefused: a server elsewhere does not take an input.
             ModelUnavailable: no worker will start; ``WorkerDied`` if one died with the request.
             Overloaded: too much is waiting.
             DeadlineExceeded: the deadline, on the loop's clock, passed while inputs were waiting.
@@ -161,7 +162,7 @@ class Scheduler:
         """A place for a batch; None, and nothing waiting any more, if there will be none."""
         try:
             return await self._pool.acquire()
-        except ModelUnavailable as error:
+        except (ModelUnavailable, Overloaded) as error:
             _fail({piece.request for piece in self._lanes.take_all()}, error)
             self._work.clear()
             return None
@@ -172,7 +173,7 @@ class Scheduler:
         if not len(self._lanes):
             self._work.clear()
         if batch:
-            place.tokens = sum(piece.length for piece in batch)
+            place.tokens, place.lane = sum(piece.length for piece in batch), batch[0].request.lane
             batches.create_task(self._run_batch(place, batch))
         else:
             self._pool.release(place)
@@ -184,7 +185,9 @@ class Scheduler:
         except BatchLost as error:
             self._retry(batch, error, place.tokens // 2)
         except CallFailed:
-            self._split(batch, place.tokens // 2)
+            self._split(batch, place.tokens // 2, OutOfMemory(batch[0].row))
+        except InputRefused as refusal:
+            self._split(batch, place.tokens // 2, InputRefused(batch[0].row, refusal.reason))
         else:
             self._deliver(batch, answer)
             asyncio.get_running_loop().call_soon(self._count, place, batch, answer)  # behind who waited
@@ -215,7 +218,7 @@ class Scheduler:
 
     def _retry(self, batch: Sequence[Piece], error: BatchLost, half: int) -> None:
         """Puts back what may run once more and fails the rest."""
-        in_time = self._clock() + (0.0 if self._pool.pids else self._pool.restart_s)
+        in_time = self._clock() + (0.0 if self._pool.live else self._pool.restart_s)
         again = [
             piece
             for piece in batch
@@ -229,10 +232,12 @@ class Scheduler:
         self._put_back(again)
         _log.warning("batch_lost", texts=len(batch), put_back=len(again), reason=str(error))
 
-    def _split(self, batch: Sequence[Piece], half: int) -> None:
-        """Runs a batch that did not fit into memory again in parts, down to single pieces."""
+    def _split(self, batch: Sequence[Piece], half: int, alone: EmbeddError) -> None:
+        """Runs a batch that was not taken as a whole again in parts, down to single pieces: one that is not
+        taken ``alone`` either fails so, and takes no other along.
+        """
         if len(batch) == 1:
-            batch[0].request.fail(OutOfMemory(batch[0].row))
+            batch[0].request.fail(alone)
             return
         for piece in batch:
             piece.max_batch_tokens = half
@@ -247,7 +252,7 @@ class Scheduler:
 
 @asynccontextmanager
 async def open_scheduler(
-    pool: Pool, lanes: Lanes, dim: int, metrics: ModelMetrics
+    pool: Places, lanes: Lanes, dim: int, metrics: ModelMetrics
 ) -> AsyncIterator[Scheduler]:
     """A scheduler over ``pool``; requests that are open when it is left fail with ``ModelUnavailable``."""
     scheduler = Scheduler(pool, lanes, dim, metrics)

@@ -1,7 +1,8 @@
 """Rows that are computed once for all who ask: from the cache, from a run under way, or from a new one.
 
-Knows token ids, the scheduler and the cache; neither texts nor models. Token ids after prompt and cut are all
-that a model's answer depends on, so they are what is compared.
+Knows token ids, the scheduler and the cache; neither prompts nor models. Token ids after prompt and cut are
+all that a model's answer depends on, so they are what is compared; of models elsewhere that read texts,
+these.
 
 Invariants: whoever fails, leaves or is late fails alone: those who waited for its run start one of their own;
 nobody waits for a run of another lane, or a person would wait for a job; a row is a bit-by-bit copy of the
@@ -20,7 +21,7 @@ import numpy.typing as npt
 
 from embedd.cache import Cache
 from embedd.encoding import Encoding
-from embedd.errors import NotFinite, OutOfMemory
+from embedd.errors import InputRefused, NotFinite, OutOfMemory, of_input
 from embedd.lanes import Lane
 from embedd.metrics import ModelMetrics
 from embedd.scheduler import Scheduler
@@ -155,8 +156,8 @@ class SharedRuns:
             outputs = await self._scheduler.run(
                 [search.encodings[place] for place in places], search.lane, search.deadline
             )
-        except (NotFinite, OutOfMemory) as error:
-            raise type(error)(places[error.index]) from error
+        except (NotFinite, InputRefused, OutOfMemory) as error:
+            raise of_input(error, places[error.index]) from error
         rows: dict[bytes, Row] = dict(zip(keys, outputs.rows, strict=True))
         search.found.update(rows)
         search.computed += len(keys)
@@ -179,4 +180,7 @@ def _key(encoding: Encoding) -> bytes:
     """What tells ``encoding`` apart from all others. BLAKE2: RFC 7693."""
     digest = hashlib.blake2b(encoding.ids.data, digest_size=_KEY_BYTES)
     digest.update((encoding.second + 1).to_bytes(4, "little"))
+    for text in encoding.texts:
+        written = text.encode()
+        digest.update(len(written).to_bytes(8, "little") + written)
     return digest.digest()

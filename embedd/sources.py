@@ -12,6 +12,7 @@ when they are read, are not loaded unless the model's spec says so; code that co
 import hashlib
 import importlib.metadata
 import importlib.resources
+from collections.abc import Sequence
 from pathlib import Path
 
 from embedd.errors import ModelLoadError
@@ -60,11 +61,27 @@ def resolve(spec: ModelSpec) -> Weights:
     return Weights(folder, revision, found)
 
 
+def settings_of(spec: ModelSpec) -> Path:
+    """The folder with what the files of ``spec`` say, its tokenizer among them; of a hub's model these alone
+    are downloaded.
+
+    Raises:
+        ModelLoadError: they cannot be had.
+    """
+    if spec.scheme == "bundled":
+        return _bundled().folder
+    if spec.scheme == "folder":
+        return Path(spec.place)
+    if spec.scheme == "hub":
+        return _download(spec, ["*.json", "*/*.json"])
+    raise ModelLoadError(f"{spec.name!r} is no place of a tokenizer: name a folder or a hub id")
+
+
 def _folder_of(spec: ModelSpec) -> Path:
     if spec.scheme == "folder":
         return Path(spec.place)
     if spec.scheme == "hub":
-        return _download(spec)
+        return _download(spec, [*_HUB_FILES, *(_PICKLES if spec.allow_pickle else ())])
     assert spec.folder is not None, "whoever opens a model out of a bucket fetches it first"
     return spec.folder
 
@@ -122,12 +139,11 @@ def _bundled() -> Weights:
     return Weights(folder, f"{BUNDLED_PACKAGE} {version}", BUNDLED_SHA256)
 
 
-def _download(spec: ModelSpec) -> Path:
+def _download(spec: ModelSpec, files: Sequence[str]) -> Path:
     from huggingface_hub import snapshot_download  # noqa: PLC0415 - only who names a hub model pays for it
 
-    files = [*_HUB_FILES, *(_PICKLES if spec.allow_pickle else ())]
     try:
-        folder = snapshot_download(spec.place, revision=spec.revision, allow_patterns=files)
+        folder = snapshot_download(spec.place, revision=spec.revision, allow_patterns=list(files))
     except Exception as error:  # a dozen kinds of the library's own and its transport's
         raise ModelLoadError(f"model {spec.place!r} could not be fetched: {error}") from error
     return Path(folder)

@@ -12,6 +12,7 @@ from typing import Literal
 from embedd.errors import ModelLoadError
 from embedd.fake import FAKE_DIM, FAKE_MAX_TOKENS
 from embedd.model_files import Activation, ModelFiles, ModelKind
+from embedd.remote.specs import is_remote, name_of, parse_remote
 
 __all__ = ["Dtype", "ModelCard", "ModelFiles", "ModelKind", "ModelSpec", "Weights", "parse_spec", "read_card"]
 
@@ -20,9 +21,12 @@ FAKE_MODEL = "fake"
 FAKE_RERANKER = "fake-reranker"
 FAKE_LANGUAGE_MODEL = "fake-llm"
 
+ELSEWHERE = "elsewhere"
+
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 
 _HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
+_NAMED = re.compile(r"(?P<name>[A-Za-z0-9][\w.-]*)=(?P<what>.+)")
 _BUCKET = re.compile(r"s3://[a-z0-9][a-z0-9.-]+(/[^\s?#]+)?")
 
 
@@ -31,7 +35,8 @@ class ModelSpec:
     """A model as it was asked for.
 
     ``source`` is ``<scheme>:<place>``: ``bundled:all-MiniLM-L6-v2``, ``fake:``, ``fake:reranker``,
-    ``fake:llm``, ``folder:/models/e5``, ``hub:org/name``, ``s3://bucket/prefix``. ``device`` is torch's name
+    ``fake:llm``, ``folder:/models/e5``, ``hub:org/name``, ``s3://bucket/prefix``, or ``elsewhere:`` and what
+    ``embedd.remote.specs`` reads. ``device`` is torch's name
     for it, or ``auto``; ``dtype`` is what the model computes in, where ``auto`` is what is fast on the device
     and exact enough; ``compiled`` says whether torch compiles it first. Its weights must have the ``sha256``,
     if there is one, and be no pickles unless ``allow_pickle``. ``folder`` is where its files lie by now, for
@@ -65,7 +70,8 @@ class ModelCard:
     ``dim`` is the length of an embedding model's vectors and 1 for a reranker. ``max_tokens`` counts the
     special tokens; ``normalized`` says whether vectors have unit length; ``pooling`` joins several modes with
     ``+``; ``prompts`` are put in front of texts (a reranker's queries) by their name. ``activation`` makes a
-    reranker's scores of its raw ones. ``sha256`` is that of the weights: collections are tied to it.
+    reranker's scores of its raw ones. ``sha256`` is that of the weights: collections are tied to it. It
+    ``gives_tokens`` if the vectors of single tokens can be had from it.
     """
 
     name: str
@@ -80,6 +86,7 @@ class ModelCard:
     default_prompt_name: str | None = None
     kind: ModelKind = "embedding"
     activation: Activation = "identity"
+    gives_tokens: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +124,8 @@ def parse_spec(
     sha256: str | None = None,
     allow_pickle: bool = False,
 ) -> ModelSpec:
-    """The model ``text``: ``all-MiniLM-L6-v2``, one of the fake ones, a folder, a hub id, or a place in a
-    bucket; called so, or ``name``.
+    """The model ``text``: ``all-MiniLM-L6-v2``, one of the fake ones, a folder, a hub id, a place in a
+    bucket, or servers elsewhere; called so, or ``name``.
 
     Raises:
         ModelLoadError: it is none of these.
@@ -131,6 +138,26 @@ def parse_spec(
 def lies_in_bucket(text: str) -> bool:
     """Whether ``text`` is a place in a bucket, whose files take a while to be here."""
     return _BUCKET.fullmatch(text) is not None
+
+
+def split_name(text: str) -> tuple[str, str]:
+    """The name that requests use, and what it stands for: ``fast=/models/e5``, or what names itself.
+
+    One elsewhere is called like its model there, or by its first address.
+    """
+    if found := _NAMED.fullmatch(text):
+        return found["name"], found["what"]
+    if is_remote(text):
+        try:
+            return name_of(text), text
+        except ModelLoadError:
+            return text, text  # it is told when it is opened
+    return text, text
+
+
+def comes_later(text: str) -> bool:
+    """Whether the model ``text`` may take a while to be there, and others do not wait for it."""
+    return lies_in_bucket(text) or is_remote(text)
 
 
 def lies_afar(text: str) -> bool:
@@ -150,9 +177,11 @@ def _source(text: str) -> str:
         return text.rstrip("/")
     if _HUB_ID.fullmatch(text):
         return f"hub:{text}"
+    if is_remote(text):
+        return f"{ELSEWHERE}:{parse_remote(text).text}"
     raise ModelLoadError(
         f"no model {text!r}: name {BUNDLED_MODEL!r}, {FAKE_MODEL!r}, {FAKE_RERANKER!r}, an existing folder, "
-        "a hub id such as 'intfloat/e5-small-v2', or s3://<bucket>/<prefix>"
+        "a hub id such as 'intfloat/e5-small-v2', s3://<bucket>/<prefix>, or [<model>@]<address> of a server"
     )
 
 

@@ -21,7 +21,7 @@ import tokenizers
 from embedd.encoding import Encoding, Room, Tokens, Truncate, refuse_invalid, refuse_unknown
 from embedd.errors import ModelLoadError
 from embedd.stretches import STRETCH, end_of, groups, stretches
-from embedd.tokenizer_file import build, pair_frame, single_frame, vocab_size
+from embedd.tokenizer_file import TokenizerFile, build, pair_frame, single_frame, vocab_size
 
 __all__ = ["Encoding", "TextTokenizer", "Token", "Tokenizer", "Truncate", "read_tokenizer"]
 
@@ -51,11 +51,16 @@ class Token:
 
 
 class TextTokenizer(Protocol):
-    """What a model's tokenizer does; safe to call from any thread.
+    """What a model's tokenizer does; safe to call from any thread, but one that is not ``here`` asks a server
+    and must not be called on the event loop.
 
     Wherever texts are read, one that is no valid Unicode raises ``InvalidInput`` with its index, counted
     from ``first_index``.
     """
+
+    @property
+    def here(self) -> bool:
+        """Whether it answers without asking anybody."""
 
     @property
     def special_tokens(self) -> int:
@@ -132,13 +137,16 @@ class Tokenizer:
         segments: bool = True,
         embedded: int | None = None,
     ) -> None:
-        self._description = description
-        self._lowercase = lowercase
+        self.file = TokenizerFile(description, lowercase, segments, embedded)
         self._copies = threading.local()
         self._single = single_frame(self._copy())
         self._pair = pair_frame(self._copy(), segments=segments)
         size = vocab_size(self._copy())
         self.vocab_size = size if embedded is None else min(size, embedded)
+
+    @property
+    def here(self) -> bool:
+        return True
 
     @property
     def special_tokens(self) -> int:
@@ -251,7 +259,7 @@ class Tokenizer:
         """This thread's own copy."""
         copy: tokenizers.Tokenizer | None = getattr(self._copies, "tokenizer", None)
         if copy is None:
-            copy = self._copies.tokenizer = build(self._description, lowercase=self._lowercase)
+            copy = self._copies.tokenizer = build(self.file.description, lowercase=self.file.lowercase)
         return copy
 
 

@@ -1,6 +1,7 @@
 """What a ``tokenizer.json`` says: the library's object for it, its special tokens, its vocabulary's size."""
 
 import json
+from dataclasses import dataclass
 
 import tokenizers
 from tokenizers import normalizers
@@ -8,6 +9,19 @@ from tokenizers import normalizers
 from embedd.encoding import Frame
 
 _LETTER = "a"
+
+
+@dataclass(frozen=True, slots=True)
+class TokenizerFile:
+    """All that a tokenizer is made of: its ``tokenizer.json``, and what the model's other files say.
+    ``segments``: whether the model is told the texts of a pair apart; ``embedded``: how many ids it has
+    vectors for.
+    """
+
+    description: str
+    lowercase: bool = False
+    segments: bool = True
+    embedded: int | None = None
 
 
 def build(description: str, *, lowercase: bool) -> tokenizers.Tokenizer:

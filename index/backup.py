@@ -3,6 +3,7 @@
     <target>/
       manifest.json            every file with its size and sha256, and the checksum of all that
       collections/<name>/      truth.db as of one moment, and the uploads that its jobs wait for
+      conversations.db, keys.db, models.db       each as of one moment
       aliases.json, calibration/
 
 A backup is laid out as a data folder is, so it can be checked as one. It is written under another name and
@@ -15,7 +16,7 @@ import shutil
 import sqlite3
 import uuid
 from collections.abc import Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -26,9 +27,9 @@ from index.database import BUSY_TIMEOUT_S, FILE_NAME, translate
 from index.errors import CollectionNotFound, StorageFailed, StoreError, WouldReplace
 
 MANIFEST: Final = "manifest.json"
-FORMAT: Final = 1
+FORMAT: Final = 2
 UPLOADS: Final = "uploads"
-# What belongs to a service as a whole, beside its collections.
+# What belongs to a service as a whole, beside its collections and databases.
 BESIDE: Final = ("aliases.json", "calibration")
 
 
@@ -80,6 +81,7 @@ def back_up(data: Path, target: Path, collection: str | None = None) -> Manifest
             for name in names:
                 _copy_collection(data, draft, name)
             if collection is None:
+                _copy_databases(data, draft)
                 _copy_beside(data, draft)
             manifest = _describe(draft)
             files.sync_all(draft)
@@ -118,21 +120,35 @@ def _copy_collection(data: Path, draft: Path, name: str) -> None:
 
 
 def _copy_state(source: Path, copy: Path) -> None:
-    uri = f"{(source / FILE_NAME).absolute().as_uri()}?mode=ro"
     _copy_uploads(source, copy)
+    with _copying(source / FILE_NAME, copy / FILE_NAME):
+        _copy_uploads(source, copy)  # a job that came in between; it is not finished so soon
+
+
+def _copy_databases(data: Path, draft: Path) -> None:
+    for name in files.DATABASES:
+        if (data / name).is_file():
+            with _copying(data / name, draft / name):
+                pass
+
+
+@contextmanager
+def _copying(source: Path, copy: Path) -> Iterator[None]:
+    """Copies a SQLite file as it is when the block begins, whoever writes to it; at the end of the block."""
+    uri = f"{source.absolute().as_uri()}?mode=ro"
     try:
         with (
             closing(sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None)) as live,
-            closing(sqlite3.connect(copy / FILE_NAME, isolation_level=None)) as written,
+            closing(sqlite3.connect(copy, isolation_level=None)) as written,
         ):
             live.execute("BEGIN")
-            live.execute("SELECT 1 FROM settings").fetchone()  # from here on one state, whoever writes
-            _copy_uploads(source, copy)  # a job that came in between; it is not finished so soon
+            live.execute("SELECT 1 FROM sqlite_schema").fetchone()  # from here on one state
+            yield
             written.execute("PRAGMA synchronous = OFF")  # all is synced at the end
             live.backup(written)
             written.execute("PRAGMA journal_mode = DELETE")  # one file, which can be read anywhere
     except sqlite3.Error as error:
-        raise translate(error, source / FILE_NAME) from error
+        raise translate(error, source) from error
 
 
 def _copy_uploads(source: Path, copy: Path) -> None:

@@ -79,7 +79,7 @@ def check_folder(data: Path, *, repair: bool = False) -> CheckReport:
         raise StorageFailed(f"{data} is not a data folder: it has no folder {files.COLLECTIONS!r}")
     lock = files.lock(data)
     try:
-        found = list(_leftovers(data, repair=repair))
+        found = [*_leftovers(data, repair=repair), *_database_faults(data)]
         names = files.collection_names(data)
         for name in names:
             found += _Checked(collections / name, name, repair=repair).problems()
@@ -100,6 +100,19 @@ def _leftovers(data: Path, *, repair: bool) -> Iterator[Problem]:
         yield Problem("", "leftovers", message, repaired=repair)
 
 
+def _database_faults(data: Path) -> Iterator[Problem]:
+    """Of the SQLite files beside the collections."""
+    for path in (data / name for name in files.DATABASES):
+        if not path.is_file():
+            continue
+        try:
+            with closing(_open(path)) as connection:
+                messages = list(_integrity_faults(connection))
+        except sqlite3.Error as error:
+            messages = [str(translate(error))]
+        yield from (Problem("", "file", f"{path.name}: {message}") for message in messages)
+
+
 class _Checked:
     """One collection under examination."""
 
@@ -110,7 +123,7 @@ class _Checked:
 
     def problems(self) -> list[Problem]:
         try:
-            with closing(self._open()) as connection:
+            with closing(_open(self._folder / FILE_NAME)) as connection:
                 # With the file itself in doubt, nothing that is read from it or written to it can be trusted.
                 broken = self._guarded("file", _file_faults, connection)
                 return broken or [
@@ -123,10 +136,6 @@ class _Checked:
                 ]
         except sqlite3.Error as error:
             return [Problem(self._name, "file", str(translate(error)))]
-
-    def _open(self) -> sqlite3.Connection:
-        uri = f"{(self._folder / FILE_NAME).absolute().as_uri()}?mode=rw"
-        return sqlite3.connect(uri, uri=True, isolation_level=None)
 
     def _guarded(
         self,
@@ -168,6 +177,10 @@ class _Checked:
         return problems
 
 
+def _open(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, isolation_level=None)
+
+
 def _repaired(problem: Problem) -> Problem:
     return replace(problem, repaired=True)
 
@@ -177,11 +190,15 @@ def _file_faults(connection: sqlite3.Connection) -> Iterator[str]:
     if found > len(MIGRATIONS):
         yield f"it has format {found}; this version knows formats up to {len(MIGRATIONS)}"
         return
+    yield from _integrity_faults(connection)
+    if connection.execute("SELECT count(*) FROM settings").fetchone()[0] != 1:
+        yield "it has no settings"
+
+
+def _integrity_faults(connection: sqlite3.Connection) -> Iterator[str]:
     for (message,) in connection.execute(f"PRAGMA integrity_check({_MOST_MESSAGES})"):
         if message != "ok":
             yield message
-    if connection.execute("SELECT count(*) FROM settings").fetchone()[0] != 1:
-        yield "it has no settings"
 
 
 def _reference_faults(connection: sqlite3.Connection) -> Iterator[str]:

@@ -201,8 +201,11 @@ class Collection:
     async def vectors_by_digest(self, digests: Sequence[str]) -> dict[str, PassageVectors]:
         return await points.vectors_by_digest(self._readers, digests)
 
-    async def points(self, ids: Sequence[str], *, with_vectors: bool = False) -> list[StoredPoint]:
-        return await points.by_id(self._readers, ids, with_vectors=with_vectors)
+    async def points(
+        self, ids: Sequence[str], *, with_vectors: bool = False, with_token_vectors: bool = False
+    ) -> list[StoredPoint]:
+        parts = points.Parts(vectors=with_vectors, token_vectors=with_token_vectors)
+        return await points.by_id(self._readers, ids, parts)
 
     async def scroll(
         self,

@@ -24,9 +24,10 @@
     ├── WouldReplace            something is there that nobody allowed to replace
     ├── CopyRefused             what is copied into has something that is not the copy's
     ├── StorageFull             no space is left
-    └── StorageFailed           the disk or the database refused for another reason
-        └── StoreUnavailable    the database server is away, or takes no writes; come back later
-            └── OutcomeUnknown  it went away while it was told to keep a write
+    ├── StorageFailed           the disk or the database refused for another reason
+    │   └── StoreUnavailable    the database server is away, or takes no writes; come back later
+    │       └── OutcomeUnknown  it went away while it was told to keep a write
+    └── VectorsUnavailable      the engine that has the vectors does not answer
 
 The errors know no status codes; the edge maps them.
 """
@@ -237,3 +238,7 @@ class OutcomeUnknown(StoreUnavailable):
 
     A write that came with an idempotency key can be sent again; of others the document's version tells.
     """
+
+
+class VectorsUnavailable(StoreError):
+    """The engine that finds vectors does not answer, or cannot; whatever was written is where it was."""

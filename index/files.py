@@ -16,6 +16,8 @@ from typing import Final
 from index.errors import DataFolderInUse, StorageFailed, StorageFull
 
 COLLECTIONS: Final = "collections"
+# SQLite files of a service as a whole, which it keeps beside its collections.
+DATABASES: Final = ("conversations.db", "keys.db", "models.db")
 NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 _LOCK: Final = "embedd.lock"
 # What is renamed once it is whole, and what was renamed to be removed.

@@ -9,17 +9,20 @@ outperforms Condorcet and individual rank learning methods", SIGIR 2009; the con
 """
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, TypeVar
 
 from index.rows import Fusion
 
+# What names a passage: its seq, or its id.
+K = TypeVar("K", int, str)
+
 RANK_CONSTANT: Final = 60
 
-Scores = Mapping[int, float]
 
-
-def fuse(dense: Scores, lexical: Scores, found_by_vector: Scores, how: Fusion) -> dict[int, float]:
-    """The fused score of all that either half found, best first; ties in order of seq.
+def fuse(
+    dense: Mapping[K, float], lexical: Mapping[K, float], found_by_vector: Mapping[K, float], how: Fusion
+) -> dict[K, float]:
+    """The fused score of all that either half found, best first; ties in order of their names.
 
     ``dense`` has the score of each of them, ``lexical`` the BM25 of those that were found by words, best
     first, and ``found_by_vector`` those that were found so, best first.
@@ -36,18 +39,18 @@ def fuse(dense: Scores, lexical: Scores, found_by_vector: Scores, how: Fusion) -
     return dict(sorted(scores.items(), key=lambda entry: (-entry[1], entry[0])))
 
 
-def _scaled(scores: Scores) -> dict[int, float]:
+def _scaled(scores: Mapping[K, float]) -> dict[K, float]:
     """From 0 for the worst to 1 for the best; all are best if they are equal."""
     worst, best = min(scores.values(), default=0.0), max(scores.values(), default=0.0)
     span = best - worst
     return {seq: (score - worst) / span if span else 1.0 for seq, score in scores.items()}
 
 
-def _shares(scores: Scores) -> dict[int, float]:
+def _shares(scores: Mapping[K, float]) -> dict[K, float]:
     """Of the best BM25, in whose scale 0 means what it means everywhere: none of the words."""
     best = max(scores.values(), default=0.0)
     return {seq: score / best if best > 0 else 0.0 for seq, score in scores.items()}
 
 
-def _reciprocal_ranks(ranking: Scores) -> dict[int, float]:
+def _reciprocal_ranks(ranking: Mapping[K, float]) -> dict[K, float]:
     return {seq: 1.0 / (RANK_CONSTANT + rank) for rank, seq in enumerate(ranking, start=1)}

@@ -8,6 +8,7 @@ one, it is dropped and the table answers alone.
 
 import asyncio
 import os
+import sys
 import time
 from collections.abc import Coroutine
 from contextvars import Context
@@ -47,6 +48,10 @@ class GraphTuning:
     m: int = 16
     ef_construction: int = 200
     snapshot_rows: int = 10_000
+
+
+NO_GRAPHS: Final = GraphTuning(threshold=sys.maxsize)
+"""Where something else finds what is near."""
 
 
 class Flood:

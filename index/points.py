@@ -78,9 +78,8 @@ def by_seq_now(readers: Readers, seqs: Sequence[int], parts: Parts) -> dict[int,
 
 
 def _by_seq(seqs: Sequence[int], parts: Parts) -> tuple[str, tuple[str]]:
-    packed = "(SELECT packed FROM token_vectors WHERE passage = p.seq)" if parts.token_vectors else "NULL"
     sql = (
-        f"SELECT {_columns(parts.vectors, with_content=parts.content)}, {packed}"
+        f"SELECT {_columns(parts.vectors, with_content=parts.content)}, {_packed(parts)}"
         " FROM json_each(?) AS wanted CROSS JOIN passages AS p ON p.seq = wanted.value"
         f" JOIN documents AS d ON d.key = p.document WHERE {LIVING}"
     )
@@ -104,10 +103,10 @@ async def vectors_of(readers: Readers, seqs: Sequence[int]) -> dict[int, Vector]
     return {seq: decode_vector(blob) for seq, blob in rows}
 
 
-async def by_id(readers: Readers, ids: Sequence[str], *, with_vectors: bool = False) -> list[StoredPoint]:
+async def by_id(readers: Readers, ids: Sequence[str], parts: Parts) -> list[StoredPoint]:
     """The points of these ids in the order asked, without those that do not exist."""
     sql = (
-        f"SELECT {_columns(with_vectors)} FROM {_JOIN}"
+        f"SELECT {_columns(parts.vectors)}, {_packed(parts)} FROM {_JOIN}"
         f" WHERE p.id IN (SELECT value FROM json_each(?)) AND {LIVING}"
     )
     rows = await readers.rows(sql, (encode_ids(ids),))
@@ -147,6 +146,10 @@ def _columns(with_vectors: bool, *, with_content: bool = True) -> str:
     return f"{_COLUMNS.format(text=text, metadata=metadata)}, {'p.vector' if with_vectors else 'NULL'}"
 
 
+def _packed(parts: Parts) -> str:
+    return "(SELECT packed FROM token_vectors WHERE passage = p.seq)" if parts.token_vectors else "NULL"
+
+
 def _point(row: Sequence[Any]) -> StoredPoint:
     point = Joined(*row)
     return StoredPoint(
@@ -163,4 +166,5 @@ def _point(row: Sequence[Any]) -> StoredPoint:
         expires_at=point.expires_at,
         acl=tuple(decode_json(point.acl)),
         vector=None if point.vector is None else decode_vector(point.vector),
+        token_vectors=point.token_vectors,
     )

@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Final
@@ -27,8 +27,17 @@ _CHUNK_BYTES: Final = 1 << 20
 _USER_VERSION: Final = slice(60, 64)
 
 
-def restore(source: Path, data: Path, *, collection: str | None = None, replace: bool = False) -> list[str]:
-    """Bring the collections of a backup back, or one of them; gives their names.
+def restore(
+    source: Path,
+    data: Path,
+    *,
+    collection: str | None = None,
+    replace: bool = False,
+    formats: Mapping[str, int] | None = None,
+) -> list[str]:
+    """Bring everything in a backup back, or one collection; gives the names of the collections.
+
+    ``formats`` are the newest that the program knows of the databases beside them.
 
     Raises:
         InvalidBackup: ``source`` is no backup, or not as it was written.
@@ -43,7 +52,7 @@ def restore(source: Path, data: Path, *, collection: str | None = None, replace:
     wanted = [file for file in manifest.files if collection in (None, _collection_of(file))]
     if collection is not None and not wanted:
         raise CollectionNotFound(collection)
-    _refuse_newer(source, wanted)
+    _refuse_newer(source, wanted, formats or {})
     lock = files.lock(data)
     try:
         with files.disk_in_words(f"the backup {source}"):
@@ -67,8 +76,9 @@ def settle(data: Path) -> None:
     for number, unit in enumerate(_units(staged)):
         place = data / unit
         place.parent.mkdir(exist_ok=True)
-        with suppress(FileNotFoundError):
-            place.rename(trash / str(number))
+        for old in _parts(place):  # the log of a database before it: a new one must not find it
+            with suppress(FileNotFoundError):
+                old.rename(trash / f"{number}-{old.name}")
         (staged / unit).rename(place)
         files.sync(place.parent)
     shutil.rmtree(staged)
@@ -76,10 +86,19 @@ def settle(data: Path) -> None:
     shutil.rmtree(trash, ignore_errors=True)
 
 
+def _parts(place: Path) -> list[Path]:
+    """A folder or a file, and what SQLite writes beside it."""
+    logs = ("-wal", "-shm") if place.name in files.DATABASES else ()
+    return [*(place.with_name(f"{place.name}{end}") for end in logs), place]
+
+
 def _units(staged: Path) -> list[Path]:
     """What is moved as a whole: collections, and the files beside them."""
     beside = [
-        path for name in BESIDE for path in [staged / name, *(staged / name).glob("*")] if path.is_file()
+        path
+        for name in (*files.DATABASES, *BESIDE)
+        for path in [staged / name, *(staged / name).glob("*")]
+        if path.is_file()
     ]
     return [path.relative_to(staged) for path in [*(staged / files.COLLECTIONS).glob("*"), *beside]]
 
@@ -109,6 +128,8 @@ def _refuse_strange(file: BackedUpFile) -> None:
             return
         case (files.COLLECTIONS, name, "uploads", upload) if files.NAME.fullmatch(name) and upload != "..":
             return
+        case (name,) if name in files.DATABASES:
+            return
         case (beside, *inside) if beside in BESIDE and len(inside) <= 1 and ".." not in inside:
             return
     raise InvalidBackup(f"{file.path!r} does not belong into a backup")
@@ -119,12 +140,13 @@ def _collection_of(file: BackedUpFile) -> str | None:
     return parts[1] if parts[0] == files.COLLECTIONS else None
 
 
-def _refuse_newer(source: Path, wanted: Iterable[BackedUpFile]) -> None:
+def _refuse_newer(source: Path, wanted: Iterable[BackedUpFile], formats: Mapping[str, int]) -> None:
     for file in wanted:
-        if file.path.endswith(f"/{FILE_NAME}"):
+        known = len(MIGRATIONS) if file.path.endswith(f"/{FILE_NAME}") else formats.get(file.path)
+        if known is not None:
             found = int.from_bytes(_header(source / file.path)[_USER_VERSION])
-            if found > len(MIGRATIONS):
-                raise DataTooNew(found, len(MIGRATIONS), source / file.path)
+            if found > known:
+                raise DataTooNew(found, known, source / file.path)
 
 
 def _header(path: Path) -> bytes:

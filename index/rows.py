@@ -179,7 +179,9 @@ class Changes:
 
 @dataclass(frozen=True, slots=True)
 class StoredPoint:
-    """One passage with what it takes from its document; ``vector`` (dim,) as it was written, if asked for."""
+    """One passage with what it takes from its document; ``vector`` (dim,) and ``token_vectors`` as they were
+    written, if asked for.
+    """
 
     id: str
     document_id: str
@@ -194,6 +196,7 @@ class StoredPoint:
     expires_at: str | None = None
     acl: tuple[str, ...] = ()
     vector: Vector | None = None
+    token_vectors: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,29 +1,30 @@
 """Which of the ranked passages are answered: those good enough, one of each document, or unlike each other.
 
-Pure. A ranking maps seqs to scores, best first; what comes out keeps its scores.
+Pure. A ranking maps what names passages, seqs or ids, to scores, best first; what comes out keeps its scores.
 """
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from index.rows import Vector
 
-Ranking = Mapping[int, float]
+K = TypeVar("K", int, str)
+G = TypeVar("G", int, str)
 
 _TINY: Final = np.finfo(np.float32).tiny
 
 
-def reaching(ranking: Ranking, held: Ranking, least: float) -> dict[int, float]:
+def reaching(ranking: Mapping[K, float], held: Mapping[K, float], least: float) -> dict[K, float]:
     """Those of ``ranking`` whose score in ``held`` is at least ``least``."""
     return {seq: score for seq, score in ranking.items() if held[seq] >= least}
 
 
-def best_of_each(ranking: Ranking, groups: Mapping[int, int]) -> dict[int, float]:
+def best_of_each(ranking: Mapping[K, float], groups: Mapping[K, G]) -> dict[K, float]:
     """The first of each group; what is in no group is left out."""
-    first: dict[int, int] = {}
+    first: dict[G, K] = {}
     for seq in ranking:
         if seq in groups:
             first.setdefault(groups[seq], seq)
@@ -31,8 +32,8 @@ def best_of_each(ranking: Ranking, groups: Mapping[int, int]) -> dict[int, float
 
 
 def unlike_each_other(
-    ranking: Ranking, vectors: Mapping[int, Vector], k: int, diversity: float
-) -> dict[int, float]:
+    ranking: Mapping[K, float], vectors: Mapping[K, Vector], k: int, diversity: float
+) -> dict[K, float]:
     """``k`` of those that have a vector (dim,), each next one good and unlike those before it.
 
     Maximal marginal relevance: the best by (1 - diversity) * score - diversity * (its greatest cosine to what

@@ -185,7 +185,9 @@ class Store(Protocol):
         """The vectors of each of these digests that a passage has."""
         ...
 
-    async def points(self, ids: Sequence[str], *, with_vectors: bool = False) -> list[StoredPoint]:
+    async def points(
+        self, ids: Sequence[str], *, with_vectors: bool = False, with_token_vectors: bool = False
+    ) -> list[StoredPoint]:
         """Points in the order asked; those that do not exist are left out."""
         ...
 

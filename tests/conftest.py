@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
+from milvus_server import milvus_server
 from postgres_server import PostgresServer, postgres_server, programs
 
 settings.register_profile("thorough", max_examples=5_000, stateful_step_count=100, deadline=None)
@@ -38,3 +39,10 @@ def postgres() -> Iterator[PostgresServer]:
 def postgres_url(postgres: PostgresServer) -> str:
     """Where the collections of one test are."""
     return f"{postgres.url}?schema=test_{uuid.uuid4().hex}"
+
+
+@pytest.fixture(scope="session")
+def milvus_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A Milvus that all tests share; each has a prefix of its own."""
+    with milvus_server(tmp_path_factory.mktemp("milvus")) as server:
+        yield server.url

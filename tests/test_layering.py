@@ -46,9 +46,9 @@ def test_only_the_worker_imports_torch() -> None:
     assert [str(module) for module in outside if imported_roots(module) & WORKER_ONLY] == []
 
 
-def test_only_the_http_layer_and_the_client_of_upstreams_know_aiohttp() -> None:
-    client = ROOT / "embedd" / "upstream" / "client.py"
-    allowed = {ROOT / "api" / "app.py", client, *modules("api/http")}
+def test_only_the_http_layer_and_the_clients_of_upstreams_know_aiohttp() -> None:
+    clients = {ROOT / "embedd" / "upstream" / "client.py", ROOT / "embedd" / "remote" / "http.py"}
+    allowed = {ROOT / "api" / "app.py", *clients, *modules("api/http")}
     others = [module for package in OURS for module in modules(package) if module not in allowed]
     assert [str(module) for module in others if imported_roots(module) & HTTP_ONLY] == []
 

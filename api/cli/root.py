@@ -10,6 +10,7 @@ import click
 _MODULES = {
     "serve": "api.cli.serve",
     "config": "api.cli.config",
+    "health": "api.cli.health",
     "demo": "api.cli.demo",
     "ingest": "api.cli.ingest",
     "search": "api.cli.search",

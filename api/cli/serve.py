@@ -1,10 +1,12 @@
 """``embedd serve``: the service itself, in the foreground."""
 
 import importlib
+from functools import partial
 
 import click
 
 from api.cli.configuration import setting_options, settings_from
+from api.settings import load_settings
 
 
 @click.command()
@@ -13,9 +15,10 @@ from api.cli.configuration import setting_options, settings_from
 def serve(ctx: click.Context, /, **flags: str | None) -> None:
     """Run the service until Ctrl-C or SIGTERM.
 
-    A flag beats its EMBEDD_ variable, the variable beats the YAML file of --config.
+    A flag beats its EMBEDD_ variable, the variable beats the YAML file of --config. SIGHUP has the file, and
+    the files of keys and certificates, read again.
     """
     settings = settings_from(flags)
     # Imported now: a mistake in the settings and --help are answered without loading the service.
     app = importlib.import_module("api.app")
-    ctx.exit(app.run(settings))
+    ctx.exit(app.run(settings, partial(load_settings, flags)))

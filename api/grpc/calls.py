@@ -1,4 +1,4 @@
-"""Around every call: an id, a log line, a count, the gate, and errors turned into statuses with details.
+"""Around every call: an id, a trace, a log line, a count, the gate, and errors turned into statuses.
 
 A method is answered by a function of a decoded message (or an iterator of them) and the `Call`; it answers a
 message, or an iterator of them. Whether there is one or many of either is what the proto says.
@@ -11,7 +11,7 @@ UNAVAILABLE, so that its client knows that not everything was read.
 import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import aclosing, asynccontextmanager
+from contextlib import AbstractContextManager, aclosing, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,6 +25,7 @@ from grpc import StatusCode
 from api.errors import MalformedRequest, ShuttingDown
 from api.grpc.measuring import CallMetrics
 from api.grpc.statuses import DETAILS, tell
+from api.grpc.tracing import following
 from api.http.authentication import key_in, permit_collection
 from api.request_ids import HEADER_REQUEST_ID, request_id
 from api.security.identity import ANONYMOUS, Identity
@@ -117,7 +118,10 @@ class Edge:
         )
         context.set_trailing_metadata(((HEADER_REQUEST_ID, call.request_id),))
         began = time.perf_counter()
-        with structlog.contextvars.bound_contextvars(request_id=call.request_id):
+        with (
+            structlog.contextvars.bound_contextvars(request_id=call.request_id),
+            self._followed(method, metadata, call),
+        ):
             try:
                 await self._admit(method, metadata, call)
                 yield call
@@ -128,6 +132,15 @@ class Edge:
                 await _refuse(error, method, call)
             finally:
                 self._tell(method, call, time.perf_counter() - began)
+
+    def _followed(
+        self, method: Method, metadata: Mapping[str, Any], call: Call
+    ) -> AbstractContextManager[None]:
+        """What probes and explorers ask is not traced."""
+        tracing = self._services.tracing
+        if tracing is None or method.needs.scope is None:
+            return nullcontext()
+        return following(tracing, method.proto, metadata, lambda: call.status)
 
     async def _admit(self, method: Method, metadata: Mapping[str, Any], call: Call) -> None:
         if method.needs.scope is not None:
@@ -157,7 +170,11 @@ class Edge:
 
     def _tell(self, method: Method, call: Call, seconds: float) -> None:
         self._metrics.add(method.name, call.status, seconds)
-        told = {"method": method.name, "status": call.status.name, "remote": call.context.peer()}
+        told = {
+            "embedd.method": method.name,  # HTTP's fields are of other types
+            "embedd.status": call.status.name,
+            "remote": call.context.peer(),
+        }
         write = log.debug if method.needs.scope is None else log.info
         write("call_answered", ms=round(seconds * 1000, 1), **told)
         if method.needs.changes:

@@ -11,7 +11,9 @@ from itertools import groupby
 import grpc
 
 from api.grpc.calls import Edge, Method
-from api.grpc.methods import METHODS
+from api.grpc.certificates import Certificates
+from api.grpc.methods import methods_of
+from api.security.tls import TlsFiles, read_tls_files
 from api.services.container import Services
 from api.settings import Settings
 
@@ -23,10 +25,18 @@ _ANSWER_S = 20
 class GrpcServer:
     """A server that answers at ``address``."""
 
-    def __init__(self, server: grpc.aio.Server, edge: Edge, address: str) -> None:
+    def __init__(
+        self, server: grpc.aio.Server, edge: Edge, address: str, certificates: Certificates | None
+    ) -> None:
         self.address = address
         self._server = server
         self._edge = edge
+        self._certificates = certificates
+
+    def renew(self, files: TlsFiles) -> None:
+        """Let connections from now on see these certificates."""
+        assert self._certificates is not None, "it listens with some"
+        self._certificates.renew(files)
 
     async def stop(self, timeout_s: float) -> None:
         """Take no more calls and return when those that run are answered; after ``timeout_s`` they are
@@ -45,11 +55,13 @@ async def open_server(services: Services, host: str, port: int) -> AsyncIterator
     """
     edge = Edge(services)
     server = grpc.aio.server(options=_options(services.settings))
-    for name, handlers in _by_service(edge, METHODS):
+    for name, handlers in _by_service(edge, methods_of(services.settings)):
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(name, handlers),))
-    bound = _listen(server, _join(host, port), _credentials(services.settings))
+    files = read_tls_files(services.settings)
+    certificates = None if files is None else Certificates(files)
+    bound = _listen(server, _join(host, port), certificates)
     await server.start()
-    opened = GrpcServer(server, edge, _join(host, bound))
+    opened = GrpcServer(server, edge, _join(host, bound), certificates)
     try:
         yield opened
     finally:
@@ -74,23 +86,12 @@ def _options(settings: Settings) -> list[tuple[str, int]]:
     ]
 
 
-def _credentials(settings: Settings) -> grpc.ServerCredentials | None:
-    """The same certificates as for HTTP, where `tls_context` has looked at them; None without encryption."""
-    if settings.tls_cert is None or settings.tls_key is None:
-        return None
-    chain = (settings.tls_key.read_bytes(), settings.tls_cert.read_bytes())
-    client_ca = None if settings.tls_client_ca is None else settings.tls_client_ca.read_bytes()
-    return grpc.ssl_server_credentials(
-        [chain], root_certificates=client_ca, require_client_auth=client_ca is not None
-    )
-
-
-def _listen(server: grpc.aio.Server, address: str, credentials: grpc.ServerCredentials | None) -> int:
+def _listen(server: grpc.aio.Server, address: str, certificates: Certificates | None) -> int:
     try:
-        if credentials is None:
+        if certificates is None:
             port: int = server.add_insecure_port(address)
         else:
-            port = server.add_secure_port(address, credentials)
+            port = server.add_secure_port(address, certificates.credentials())
     except RuntimeError as error:
         raise OSError(
             errno.EADDRINUSE,

@@ -4,7 +4,7 @@ Whether their requests are served at all is `origins`' to say; who they are, the
 part, so nothing is allowed to be sent with them.
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from http import HTTPStatus
 
 from aiohttp import hdrs, web
@@ -16,10 +16,12 @@ _KEPT_S = 600
 
 
 class Cors:
-    """``answer_preflight`` is its middleware, ``stamp`` for every response that is about to be sent."""
+    """``answer_preflight`` is its middleware, ``stamp`` for every response that is about to be sent;
+    ``allowed`` gives the origins that are so now.
+    """
 
-    def __init__(self, allowed: Collection[str]) -> None:
-        self._allowed = frozenset(allowed)
+    def __init__(self, allowed: Callable[[], Collection[str]]) -> None:
+        self._allowed = allowed
 
     @web.middleware
     async def answer_preflight(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -36,7 +38,7 @@ class Cors:
         return web.Response(status=HTTPStatus.NO_CONTENT, headers=headers)
 
     async def stamp(self, request: web.Request, response: web.StreamResponse) -> None:
-        if not self._allowed:
+        if not self._allowed():
             return
         response.headers.add(hdrs.VARY, hdrs.ORIGIN)
         if self._allows(request):
@@ -44,4 +46,4 @@ class Cors:
             response.headers[hdrs.ACCESS_CONTROL_EXPOSE_HEADERS] = "*"
 
     def _allows(self, request: web.Request) -> bool:
-        return request.headers.get(hdrs.ORIGIN) in self._allowed
+        return request.headers.get(hdrs.ORIGIN) in self._allowed()

@@ -28,9 +28,21 @@ class Listener:
         tls: SSLContext | None,
     ) -> None:
         self._runner = runner
-        self._sites = sites
+        self._sites = list(sites)
         self._queues = queues
         self._tls = tls
+
+    async def renew(self, tls: SSLContext) -> None:
+        """Encrypt as ``tls`` says what is taken from now on; nobody who comes meanwhile is refused."""
+        self._tls = tls
+        before, self._sites = (
+            self._sites,
+            [web.SockSite(self._runner, queue.dup(), ssl_context=tls) for queue in self._queues],
+        )
+        for site in self._sites:
+            await site.start()
+        for site in before:
+            await site.stop()
 
     async def close(self) -> None:
         """Take those that wait, and no more."""

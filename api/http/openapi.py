@@ -102,7 +102,9 @@ def _json_text(kind: Any) -> dict[str, Any]:
 
 
 def _responses(route: Route, reference: dict[type, Any]) -> dict[str, Any]:
-    responses = {str(int(route.status)): _response(route, reference)}
+    responses = {
+        str(int(status)): _response(route, status, reference) for status in (route.status, *route.also)
+    }
     if route.accepted is not None:
         responses["202"] = _described("Accepted as a job", {JSON: {"schema": reference[route.accepted]}})
     error = TeiErrorAnswer if route.dialect == "tei" else ErrorAnswer
@@ -110,15 +112,16 @@ def _responses(route: Route, reference: dict[type, Any]) -> dict[str, Any]:
     return responses
 
 
-def _response(route: Route, reference: dict[type, Any]) -> dict[str, Any]:
-    status = HTTPStatus(route.status).phrase
+def _response(route: Route, status: HTTPStatus, reference: dict[type, Any]) -> dict[str, Any]:
+    if route.answer is None:
+        return {"description": status.phrase}
     if isinstance(route.answer, str):
-        return _described(status, {route.answer: {}})
+        return _described(status.phrase, {route.answer: {}})
     schema = reference[route.answer]
     content: dict[str, Any] = {JSON: {"schema": schema}, MSGPACK: {"schema": schema}}
     if route.chunk is not None:
         content["text/event-stream"] = {"schema": reference[route.chunk]}
-    return _described(status, content)
+    return _described(status.phrase, content)
 
 
 def _described(description: str, content: dict[str, Any]) -> dict[str, Any]:

@@ -57,13 +57,16 @@ _DOCUMENTS = f"{_ONE}/documents"
 _POINTS = f"{_ONE}/points"
 _CONVERSATION = "/v1/conversations/{id}"
 _MODEL = "/v1/models/{name:.+}"
+_THERE = (HTTPStatus.OK,)
+"""What is to be made is there already, as it should be."""
+_NOT_YET = (HTTPStatus.SERVICE_UNAVAILABLE,)
 
 ROUTES: tuple[Route, ...] = (
     Route("GET", "/", page.index, "text/html", PUBLIC),
-    Route("GET", "/ui/{file}", page.file, "text/html", PUBLIC),
+    Route("GET", "/ui/{file}", page.file, "*/*", PUBLIC),
     Route("GET", "/healthz", health.live, s.Health, PUBLIC),
-    Route("GET", "/startupz", health.startup, s.Startup, PUBLIC),
-    Route("GET", "/readyz", health.ready, s.Readiness, PUBLIC),
+    Route("GET", "/startupz", health.startup, s.Startup, PUBLIC, also=_NOT_YET),
+    Route("GET", "/readyz", health.ready, s.Readiness, PUBLIC, also=_NOT_YET),
     Route("GET", "/metrics", metrics.expose, "text/plain", READ_UNLIMITED),
     Route("GET", "/openapi.json", docs.openapi, "application/json", PUBLIC),
     Route("GET", "/docs", docs.page, "text/html", PUBLIC),
@@ -77,6 +80,7 @@ ROUTES: tuple[Route, ...] = (
         ADMIN,
         body=o.ModelRequest,
         status=HTTPStatus.CREATED,
+        also=_THERE,
         accepted=o.ModelAnswer,
     ),
     Route("POST", "/v1/models/batch", models.post_many, o.ModelOutcomes, ADMIN, body=o.ModelsRequest),
@@ -166,6 +170,7 @@ ROUTES: tuple[Route, ...] = (
         WRITE,
         body=s.CollectionRequest,
         status=HTTPStatus.CREATED,
+        also=_THERE,
     ),
     Route("GET", f"{_ONE}", collections.get, s.CollectionAnswer, READ),
     Route("PATCH", f"{_ONE}", collections.patch, s.CollectionAnswer, WRITE, body=s.CollectionPatch),
@@ -179,6 +184,7 @@ ROUTES: tuple[Route, ...] = (
         WRITE,
         body=a.AliasRequest,
         status=HTTPStatus.CREATED,
+        also=_THERE,
     ),
     Route("DELETE", "/v1/aliases/{name}", aliases.delete, s.Deleted, WRITE),
     Route(
@@ -246,9 +252,9 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/v1/keys", keys.list_all, y.KeyList, ADMIN),
     Route("POST", "/v1/keys", keys.post, y.NewKeyAnswer, ADMIN, body=y.KeyRequest, status=HTTPStatus.CREATED),
     Route("DELETE", "/v1/keys/{id}", keys.revoke, y.KeyAnswer, ADMIN),
-    Route("GET", "/health", tei.health, "application/json", PUBLIC, dialect="tei"),
+    Route("GET", "/health", tei.health, None, PUBLIC, dialect="tei"),
     Route("GET", "/info", tei.info, t.TeiInfo, READ, dialect="tei"),
-    Route("POST", "/", tei.root, t.Matrix, READ, body=t.TeiRootRequest, dialect="tei"),
+    Route("POST", "/", tei.root, list[list[float] | float], READ, body=t.TeiRootRequest, dialect="tei"),
     Route("POST", "/embed", tei.embed, t.Matrix, READ, body=t.TeiEmbedRequest, dialect="tei"),
     Route(
         "POST", "/embed_all", tei.embed_all, list[t.Matrix], READ, body=t.TeiEmbedAllRequest, dialect="tei"

@@ -69,19 +69,21 @@ Handler = Callable[[Call[Any, Any]], Awaitable[Handled]]
 class Route:
     """One line of the public contract; router, validation and OpenAPI all come from it.
 
-    ``answer`` is a schema or the media type of what has none; ``chunk`` the schema of a stream's events,
-    ``accepted`` that of a 202, and ``lines`` that of every line of a body that the handler reads itself.
+    ``answer`` is a schema, the media type of what has none, or None for no body. It comes with ``status``, or
+    with one of ``also``; ``accepted`` is the schema of a 202, ``chunk`` that of a stream's events, and
+    ``lines`` that of every line of a body that the handler reads itself.
     OpenAI's routes answer 400 where others say 422, TEI's have flat errors. ``needs`` is what a key must be.
     """
 
     method: str
     path: str
     handler: Handler
-    answer: type | str
+    answer: type | str | None
     needs: Needs
     body: type[Struct] | None = None
     query: type[Struct] = NoQuery
     status: HTTPStatus = HTTPStatus.OK
+    also: tuple[HTTPStatus, ...] = ()
     dialect: Dialect = "own"
     multipart: bool = False
     chunk: type[Struct] | None = None

@@ -3,7 +3,11 @@
 A service without keys serves everybody; whether it may be reached by everybody is `check_exposure`'s to say.
 """
 
-from typing import Final, Protocol
+import importlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Protocol
 
 import structlog
 
@@ -14,9 +18,13 @@ from api.security.key_file import read_key
 from api.security.key_store import Keys
 from api.security.keys import Key, matching, parts_of
 from api.security.needs import Needs
-from api.security.quotas import LocalQuotas, Quotas
+from api.security.quotas import Quotas
 from api.settings import Settings, SettingsError
 from index.codec import timestamp
+
+if TYPE_CHECKING:
+    from api.security.provider import Fetch
+    from api.security.token_keys import TokenKeys
 
 log = structlog.get_logger()
 
@@ -31,32 +39,44 @@ class ExposedWithoutKeysError(SettingsError):
 class Verifier(Protocol):
     """Knows callers by what others have signed."""
 
-    def identity(self, token: str) -> Identity | None:
-        """Who comes with it; None if it is not, or no longer, good."""
+    async def identity(self, token: str) -> Identity | None:
+        """Who comes with it; None if it is not, or no longer, good.
+
+        Raises:
+            ProviderUnavailable: that cannot be told now.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Trusted:
+    """Whom the settings let in, beside those who have keys. With ``always`` nobody passes without a key, also
+    while there are none.
+    """
+
+    always: bool = False
+    admin: Key | None = None
+    tokens: Verifier | None = None
+
+    def leaves_open(self, keys: Keys) -> bool:
+        """Whether whoever asks may do everything."""
+        return not (self.always or self.admin or self.tokens) and keys.is_empty
 
 
 class Gate:
-    """Lets callers through. With ``always`` nobody passes without a key, also while there are none."""
+    """Lets callers through: those who have ``keys``, and who is ``trusted``, which may change. ``provider``
+    has the keys of an identity provider, if the settings name one.
+    """
 
-    def __init__(
-        self,
-        keys: Keys,
-        *,
-        always: bool = False,
-        admin: Key | None = None,
-        tokens: Verifier | None = None,
-        quotas: Quotas | None = None,
-    ) -> None:
+    def __init__(self, keys: Keys, quotas: Quotas, trusted: Trusted, provider: "TokenKeys | None") -> None:
         self.keys = keys
-        self._always = always or admin is not None or tokens is not None
-        self._tokens = tokens
-        self._admin = admin
-        self.quotas = quotas or LocalQuotas()
+        self.quotas = quotas
+        self.trusted = trusted
+        self.provider = provider
 
     @property
     def is_open(self) -> bool:
         """Whether whoever asks may do everything."""
-        return not self._always and self.keys.is_empty
+        return self.trusted.leaves_open(self.keys)
 
     async def identify(self, credentials: str | None) -> Identity:
         """Who comes with these credentials, a key.
@@ -64,22 +84,27 @@ class Gate:
         Raises:
             Unauthenticated: there are none, or they are not, or no longer, good; which of these it is, is
                 neither said nor to be seen from the time it takes.
+            ProviderUnavailable: it is a token, and cannot be verified now.
         """
         if self.is_open:
             return ANONYMOUS
         if not credentials:
             raise Unauthenticated("this service needs an API key: send it as `Authorization: Bearer <key>`")
-        if self._tokens is not None and credentials.count(".") == 2:  # noqa: PLR2004 - a token has three parts
-            return self._identify_token(credentials, self._tokens)
+        tokens = self.trusted.tokens
+        if tokens is not None and credentials.count(".") == 2:  # noqa: PLR2004 - a token has three parts
+            return await self._identify_token(credentials, tokens)
         (id, secret), now = parts_of(credentials), timestamp()
-        kept, admin = matching(self.keys.find(id), secret, now), matching(self._admin, credentials, now)
+        kept, admin = (
+            matching(self.keys.find(id), secret, now),
+            matching(self.trusted.admin, credentials, now),
+        )
         key = kept or admin
         if key is None:
             raise Unauthenticated("the API key is wrong, revoked or expired")
         return key.identity()
 
-    def _identify_token(self, token: str, tokens: "Verifier") -> Identity:
-        identity = tokens.identity(token)
+    async def _identify_token(self, token: str, tokens: Verifier) -> Identity:
+        identity = await tokens.identity(token)
         if identity is None:
             raise Unauthenticated("the token is wrong or expired")
         return identity
@@ -121,46 +146,77 @@ class Gate:
             if identity.expires_at <= timestamp():
                 raise Unauthenticated("the token is wrong or expired")
             return
-        key = self._admin if identity.name == ADMIN_NAME else self.keys.find(identity.name)
+        key = self.trusted.admin if identity.name == ADMIN_NAME else self.keys.find(identity.name)
         if key is None or not key.is_valid(timestamp()):
             raise Unauthenticated("the API key is wrong, revoked or expired")
 
 
-def build_gate(settings: Settings, keys: Keys, quotas: Quotas) -> Gate:
-    """The gate over ``keys``.
+@asynccontextmanager
+async def open_gate(settings: Settings, keys: Keys, quotas: Quotas, fetch: "Fetch") -> AsyncIterator[Gate]:
+    """The gate over ``keys``; ``fetch`` gives what is at an address.
 
     Raises:
-        OSError: the file with the administrator's key cannot be, or holds none.
+        OSError: a file that the settings name cannot be, or holds no key.
+        SettingsError: an extra is missing, or there are two kinds of keys for tokens.
         ExposedWithoutKeysError: as `check_exposure`.
+    """
+    async with _open_provider(settings.jwt_jwks_url, fetch) as provider:
+        trusted = read_trusted(settings, provider)
+        check_exposure(settings, is_open=trusted.leaves_open(keys))
+        yield Gate(keys, quotas, trusted, provider)
+
+
+def read_trusted(settings: Settings, provider: "TokenKeys | None") -> Trusted:
+    """Whom the files that the settings name, and the keys of ``provider``, let in.
+
+    Raises:
+        OSError: a file cannot be read, or holds no key.
+        SettingsError: an extra is missing, or there are two kinds of keys for tokens.
     """
     path = settings.admin_key_file
     admin = None if path is None else read_key(path, ADMIN_NAME)
-    gate = Gate(keys, always=settings.auth == "keys", admin=admin, tokens=_tokens(settings), quotas=quotas)
-    check_exposure(settings, gate)
-    return gate
+    return Trusted(settings.auth == "keys", admin, _tokens(settings, provider))
 
 
-def _tokens(settings: Settings) -> Verifier | None:
-    if settings.jwt_key_file is None:
+def _tokens(settings: Settings, provider: "TokenKeys | None") -> Verifier | None:
+    if settings.jwt_key_file is None and provider is None:
         return None
-    from api.security.tokens import Tokens  # noqa: PLC0415 - an extra, where it is needed
+    if settings.jwt_key_file is not None and provider is not None:
+        raise SettingsError("tokens are verified by jwt_key_file or by jwt_jwks_url: name one of them")
+    token_keys = importlib.import_module("api.security.token_keys")  # an extra, where it is needed
+    tokens = importlib.import_module("api.security.tokens")
+    keys = provider or token_keys.read_token_keys(settings.jwt_key_file)
+    verifier: Verifier = tokens.Tokens(keys, issuer=settings.jwt_issuer, audience=settings.jwt_audience)
+    return verifier
 
-    return Tokens(settings.jwt_key_file, issuer=settings.jwt_issuer, audience=settings.jwt_audience)
+
+@asynccontextmanager
+async def _open_provider(url: str | None, fetch: "Fetch") -> AsyncIterator["TokenKeys | None"]:
+    if url is None:
+        yield None
+        return
+    provider = importlib.import_module("api.security.provider")  # of the extra, too
+    async with provider.open_provider(url, fetch) as opened:
+        yield opened
 
 
-def check_exposure(settings: Settings, gate: Gate) -> None:
+def check_exposure(settings: Settings, *, is_open: bool) -> None:
     """Refuse to serve everybody where not only this machine can ask.
 
     Raises:
         ExposedWithoutKeysError: there are no keys, and nobody has said that this is meant.
     """
-    if not gate.is_open or is_loopback(settings.host):
+    if not is_open or is_loopback(settings.host):
         return
     if settings.insecure_without_keys:
         log.warning("everybody_is_served", host=settings.host)
         return
+    if settings.role == "models":
+        danger, key = "use its models", "name a file with a key (admin_key_file)"
+    else:
+        danger = "read and delete everything"
+        key = "make a key with `embedd keys create --scope admin <name>`"
     raise ExposedWithoutKeysError(
-        f"listening on {settings.host} would let everybody who reaches this machine read and delete "
-        "everything: make a key with `embedd keys create --scope admin <name>`, listen on 127.0.0.1, or "
-        "say --insecure-without-keys true if something else keeps strangers out"
+        f"listening on {settings.host} would let everybody who reaches this machine {danger}: {key}, listen "
+        "on 127.0.0.1, or say --insecure-without-keys true if something else keeps strangers out"
     )

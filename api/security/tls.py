@@ -1,6 +1,7 @@
-"""Certificates of the service, and of the clients that it asks for some."""
+"""Certificates: of the service, of clients that it asks for some, and what it shows other servers."""
 
 import ssl
+from dataclasses import dataclass
 from pathlib import Path
 
 from api.settings import Settings, SettingsError
@@ -8,6 +9,27 @@ from api.settings import Settings, SettingsError
 
 class TlsNotUsableError(SettingsError):
     """The files that the settings name cannot be used; the message says which and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class TlsFiles:
+    """What the files hold, in PEM."""
+
+    cert: bytes
+    key: bytes
+    client_ca: bytes | None
+
+
+def read_tls_files(settings: Settings) -> TlsFiles | None:
+    """What the files hold that `tls_context` has looked at; None without encryption.
+
+    Raises:
+        OSError: one cannot be read.
+    """
+    if settings.tls_cert is None or settings.tls_key is None:
+        return None
+    client_ca = None if settings.tls_client_ca is None else settings.tls_client_ca.read_bytes()
+    return TlsFiles(settings.tls_cert.read_bytes(), settings.tls_key.read_bytes(), client_ca)
 
 
 def tls_context(settings: Settings) -> ssl.SSLContext | None:
@@ -26,28 +48,53 @@ def tls_context(settings: Settings) -> ssl.SSLContext | None:
     context.set_alpn_protocols(["http/1.1"])
     _load_chain(context, cert, key)
     if client_ca is not None:
-        _load_client_ca(context, client_ca)
+        _load_authorities(context, "tls_client_ca", client_ca)
+        context.verify_mode = ssl.CERT_REQUIRED
     return context
 
 
-def _load_chain(context: ssl.SSLContext, cert: Path, key: Path) -> None:
-    for name, path in (("tls_cert", cert), ("tls_key", key)):
+def remote_context(settings: Settings) -> ssl.SSLContext | None:
+    """How this service speaks to servers of models; None if the settings say nothing of it.
+
+    Raises:
+        TlsNotUsableError: a file is missing, is not what it should be, or does not fit the others.
+    """
+    ca, cert, key = settings.remote_ca, settings.remote_cert, settings.remote_key
+    if (cert is None) != (key is None):
+        raise TlsNotUsableError("a certificate for servers of models needs both remote_cert and remote_key")
+    if ca is None and cert is None:
+        return None
+    context = ssl.create_default_context() if ca is None else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if ca is not None:
+        _load_authorities(context, "remote_ca", ca)
+    if cert is not None and key is not None:
+        _load_chain(context, cert, key, "remote")
+    return context
+
+
+def _load_chain(context: ssl.SSLContext, cert: Path, key: Path, side: str = "tls") -> None:
+    for name, path in ((f"{side}_cert", cert), (f"{side}_key", key)):
         _check_readable(name, path)
+
+    def no_password() -> str:
+        raise TlsNotUsableError(f"{side}_key is encrypted: a service has nobody to ask for its password")
+
     try:
-        context.load_cert_chain(cert, key, password=_no_password)
+        context.load_cert_chain(cert, key, password=no_password)
     except ssl.SSLError as error:
         raise TlsNotUsableError(
-            f"tls_cert {cert} and tls_key {key} are no PEM certificate with its own key: {_reason(error)}"
+            f"{side}_cert {cert} and {side}_key {key} are no PEM certificate with its own key: "
+            f"{_reason(error)}"
         ) from error
 
 
-def _load_client_ca(context: ssl.SSLContext, path: Path) -> None:
-    _check_readable("tls_client_ca", path)
+def _load_authorities(context: ssl.SSLContext, name: str, path: Path) -> None:
+    _check_readable(name, path)
     try:
         context.load_verify_locations(path)
     except ssl.SSLError as error:
-        raise TlsNotUsableError(f"tls_client_ca {path} has no PEM certificates: {_reason(error)}") from error
-    context.verify_mode = ssl.CERT_REQUIRED
+        raise TlsNotUsableError(f"{name} {path} has no PEM certificates: {_reason(error)}") from error
 
 
 def _check_readable(name: str, path: Path) -> None:
@@ -56,10 +103,6 @@ def _check_readable(name: str, path: Path) -> None:
         path.read_bytes()
     except OSError as error:
         raise TlsNotUsableError(f"{name} {path} cannot be read: {error.strerror}") from error
-
-
-def _no_password() -> str:
-    raise TlsNotUsableError("tls_key is encrypted: a service has nobody to ask for its password")
 
 
 def _reason(error: ssl.SSLError) -> str:

@@ -1,91 +1,55 @@
 """JSON Web Tokens (RFC 7519) of an identity provider, instead of keys.
 
-Which algorithms are taken follows from the key that is configured, never from the token: a public key is no
-secret to sign with. A token must expire. Nothing is fetched: the keys of a provider are a file here.
+A token must expire. Where the keys come from that they are verified with is not known here.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Final
 
-from api.security.identity import Identity, Scope
-from api.settings import SettingsError
-from index.codec import timestamp
+import jwt
 
-try:
-    import jwt
-except ImportError as error:
-    raise SettingsError("jwt_key_file needs the extra 'jwt': pip install 'embedd[jwt]'") from error
+from api.security.identity import Identity, Scope
+from api.security.token_keys import TokenKey, TokenKeys
+from index.codec import timestamp
 
 NAME_PREFIX: Final = "jwt:"
 """Before the subject of a token where callers are named; ids of keys have no colon."""
 _SCOPE_PREFIX: Final = "embedd:"
-_SHORTEST_SECRET: Final = 32
-_HMAC: Final = ("HS256", "HS384", "HS512")
-_PUBLIC: Final = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
 _LEEWAY_S: Final = 30
 
 
 class Tokens:
-    """Tokens that the key in ``path`` has signed: PEM, a JSON Web Key Set, or a secret of 32 bytes and more.
+    """Tokens that one of ``keys`` has signed, from ``issuer`` and for ``audience``, where these are given."""
 
-    Raises:
-        OSError: the file cannot be read, or holds nothing of that.
-    """
-
-    def __init__(self, path: Path, *, issuer: str | None, audience: str | None) -> None:
+    def __init__(self, keys: TokenKeys, *, issuer: str | None, audience: str | None) -> None:
+        self._keys = keys
         self._issuer, self._audience = issuer, audience
-        content = path.read_bytes().strip()
-        self._set: jwt.PyJWKSet | None = None
-        self._key: bytes = content
-        self._algorithms: Sequence[str] = _HMAC
-        if content.startswith(b"{"):
-            self._set = _key_set(content, path)
-        elif content.startswith(b"-----BEGIN"):
-            self._algorithms = _PUBLIC
-            _check_public(content, path)
-        elif len(content) < _SHORTEST_SECRET:
-            raise OSError(f"jwt_key_file {path} has a secret of less than {_SHORTEST_SECRET} bytes")
 
-    def identity(self, token: str) -> Identity | None:
-        """Who comes with it; None if it is not, or no longer, good."""
+    async def identity(self, token: str) -> Identity | None:
+        """Who comes with it; None if it is not, or no longer, good.
+
+        Raises:
+            ProviderUnavailable: it is not known which keys there are.
+        """
         try:
-            key, algorithms = self._key_for(token)
-            claims = jwt.decode(
-                token,
-                key,
-                algorithms=algorithms,
-                audience=self._audience,
-                issuer=self._issuer,
-                leeway=_LEEWAY_S,
-                options={"require": ["exp", "sub"], "verify_aud": self._audience is not None},
-            )
-            return _identity(claims)
-        except (jwt.PyJWTError, LookupError, ValueError, OverflowError):
+            kid = jwt.get_unverified_header(token).get("kid", "")
+            key = await self._keys.find(kid)
+            return None if key is None else self._verified(token, key)
+        except (jwt.PyJWTError, ValueError, OverflowError):
             return None
 
-    def _key_for(self, token: str) -> tuple[Any, Sequence[str]]:
-        if self._set is None:
-            return self._key, self._algorithms
-        key = self._set[jwt.get_unverified_header(token).get("kid", "")]
-        return key, [key.algorithm_name]
-
-
-def _key_set(content: bytes, path: Path) -> jwt.PyJWKSet:
-    try:
-        return jwt.PyJWKSet.from_json(content.decode())
-    except (jwt.PyJWTError, ValueError) as error:
-        raise OSError(f"jwt_key_file {path} is no JSON Web Key Set: {error}") from error
-
-
-def _check_public(content: bytes, path: Path) -> None:
-    from cryptography.hazmat.primitives.serialization import load_pem_public_key  # noqa: PLC0415 - of the extra
-
-    try:
-        load_pem_public_key(content)
-    except ValueError as error:
-        raise OSError(f"jwt_key_file {path} has no public key in PEM") from error
+    def _verified(self, token: str, key: TokenKey) -> Identity:
+        claims = jwt.decode(
+            token,
+            key.key,
+            algorithms=key.algorithms,
+            audience=self._audience,
+            issuer=self._issuer,
+            leeway=_LEEWAY_S,
+            options={"require": ["exp", "sub"], "verify_aud": self._audience is not None},
+        )
+        return _identity(claims)
 
 
 def _identity(claims: Mapping[str, Any]) -> Identity:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry
 
+from api.live_settings import LiveSettings
 from api.security.gate import Gate
 from api.services.answer import Answerer
 from api.services.complete import Completer
@@ -26,11 +27,11 @@ from index.catalogs import Collections
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """One running service; ``metrics`` holds all that it counts, ``tracing`` follows requests if that is
-    wanted, ``assets`` has the files of the web page.
+    """One running service; ``live`` has its settings as they are now, ``metrics`` all that it counts,
+    ``tracing`` follows requests if that is wanted, ``assets`` has the files of the web page.
     """
 
-    settings: Settings
+    live: LiveSettings
     models: Models
     registry: ModelRegistry
     catalog: Collections
@@ -48,3 +49,8 @@ class Services:
     tracing: Tracing | None
     assets: Mapping[str, Asset]
     gate: Gate
+
+    @property
+    def settings(self) -> Settings:
+        """The settings that hold now."""
+        return self.live.now

@@ -1,6 +1,7 @@
 """The generators that this service was started with: quoting, models of its own, and others elsewhere."""
 
 import re
+import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
@@ -66,6 +67,7 @@ class GeneratorOpener:
 
     settings: Settings
     metrics: GenerationMetrics
+    tls: ssl.SSLContext | None = None
 
     def spec(self, name: str, what: str) -> ModelSpec | None:
         """The language model ``what``, called ``name``; None for what has no weights here.
@@ -88,7 +90,9 @@ class GeneratorOpener:
         spec = parse_upstream(what, name=name)
         spec = parse_upstream(what, name=name, key=upstream_key(name, spec.base_url))
         limits = UpstreamLimits(silence_s=self.settings.upstream_timeout_s)
-        return open_upstream_generator(spec, limits, metrics=self.metrics.of(name), context=outgoing_headers)
+        return open_upstream_generator(
+            spec, limits, metrics=self.metrics.of(name), context=outgoing_headers, tls=self.tls
+        )
 
     def local(self, spec: ModelSpec) -> AbstractAsyncContextManager[RunningGenerator]:
         """A language model whose files are here, or that a hub has; it loads in the background."""
@@ -107,7 +111,7 @@ async def open_generators(
         "generator",
         names,
         names[0],
-        lambda name: open_one(name, asked[name]),
+        lambda name, _: open_one(name, asked[name]),
         is_far=lambda name: lies_in_bucket(asked[name]),
     ) as generators:
         yield generators

@@ -1,6 +1,7 @@
 """What a model that is to be added must be, and in what it may differ from one that is there."""
 
 import re
+from collections.abc import Sequence
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -8,6 +9,8 @@ from api.errors import InvalidRequest
 from api.services.model_rows import ModelRow
 from api.services.opening import Openers
 from embedd.errors import ModelLoadError
+from embedd.remote.specs import parse_remote
+from embedd.specs import ELSEWHERE
 from embedd.upstream.specs import SCHEME, parse_upstream
 
 _NAME: Final = re.compile(r"(?!.*/events$)[A-Za-z0-9][\w.-]*(/[\w-][\w.-]*)*")
@@ -34,18 +37,23 @@ def check_model(wanted: ModelRow, openers: Openers) -> None:
 
 def _check_source(wanted: ModelRow, openers: Openers) -> None:
     """Also that nobody makes this service speak to whom it should not, perhaps with a key."""
+    for origin in _origins(wanted, openers):
+        if origin not in openers.settings.allowed_upstreams:
+            raise ModelLoadError(
+                f"{origin} is not among the upstreams that may be added (allowed_upstreams in the settings)"
+            )
+
+
+def _origins(wanted: ModelRow, openers: Openers) -> Sequence[str]:
+    """Who would be spoken to; raises ``ModelLoadError`` for a source that means nothing."""
     if wanted.kind != "generator":
-        openers.spec(wanted.source, name=wanted.name)
-        return
+        spec = openers.spec(wanted.source, name=wanted.name)
+        return parse_remote(spec.place).origins if spec.scheme == ELSEWHERE else ()
     openers.generators.spec(wanted.name, wanted.source)
     if not wanted.source.startswith(SCHEME):
-        return
-    address = urlsplit(parse_upstream(wanted.source).base_url)
-    origin = f"{address.scheme}://{address.netloc}"
-    if origin not in openers.settings.allowed_upstreams:
-        raise ModelLoadError(
-            f"{origin} is not among the upstreams that may be added (allowed_upstreams in the settings)"
-        )
+        return ()
+    addresses = map(urlsplit, parse_upstream(wanted.source).base_urls)
+    return [f"{address.scheme}://{address.netloc}" for address in addresses]
 
 
 def differences(row: ModelRow, wanted: ModelRow) -> list[str]:

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from contextvars import Context
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Final, Literal
 
 import structlog
@@ -24,6 +25,7 @@ from api.services.registry import Kind, ModelState, Registry
 from embedd.errors import UnknownModel
 from embedd.fetching import Progress
 from embedd.ownership import owned_tasks
+from embedd.remote.specs import is_remote
 from embedd.specs import lies_afar
 from index.catalogs import Collections
 from index.errors import CollectionNotFound
@@ -243,7 +245,7 @@ class ModelRegistry:
             return openers.generator(row.name, row.source, pins, progress)
         spec = replace(openers.spec(row.source, name=row.name), **pins)
         open_one = openers.embedder if row.kind == "embedding" else openers.reranker
-        return open_one(spec, progress)
+        return open_one(spec, progress, partial(self._registry_of(row.kind).tell, row.name))
 
     async def _end(self, row: ModelRow) -> None:
         task = self._coming.get(row.name)
@@ -267,7 +269,8 @@ class ModelRegistry:
             return "registered", ""
         if row.name in self._registry_of(row.kind).coming:
             fetches = lies_afar(row.source) and not (progress and progress.is_complete)
-            return ("downloading" if fetches else "loading"), ""
+            waits_for = self._registry_of(row.kind).coming[row.name] if is_remote(row.source) else ""
+            return ("downloading" if fetches else "loading"), waits_for
         return (row.standing, row.reason) if state is None else (state.status.state, state.status.reason)
 
     def _registry_of(self, kind: Kind) -> Registry[Any]:

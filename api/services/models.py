@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from prometheus_client import CollectorRegistry
 
 from api.errors import ModelChanged
+from api.security.tls import remote_context
+from api.services.elsewhere import Elsewhere
 from api.services.generators import GeneratorOpener, RunningGenerator, open_generators
 from api.services.opening import Openers
 from api.services.registry import ModelState, Registry, open_registry
@@ -19,8 +21,9 @@ from embedd.errors import UnknownModel
 from embedd.fetching import Fetching
 from embedd.generation.metrics import GenerationMetrics
 from embedd.metrics import Metrics, ModelMetrics
+from embedd.remote.pool import Tell
 from embedd.reranker import Reranker
-from embedd.specs import ModelCard, lies_in_bucket
+from embedd.specs import ModelCard, comes_later, split_name
 from index.rows import CollectionSettings
 
 NO_MODEL = "none"
@@ -160,35 +163,44 @@ async def open_models(settings: Settings, registry: CollectorRegistry) -> AsyncI
     lies in a bucket comes when it is fetched.
     """
     embedding, reranking = _named(settings.model, *settings.models), _named(settings.reranker)
+    tls = remote_context(settings)
     async with _open_cache(settings) as cache:
-        generators = GeneratorOpener(settings, GenerationMetrics(registry))
-        openers = Openers(settings, Metrics(registry, add_stage), generators, _fetching(settings), cache)
+        generators = GeneratorOpener(settings, GenerationMetrics(registry), tls)
+        elsewhere, measures = Elsewhere(settings, tls), Metrics(registry, add_stage)
+        openers = Openers(settings, measures, generators, _fetching(settings), elsewhere, cache)
 
-        def embedder(name: str) -> AbstractAsyncContextManager[Embedder]:
-            return openers.embedder(openers.spec(name))
+        def embedder(name: str, tell: Tell) -> AbstractAsyncContextManager[Embedder]:
+            return openers.embedder(openers.spec(embedding[name], name=name), tell=tell)
 
-        def reranker(name: str) -> AbstractAsyncContextManager[Reranker]:
-            return openers.reranker(openers.spec(name))
+        def reranker(name: str, tell: Tell) -> AbstractAsyncContextManager[Reranker]:
+            return openers.reranker(openers.spec(reranking[name], name=name), tell=tell)
 
         async with (
             open_registry(
-                "embedding", embedding, _default(settings.model), embedder, is_far=lies_in_bucket
+                "embedding",
+                list(embedding),
+                next(iter(embedding), None) if settings.model != NO_MODEL else None,
+                embedder,
+                is_far=lambda name: comes_later(embedding[name]),
             ) as embedders,
             open_registry(
-                "reranking", reranking, _default(settings.reranker), reranker, is_far=lies_in_bucket
+                "reranking",
+                list(reranking),
+                next(iter(reranking), None),
+                reranker,
+                is_far=lambda name: comes_later(reranking[name]),
             ) as rerankers,
             open_generators(settings, openers.generator) as running,
         ):
             yield Models(embedders, rerankers, running, openers, settings.request_timeout_s)
 
 
-def _named(*names: str) -> list[str]:
-    """Each of ``names`` once."""
-    return [name for name in dict.fromkeys(names) if name != NO_MODEL]
-
-
-def _default(name: str) -> str | None:
-    return None if name == NO_MODEL else name
+def _named(*texts: str) -> dict[str, str]:
+    """What each name stands for; of two of one name the first, which may be the default."""
+    named: dict[str, str] = {}
+    for name, what in (split_name(text) for text in texts if text != NO_MODEL):
+        named.setdefault(name, what)
+    return named
 
 
 def _fetching(settings: Settings) -> Fetching:

@@ -1,22 +1,26 @@
 """How a model of each kind is opened in this service: its limits, its measures, its cache, its files."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from api.services.elsewhere import Elsewhere
 from api.services.generators import GeneratorOpener, RunningGenerator
 from api.settings import Settings
 from embedd.cache import Cache
 from embedd.calibration import Calibrator
 from embedd.embedder import Embedder, Lane, ModelLimits, open_embedder
+from embedd.engine import Engine
 from embedd.fetching import Fetching, Progress, fetch
 from embedd.metrics import Metrics, ModelMetrics
+from embedd.remote.launch import tell_nobody
+from embedd.remote.pool import Tell
 from embedd.reranker import Reranker, open_reranker
-from embedd.specs import ModelSpec, lies_in_bucket, parse_spec
+from embedd.specs import ELSEWHERE, ModelKind, ModelSpec, lies_in_bucket, parse_spec
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +33,7 @@ class Openers:
     metrics: Metrics
     generators: GeneratorOpener
     fetching: Fetching
+    elsewhere: Elsewhere
     cache: Cache | None
     measured: dict[str, ModelMetrics] = field(default_factory=dict)
     calibrators: dict[tuple[str, str], Calibrator] = field(default_factory=dict)
@@ -51,24 +56,43 @@ class Openers:
         )
 
     @asynccontextmanager
-    async def embedder(self, spec: ModelSpec, progress: Progress | None = None) -> AsyncIterator[Embedder]:
-        """The embedding model ``spec``.
+    async def embedder(
+        self, spec: ModelSpec, progress: Progress | None = None, tell: Tell = tell_nobody
+    ) -> AsyncIterator[Embedder]:
+        """The embedding model ``spec``; ``tell`` hears what one elsewhere is waited for.
 
         Raises:
             ModelLoadError: its files cannot be had, or are no embedding model's.
         """
-        spec, measures = await self._fetched(spec, progress), self._measures(spec.name)
-        async with open_embedder(spec, self._limits, metrics=measures, cache=self.cache) as embedder:
+        async with self._embedder(spec, progress, tell) as embedder:
             self.calibrators[spec.name, embedder.card.sha256] = self._calibrator(embedder)
             yield embedder
 
     @asynccontextmanager
-    async def reranker(self, spec: ModelSpec, progress: Progress | None = None) -> AsyncIterator[Reranker]:
-        """The reranking model ``spec``.
+    async def _embedder(
+        self, spec: ModelSpec, progress: Progress | None, tell: Tell
+    ) -> AsyncIterator[Embedder]:
+        if spec.scheme == ELSEWHERE:
+            async with self._engine("embedding", spec, tell) as engine:
+                yield Embedder(engine)
+            return
+        spec, measures = await self._fetched(spec, progress), self._measures(spec.name)
+        async with open_embedder(spec, self._limits, metrics=measures, cache=self.cache) as embedder:
+            yield embedder
+
+    @asynccontextmanager
+    async def reranker(
+        self, spec: ModelSpec, progress: Progress | None = None, tell: Tell = tell_nobody
+    ) -> AsyncIterator[Reranker]:
+        """The reranking model ``spec``; ``tell`` hears what one elsewhere is waited for.
 
         Raises:
             ModelLoadError: its files cannot be had, or are no reranking model's.
         """
+        if spec.scheme == ELSEWHERE:
+            async with self._engine("reranking", spec, tell) as engine:
+                yield Reranker(engine)
+            return
         spec, measures = await self._fetched(spec, progress), self._measures(spec.name)
         async with open_reranker(spec, self._limits, metrics=measures, cache=self.cache) as reranker:
             yield reranker
@@ -91,6 +115,11 @@ class Openers:
         pinned = replace(spec, **(pins or {}))
         async with self.generators.local(await self._fetched(pinned, progress)) as local:
             yield local
+
+    def _engine(self, kind: ModelKind, spec: ModelSpec, tell: Tell) -> AbstractAsyncContextManager[Engine]:
+        return self.elsewhere.engine(
+            kind, spec, self._limits, metrics=self._measures(spec.name), cache=self.cache, tell=tell
+        )
 
     async def _fetched(self, spec: ModelSpec, progress: Progress | None) -> ModelSpec:
         if not lies_in_bucket(spec.source):

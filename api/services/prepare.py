@@ -41,16 +41,15 @@ async def prepare(
     embedder: Embedder, document: Document, parsed: Parsed, chunk_tokens: int | None
 ) -> Prepared:
     """Cut what was parsed of ``document`` for this model, into chunks of ``chunk_tokens`` at most."""
-    room = embedder.card.max_tokens - sum(embedder.tokenizer.count([passage_prompt(embedder)]))
-    chunks = await asyncio.to_thread(
-        chunk,
-        parsed,
-        embedder.tokenizer,
-        max_tokens=room,
-        title=document.title,
-        target_tokens=chunk_tokens,
-    )
-    return Prepared(document, parsed.text, tuple(chunks))
+
+    def cut() -> list[Chunk]:
+        prompt = sum(embedder.tokenizer.count([passage_prompt(embedder)]))
+        room = embedder.card.max_tokens - prompt
+        return chunk(
+            parsed, embedder.tokenizer, max_tokens=room, title=document.title, target_tokens=chunk_tokens
+        )
+
+    return Prepared(document, parsed.text, tuple(await asyncio.to_thread(cut)))
 
 
 async def embed_documents(

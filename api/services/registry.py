@@ -111,7 +111,7 @@ class Registry(Generic[ModelT]):
         if wanted in self.running:
             return self.running[wanted]
         if wanted in self.coming:
-            raise ModelUnavailable(f"model {wanted!r} is {self.coming[wanted]}", RETRY_AFTER_S)
+            raise ModelUnavailable(f"model {wanted!r} is not there yet: {self.coming[wanted]}", RETRY_AFTER_S)
         if wanted in self.broken:
             raise ModelLoadError(f"model {wanted!r} cannot be loaded: {self.broken[wanted]}")
         raise UnknownModel(wanted or f"(default {self.kind} model)", self.names)
@@ -146,6 +146,11 @@ class Registry(Generic[ModelT]):
             self.fail(name, error)
         else:
             self._install(name, held)
+
+    def tell(self, name: str, waits_for: str) -> None:
+        """What the model ``name``, which is coming, waits for."""
+        if name in self.coming:
+            self.coming[name] = waits_for
 
     def begin(self, name: str, opening: Callable[[], AbstractAsyncContextManager[ModelT]]) -> None:
         """``open``, without waiting for it."""
@@ -241,7 +246,8 @@ class _Held(Generic[ModelT]):
     def give_up(self) -> None:
         """Let it end now, or never come."""
         self.leave.set()
-        if not self.entered.done() and self.task is not None:
+        came = self.entered.done() and not self.entered.cancelled()  # which it is with who waited for it
+        if not came and self.task is not None:
             self.task.cancel()
 
     async def end(self) -> None:
@@ -261,19 +267,22 @@ async def open_registry(
     kind: Kind,
     names: Sequence[str],
     default: str | None,
-    open_model: Callable[[str], AbstractAsyncContextManager[ModelT]],
+    open_model: Callable[[str, Callable[[str], None]], AbstractAsyncContextManager[ModelT]],
     *,
     is_far: Callable[[str], bool] = lambda _: False,
 ) -> AsyncIterator[Registry[ModelT]]:
-    """The models called ``names``, each as ``open_model`` opens it; those that are ``is_far`` come later."""
+    """The models called ``names``, each as ``open_model`` opens it, which may tell what it waits for; those
+    that are ``is_far`` come later.
+    """
     async with owned_tasks() as tasks:
         registry: Registry[ModelT] = Registry(kind, default, tasks)
         try:
             for name in names:
+                opening = partial(open_model, name, partial(registry.tell, name))
                 if is_far(name):
-                    registry.begin(name, partial(open_model, name))
+                    registry.begin(name, opening)
                 else:
-                    await registry.open(name, partial(open_model, name))
+                    await registry.open(name, opening)
             yield registry
         finally:
             registry.close()

@@ -19,7 +19,7 @@ from api.services.models import Models
 from api.services.passage_vectors import passage_prompt
 from embedd import late
 from embedd.embedder import Embedder, Embeddings, Lane, StageTimes, Truncated
-from embedd.errors import InvalidInput, NotFinite, OutOfMemory
+from embedd.errors import InputRefused, InvalidInput, NotFinite, OutOfMemory, of_input
 from embedd.reranker import Reranker, refuse_empty_pairs
 from embedd.token_vectors import TokenVectors
 from embedd.tokenizer import Truncate
@@ -161,8 +161,8 @@ async def _read(embedder: Embedder, task: _Task, first: int) -> tuple[Embeddings
             truncate=_cutting(task.truncate),
             deadline_s=task.seconds_left,
         )
-    except (NotFinite, OutOfMemory) as error:
-        raise type(error)(first + error.index) from error
+    except (NotFinite, InputRefused, OutOfMemory) as error:
+        raise of_input(error, first + error.index) from error
     if embedded.truncated:
         _refuse_cut(f"input {first + embedded.truncated[0].index}", embedded.truncated, task, embedder)
     return embedded, tokens

@@ -134,10 +134,16 @@ class Retriever:
         return Grounds(tuple(hit for hit in hits if hit.text), embedder, asked, weights)
 
     def _reader(self, store: Store) -> Embedder | None:
-        """The collection's model, or else the default one, if there is any."""
+        """The collection's model, or else the default one, if there is any; None also where it gives no
+        vectors of tokens to compare.
+        """
         if store.settings.model is not None:
-            return self._models.embedder_of(store.settings)
-        return None if self._models.default is None else self._models.embedder()
+            reader = self._models.embedder_of(store.settings)
+        elif self._models.default is not None:
+            reader = self._models.embedder()
+        else:
+            return None
+        return reader if reader.card.gives_tokens else None
 
     async def _judged(
         self, store: Store, search: Search, mode: Mode, asked: late.LateQuery, weights: Scores

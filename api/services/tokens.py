@@ -30,7 +30,7 @@ async def tokenize(
     """
     size = sum(map(len, texts))
     _refuse_large(size, _MOST_CHARACTERS, param, "characters")
-    return await _run(size, lambda: [tokenizer.details(text, special=special) for text in texts])
+    return await _run(tokenizer, size, lambda: [tokenizer.details(text, special=special) for text in texts])
 
 
 async def detokenize(
@@ -44,7 +44,9 @@ async def detokenize(
     """
     size = sum(map(len, lists))
     _refuse_large(size, _MOST_IDS, param, "token ids")
-    return await _run(size, lambda: [_text(tokenizer, ids, n, skip_special) for n, ids in enumerate(lists)])
+    return await _run(
+        tokenizer, size, lambda: [_text(tokenizer, ids, n, skip_special) for n, ids in enumerate(lists)]
+    )
 
 
 def _text(tokenizer: TextTokenizer, ids: Sequence[int], index: int, skip_special: bool) -> str:
@@ -52,8 +54,8 @@ def _text(tokenizer: TextTokenizer, ids: Sequence[int], index: int, skip_special
     return tokenizer.decode(ids, skip_special=skip_special)
 
 
-async def _run(size: int, work: Callable[[], T]) -> T:
-    return work() if size <= _INLINE else await asyncio.to_thread(work)
+async def _run(tokenizer: TextTokenizer, size: int, work: Callable[[], T]) -> T:
+    return work() if size <= _INLINE and tokenizer.here else await asyncio.to_thread(work)
 
 
 def _refuse_large(size: int, limit: int, param: str, what: str) -> None:

@@ -7,28 +7,19 @@ Invariant: the key goes to the configured address only, and into no message: red
 """
 
 import asyncio
-import json
+import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager
 from http import HTTPStatus
 
 import aiohttp
 
-from embedd.errors import (
-    EmbeddError,
-    Overloaded,
-    UpstreamFailed,
-    UpstreamRefused,
-    UpstreamTimedOut,
-    UpstreamUnavailable,
-)
+from embedd.errors import EmbeddError, UpstreamFailed, UpstreamTimedOut, UpstreamUnavailable
 from embedd.upstream.specs import UpstreamLimits, UpstreamSpec
+from embedd.upstream.statuses import asked_s, problem_of, why
 
 _PASSING = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE)
-_KEY_REFUSED = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
 _LONGEST_EVENT = 4 * 2**20
-_LONGEST_REASON = 500
-_RETRY_AFTER_S = 1.0
 _EVENT_STREAM = "text/event-stream"
 
 Context = Callable[[], Mapping[str, str]]
@@ -67,13 +58,14 @@ class UpstreamClient:
         except TimeoutError as error:
             raise UpstreamTimedOut(f"{self._name} did not answer in {self._limits.silence_s:g} s") from error
         except (aiohttp.ClientError, ConnectionError) as error:
-            raise UpstreamFailed(f"{self._name} broke off: {_why(error)}") from error
+            raise UpstreamFailed(f"{self._name} broke off: {why(error)}") from error
         except _Nonsense as error:
             raise UpstreamFailed(f"{self._name} does not speak OpenAI's dialect: {error}") from error
 
     @property
     def _name(self) -> str:
-        return f"the upstream of {self._spec.name!r}"
+        where = f" at {self._spec.base_url}" if self._spec.others else ""
+        return f"the upstream of {self._spec.name!r}{where}"
 
     async def _respond(self, path: str, body: Mapping[str, object]) -> aiohttp.ClientResponse:
         """The response whose body is the answer, after as many attempts as it takes and is worth."""
@@ -94,13 +86,14 @@ class UpstreamClient:
         except TimeoutError:
             raise
         except (aiohttp.ClientConnectionError, ConnectionError) as error:
-            message = f"{self._name} cannot be reached: {_why(error)}"
+            message = f"{self._name} cannot be reached: {why(error)}"
             raise _MayPass(UpstreamUnavailable(message, self._limits.longest_pause_s)) from error
         if response.status == HTTPStatus.OK:
             return response
         async with response:
-            problem = await self._problem(response)
-        raise _MayPass(problem, _asked_s(response)) if response.status in _PASSING else problem
+            said, pause_s = await response.content.read(_LONGEST_EVENT), asked_s(response.headers)
+        problem = problem_of(self._name, response.status, said, pause_s)
+        raise _MayPass(problem, pause_s) if response.status in _PASSING else problem
 
     async def _post(self, path: str, body: Mapping[str, object]) -> aiohttp.ClientResponse:
         headers = {"Accept": _EVENT_STREAM, **self._context()}
@@ -109,27 +102,17 @@ class UpstreamClient:
         url = f"{self._spec.base_url}{path}"
         return await self._session.post(url, json=body, headers=headers, allow_redirects=False)
 
-    async def _problem(self, response: aiohttp.ClientResponse) -> EmbeddError:
-        """What a status other than 200 means to those who wait for an answer."""
-        status, said = response.status, _reason(await response.content.read(_LONGEST_EVENT))
-        message = f"{self._name} answered {status}: {said}"
-        if status in _KEY_REFUSED:
-            return UpstreamFailed(f"{self._name} does not accept this service's key (status {status})")
-        if status == HTTPStatus.TOO_MANY_REQUESTS:
-            return Overloaded(message, _asked_s(response) or _RETRY_AFTER_S)
-        if status == HTTPStatus.SERVICE_UNAVAILABLE:
-            return UpstreamUnavailable(message, _asked_s(response) or _RETRY_AFTER_S)
-        if HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR:
-            return UpstreamRefused(message)
-        return UpstreamFailed(message)
-
 
 @asynccontextmanager
 async def open_upstream_client(
-    spec: UpstreamSpec, limits: UpstreamLimits, context: Context = dict
+    spec: UpstreamSpec, limits: UpstreamLimits, context: Context = dict, tls: ssl.SSLContext | None = None
 ) -> AsyncIterator[UpstreamClient]:
+    """A client of ``spec``; servers must have a certificate as ``tls`` wants it, the machine's own ideas
+    unless given.
+    """
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=limits.connect_s, sock_read=limits.silence_s)
-    connector = aiohttp.TCPConnector(limit=0)  # how much may run at once is the upstream's to say
+    # How much may run at once is the upstream's to say.
+    connector = aiohttp.TCPConnector(limit=0, ssl=True if tls is None else tls)
     async with aiohttp.ClientSession(timeout=timeout, connector=connector) as session:
         yield UpstreamClient(spec, limits, session, context)
 
@@ -173,24 +156,3 @@ async def _lines(content: aiohttp.StreamReader) -> AsyncGenerator[bytes, None]:
             raise _Nonsense(f"a line has more than {_LONGEST_EVENT} bytes")
     if held:
         yield held.removesuffix(b"\r")
-
-
-def _reason(body: bytes) -> str:
-    """The message of an error in OpenAI's shape, or the beginning of whatever it is."""
-    text = body.decode("utf-8", "replace")
-    try:
-        error = json.loads(text)["error"]
-        text = str(error["message"] if isinstance(error, dict) else error)
-    except (ValueError, KeyError, TypeError):
-        pass
-    return " ".join(text.split())[:_LONGEST_REASON] or "without a reason"
-
-
-def _asked_s(response: aiohttp.ClientResponse) -> float:
-    """The pause that it asks for; whole seconds are what services send, and a date counts as none."""
-    given = response.headers.get("Retry-After", "")
-    return float(given) if given.isdigit() else 0.0
-
-
-def _why(error: BaseException) -> str:
-    return str(error) or type(error).__name__

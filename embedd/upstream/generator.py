@@ -3,8 +3,10 @@
 Knows which events end an answer; ``client`` knows HTTP, ``bodies`` JSON.
 """
 
+import ssl
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from dataclasses import replace
 
 import msgspec
 from prometheus_client import CollectorRegistry
@@ -18,7 +20,8 @@ from embedd.ownership import Users
 from embedd.pool import ModelStatus
 from embedd.specs import GeneratorCard
 from embedd.upstream.bodies import Chunk, request_body
-from embedd.upstream.client import Context, UpstreamClient, open_upstream_client
+from embedd.upstream.client import Context, open_upstream_client
+from embedd.upstream.replicas import UpstreamReplicas
 from embedd.upstream.specs import SCHEME, UpstreamLimits, UpstreamSpec
 
 _DONE = b"[DONE]"
@@ -27,8 +30,8 @@ _DONE = b"[DONE]"
 class UpstreamGenerator:
     """Made by ``open_upstream_generator``."""
 
-    def __init__(self, spec: UpstreamSpec, client: UpstreamClient, metrics: GeneratorMetrics) -> None:
-        self.card = GeneratorCard(spec.name, f"{SCHEME}{spec.model}@{spec.base_url}")
+    def __init__(self, spec: UpstreamSpec, client: UpstreamReplicas, metrics: GeneratorMetrics) -> None:
+        self.card = GeneratorCard(spec.name, f"{SCHEME}{spec.model}@{'|'.join(spec.base_urls)}")
         self.device = ""
         self.dtype = ""
         self._spec = spec
@@ -132,10 +135,20 @@ async def open_upstream_generator(
     *,
     metrics: GeneratorMetrics | None = None,
     context: Context = dict,
+    tls: ssl.SSLContext | None = None,
 ) -> AsyncIterator[UpstreamGenerator]:
     """The generator ``spec``; nothing is asked of it until the first request, which has the headers of
     ``context`` like every other.
     """
     metrics = metrics or GenerationMetrics(CollectorRegistry()).of(spec.name)
-    async with open_upstream_client(spec, limits or UpstreamLimits(), context) as client:
-        yield UpstreamGenerator(spec, client, metrics)
+    limits = limits or UpstreamLimits()
+    if spec.others:
+        limits = replace(limits, attempts=1)  # the next one is asked instead
+    async with AsyncExitStack() as stack:
+        clients = [
+            await stack.enter_async_context(
+                open_upstream_client(replace(spec, base_url=url), limits, context, tls)
+            )
+            for url in spec.base_urls
+        ]
+        yield UpstreamGenerator(spec, UpstreamReplicas(clients), metrics)

@@ -1,4 +1,4 @@
-"""A generator elsewhere as it was asked for: ``openai:<model>@<base url>``."""
+"""A generator elsewhere as it was asked for: ``openai:<model>@<base url>[|<base url>...]``."""
 
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
@@ -11,6 +11,7 @@ SCHEME = "openai:"
 @dataclass(frozen=True, slots=True)
 class UpstreamSpec:
     """The model called ``model`` at ``base_url`` (such as http://10.0.0.7:8000/v1), by its own name there.
+    The same one may be at ``others``, which know the same key.
 
     ``key`` is sent to that address and stands nowhere else; empty for none.
     """
@@ -19,6 +20,12 @@ class UpstreamSpec:
     model: str
     base_url: str
     key: str = field(default="", repr=False)
+    others: tuple[str, ...] = ()
+
+    @property
+    def base_urls(self) -> tuple[str, ...]:
+        """All of them."""
+        return (self.base_url, *self.others)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,16 +49,20 @@ def parse_upstream(text: str, *, name: str | None = None, key: str = "") -> Upst
         ModelLoadError: it has no model or no usable address.
     """
     model, at, address = text.removeprefix(SCHEME).partition("@http")
-    url = f"http{address}".rstrip("/")
+    urls = [url.strip().rstrip("/") for url in f"http{address}".split("|")]
+    if not (at and model and all(map(_is_usable, urls))):
+        raise ModelLoadError(
+            f"{SCHEME}... names a model and an address without credentials, or several with | between them, "
+            f"such as '{SCHEME}gpt-4o-mini@https://api.openai.com/v1'"
+        )
+    url, *others = dict.fromkeys(urls)
+    return UpstreamSpec(name or model, model, url, key, tuple(others))
+
+
+def _is_usable(url: str) -> bool:
     try:
         parts = urlsplit(url)
         usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-        usable = usable and not (parts.username or parts.password or parts.query or parts.fragment)
     except ValueError:
-        usable = False
-    if not (at and model and usable):
-        raise ModelLoadError(
-            f"{SCHEME}... names a model and an address without credentials, "
-            f"such as '{SCHEME}gpt-4o-mini@https://api.openai.com/v1'"
-        )
-    return UpstreamSpec(name or model, model, url, key)
+        return False
+    return usable and not (parts.username or parts.password or parts.query or parts.fragment)

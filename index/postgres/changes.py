@@ -56,7 +56,7 @@ async def read_page(reader: Reader, tables: Tables, name: str, after: int, limit
     if not rows:
         raise CollectionNotFound(name)
     last, forgotten, secret = rows[0][:_CHANGE]
-    if not (after == 0 or forgotten <= after <= last):
+    if limit and not forgotten <= after <= last:
         raise HistoryLost(after, forgotten, last)
     changed = [row for row in rows if row[_CHANGE] is not None]
     if not changed:

@@ -201,8 +201,12 @@ class PostgresCollection:
     async def vectors_by_digest(self, digests: Sequence[str]) -> dict[str, PassageVectors]:
         return await points.vectors_by_digest(self._reader, self.tables, digests)
 
-    async def points(self, ids: Sequence[str], *, with_vectors: bool = False) -> list[StoredPoint]:
-        return await points.by_id(self._reader, self.tables, ids, with_vectors=with_vectors)
+    async def points(
+        self, ids: Sequence[str], *, with_vectors: bool = False, with_token_vectors: bool = False
+    ) -> list[StoredPoint]:
+        return await points.by_id(
+            self._reader, self.tables, ids, with_vectors=with_vectors, with_token_vectors=with_token_vectors
+        )
 
     async def scroll(
         self,

@@ -32,6 +32,11 @@ def graph_name(tables: Tables) -> str:
     return f"{tables.passages}_graph"
 
 
+def has_graph(name: str) -> str:
+    """Whether the index whose name is in the placeholder ``name`` is there, and whole."""
+    return f"EXISTS (SELECT 1 FROM pg_index WHERE indexrelid = to_regclass({name}) AND indisvalid)"  # noqa: S608
+
+
 @dataclass(frozen=True, slots=True)
 class GraphShape:
     """Of a collection's vectors: ``halved`` or whole."""

@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Final
 
 from index.lexical import WORD_WEIGHTS, Terms
@@ -19,7 +20,7 @@ from index.postgres.parameters import Parameters
 from index.postgres.scope import Scope
 from index.postgres.snapshot import Snapshot
 from index.postgres.tables import Tables
-from index.postgres.words import Cutter, Token
+from index.postgres.words import Cutter, Token, shortened
 from index.rows import Tokenizer
 
 _K1: Final = 1.2
@@ -121,29 +122,31 @@ async def _ranked(
     """What matches any of those ``asked``, by the BM25 of all ``terms``."""
     if not asked:
         return []
-    sizes = snapshot.sizes
-    parameters = Parameters()
-    queries = parameters.add([term.query for term in terms])
-    idfs = parameters.add([term.idf(sizes.points) for term in terms])
+    sizes, parameters = snapshot.sizes, Parameters()
     mean, most = parameters.add(max(sizes.mean_words, 1.0)), parameters.add(limit)
     any_of = parameters.add(" | ".join(term.query for term in asked))
     rows = scope.rows(parameters)
-    score = (
-        f"SELECT sum(t.idf * t.times * {_K1 + 1}"
-        f" / (t.times + {_K1} * ({1 - _B} + {_B} * p.words_count / {mean}::float8)))"
-        f" FROM (SELECT idf, {_SCALE} * ts_rank_cd({_WEIGHTS}, p.words, query::tsquery) AS times"
-        f" FROM unnest({queries}::text[], {idfs}::float8[]) AS given (query, idf)) AS t"
+    times = ", ".join(
+        f"{_SCALE} * ts_rank_cd({_WEIGHTS}, p.words, {parameters.add(term.query)}::text::tsquery) AS times{n}"
+        for n, term in enumerate(terms)
     )
+    score = " + ".join(
+        f"{parameters.add(term.idf(sizes.points))}::float8 * {_K1 + 1} * times{n} / (times{n} + length)"
+        for n, term in enumerate(terms)
+    )
+    # The offset keeps PostgreSQL from counting a term twice for its two places in the score.
     return await snapshot.connection.fetch(
-        f"SELECT seq, document, score FROM (SELECT p.seq, p.document, ({score}) AS score FROM {rows}"
-        f" AND p.words @@ {any_of}::text::tsquery) AS found ORDER BY score DESC, seq LIMIT {most}",
+        f"SELECT seq, document, {score} AS score FROM (SELECT p.seq, p.document, {times},"
+        f" {_K1} * ({1 - _B} + {_B} * p.words_count / {mean}::float8) AS length"
+        f" FROM {rows} AND p.words @@ {any_of}::text::tsquery OFFSET 0) AS found"
+        f" ORDER BY score DESC, seq LIMIT {most}",
         *parameters.values,
     )
 
 
 def _phrase(tokens: Iterable[Token], *, is_beginning: bool) -> str:
-    in_order = sorted(tokens, key=lambda token: token.place)[:_MAX_PHRASE]
-    words = " <-> ".join(_quoted(token.word.decode()) for token in in_order)
+    in_order = sorted(tokens, key=itemgetter(3))[:_MAX_PHRASE]
+    words = " <-> ".join(_quoted(shortened(word).decode()) for _, word, _, _ in in_order)
     return f"({words}:*)" if is_beginning else f"({words})"
 
 

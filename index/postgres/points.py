@@ -22,10 +22,11 @@ _COLUMNS: Final = (
 
 
 async def by_id(
-    reader: Reader, tables: Tables, ids: Sequence[str], *, with_vectors: bool
+    reader: Reader, tables: Tables, ids: Sequence[str], *, with_vectors: bool, with_token_vectors: bool
 ) -> list[StoredPoint]:
     """The points of these ids in the order asked, without those that do not exist."""
-    sql = f"SELECT {_columns(with_vectors)} FROM {tables.joined} WHERE p.id = ANY($1) AND {LIVING}"
+    packed = "p.token_vectors" if with_token_vectors else "NULL"
+    sql = f"SELECT {_columns(with_vectors)}, {packed} FROM {tables.joined} WHERE p.id = ANY($1) AND {LIVING}"
     rows = await reader.fetch(sql, askable(ids))
     found = {point.id: point for point in map(_point, rows)}
     return [found[id_] for id_ in ids if id_ in found]
@@ -98,7 +99,7 @@ def _columns(with_vectors: bool) -> str:
 
 def _point(row: Record | Sequence[Any]) -> StoredPoint:
     (_, id_, document_id, text, title, metadata, version, start, end, page, heading, *rest) = row
-    expires_at, acl, vector = rest
+    expires_at, acl, vector, *packed = rest
     return StoredPoint(
         id=id_,
         document_id=document_id,
@@ -113,4 +114,5 @@ def _point(row: Record | Sequence[Any]) -> StoredPoint:
         expires_at=optional_text_of(expires_at),
         acl=tuple(map(decode_text, acl)),
         vector=vector,
+        token_vectors=packed[0] if packed else None,
     )

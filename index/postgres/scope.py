@@ -32,10 +32,14 @@ class Scope:
         """
         if self.condition is None:
             return self.rows(parameters)
+        return f"{self.tables.passages} AS p WHERE {self.matches(parameters)}"
+
+    def matches(self, parameters: Parameters) -> str:
+        """What holds for a passage ``p`` in the scope."""
         where = compile_filter(self.condition, parameters)
-        # An offset keeps PostgreSQL from turning it round.
+        # An offset keeps PostgreSQL from beginning with the documents.
         return (
-            f"{self.tables.passages} AS p WHERE EXISTS (SELECT 1 FROM {self.tables.documents} AS d"
+            f"EXISTS (SELECT 1 FROM {self.tables.documents} AS d"
             f" WHERE d.key = p.document AND {LIVING} AND ({where}) OFFSET 0)"
         )
 

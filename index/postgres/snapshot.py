@@ -12,15 +12,12 @@ from functools import partial
 from typing import Final, TypeVar
 
 from index.postgres.database import Connection, Reader
-from index.postgres.graph_shape import graph_name
+from index.postgres.graph_shape import graph_name, has_graph
 from index.postgres.tables import Tables
 
 T = TypeVar("T")
 
-_STATE: Final = (
-    "SELECT change, EXISTS (SELECT 1 FROM pg_index WHERE indexrelid = to_regclass($2) AND indisvalid)"
-    " FROM collections WHERE key = $1"
-)
+_STATE: Final = f"SELECT change, {has_graph('$2')} FROM collections WHERE key = $1"
 # So many changes for one point of a collection that is counted again.
 _POINTS_PER_CHANGE: Final = 10
 # The average length of a text is taken from about so many of them.
@@ -84,13 +81,13 @@ class Snapshots:
     async def _taken(self, connection: Connection, least: int) -> Snapshot:
         row = await connection.fetchrow(_STATE, self._tables.key, graph_name(self._tables))
         # Without a row it was dropped, or is newer than the replica; its tables tell.
-        change, has_graph = row or (0, False)
+        change, graph = row or (0, False)
         if change < least:
             raise BehindError
         sizes = self._sizes
         if sizes is None or not sizes.hold_at(change):
             sizes = self._sizes = await self._measured(connection, change)
-        return Snapshot(connection, has_graph, sizes)
+        return Snapshot(connection, graph, sizes)
 
     async def _measured(self, connection: Connection, change: int) -> Sizes:
         passages = self._tables.passages

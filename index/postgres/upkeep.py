@@ -15,6 +15,8 @@ from typing import Final
 import structlog
 
 from index.errors import CollectionNotFound, StoreError
+from index.history import REMEMBERED
+from index.idempotency import KEPT
 from index.postgres import changes, deletion, idempotency, vector_index
 from index.postgres.collection import PostgresCollection
 from index.postgres.database import Database
@@ -55,7 +57,7 @@ class Upkeep:
 async def keep(database: Database, collection: PostgresCollection) -> None:
     """Do what there is to do in one collection."""
     tables = collection.tables
-    due = await database.row(_due(tables), tables.key, idempotency.KEPT, changes.REMEMBERED)
+    due = await database.row(_due(tables), tables.key, KEPT, REMEMBERED)
     assert due is not None
     for is_due, work in zip(due, _WORKS, strict=True):
         while is_due and await collection.keep_up(work):

@@ -8,17 +8,14 @@ want, what comes behind counts less or not at all.
 
 import sqlite3
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
+from functools import cache
 from typing import Final, NamedTuple, TypeAlias
 
+from index.full_text import CUT_BY
 from index.rows import Tokenizer
 
-_CUT_BY: Final = {
-    "porter": "porter unicode61",
-    "unicode61": "unicode61 remove_diacritics 2",
-    "trigram": "trigram",
-}
 # As in ``full_text``: a text's last two characters begin a trigram each, so that shorter pieces are found.
 _PADDING: Final = {"porter": "", "unicode61": "", "trigram": "  "}
 _TITLE: Final = 3 << 14
@@ -27,6 +24,8 @@ _MAX_PLACES: Final = 255
 _MAX_WORD_BYTES: Final = 2**11 - 2
 _MAX_BYTES: Final = 1_000_000
 _INSTANCES: Final = "SELECT doc, term, col = 'title', offset FROM instances"
+# What a place may be behind how many tokens there are: see ``_encoded``.
+_GAP: Final = 4
 
 
 Text: TypeAlias = tuple[str, str, str | None]
@@ -40,25 +39,23 @@ class Words(NamedTuple):
     total: int
 
 
-class Token(NamedTuple):
-    """A word in UTF-8, and where it stands: in the title or not, and behind how many others."""
-
-    word: bytes
-    in_title: bool
-    place: int
+Token: TypeAlias = tuple[int, bytes, int, int]
+"""Of which text, a word in UTF-8, and where it stands: 1 in the title or 0, and behind how many others."""
 
 
 class Cutter:
-    """SQLite's tokenizer, in memory; used by one thread at a time."""
+    """SQLite's tokenizer, in memory; of the thread that made it."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
-        self._connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+        self._connection = sqlite3.connect(":memory:", isolation_level=None)
         self._connection.text_factory = bytes
-        cut_by = _CUT_BY[tokenizer]
+        cut_by = CUT_BY[tokenizer]
         self._connection.execute(
             f"CREATE VIRTUAL TABLE words USING fts5 (title, text, content = '', tokenize = '{cut_by}')"
         )
         self._connection.execute("CREATE VIRTUAL TABLE instances USING fts5vocab (words, 'instance')")
+        # Never ended: at the end of each FTS5 would put its words in order.
+        self._connection.execute("BEGIN")
 
     def cut(self, rows: Sequence[tuple[str, str]]) -> list[list[Token]]:
         """The tokens of each (title, text), those of one word beside each other."""
@@ -68,8 +65,8 @@ class Cutter:
         ]
         self._connection.executemany("INSERT INTO words (rowid, title, text) VALUES (?, ?, ?)", values)
         found: list[list[Token]] = [[] for _ in rows]
-        for n, *token in self._connection.execute(_INSTANCES):
-            found[n].append(Token(_short(token[0]), bool(token[1]), token[2]))
+        for token in self._connection.execute(_INSTANCES):
+            found[token[0]].append(token)
         self._connection.execute("INSERT INTO words (words) VALUES ('delete-all')")
         return found
 
@@ -87,7 +84,7 @@ def encode_words(tokenizer: Tokenizer, texts: Iterable[Text]) -> list[Words]:
         return [_encoded(tokens) for tokens in cutter.cut(rows)]
 
 
-def _short(word: bytes) -> bytes:
+def shortened(word: bytes) -> bytes:
     """As much of a word as PostgreSQL takes; what is asked for is cut in the same way."""
     if len(word) <= _MAX_WORD_BYTES:
         return word
@@ -96,17 +93,51 @@ def _short(word: bytes) -> bytes:
 
 def _encoded(tokens: Sequence[Token]) -> Words:
     # The text's places come behind the title's and a gap, over which no phrase reaches.
-    behind = 2 + max((token.place for token in tokens if token.in_title), default=-2)
-    places: dict[bytes, dict[int, int]] = {}
-    for word, in_title, place in tokens:
-        at = min(1 + place if in_title else 1 + behind + place, _MAX_PLACE)
-        places.setdefault(word, {}).setdefault(at, _TITLE if in_title else 0)
-    words, size = [], 0
-    for word, weights in sorted(places.items(), key=lambda entry: min(entry[1])):
-        first = sorted(weights.items())[:_MAX_PLACES]
-        size += len(word) + 4 + 2 * len(first)
-        if size > _MAX_BYTES:
-            break
-        marks = [place | weight for place, weight in first]
-        words.append(word + struct.pack(f">xH{len(marks)}H", len(marks), *marks))
+    behind = 3 + max([place for _, _, in_title, place in tokens if in_title], default=-2)
+    marks: dict[bytes, list[int]] = {}
+    for _, word, in_title, place in tokens:
+        mark = (1 + place) | _TITLE if in_title else behind + place
+        if word in marks:
+            marks[word].append(mark)
+        else:
+            marks[word] = [mark]
+    longest = max(map(len, marks), default=0)
+    if len(tokens) + _GAP > _MAX_PLACE or longest > _MAX_WORD_BYTES:
+        marks = _within(tokens, behind)
+    once = _packer(1).pack  # of most words
+    words = [
+        word + once(1, found[0]) if len(found) == 1 else _packed(word, found) for word, found in marks.items()
+    ]
+    if sum(map(len, words)) > _MAX_BYTES:
+        words = _first_of(marks)
     return Words(struct.pack(">i", len(words)) + b"".join(words), len(tokens))
+
+
+def _within(tokens: Sequence[Token], behind: int) -> dict[bytes, list[int]]:
+    """Where each word is marked of a text that has more places or longer words than PostgreSQL knows."""
+    marks: dict[bytes, dict[int, int]] = {}
+    for _, word, in_title, place in tokens:
+        at = min(1 + place if in_title else behind + place, _MAX_PLACE)
+        marks.setdefault(shortened(word), {}).setdefault(at, at | (_TITLE if in_title else 0))
+    return {word: [places[at] for at in sorted(places)] for word, places in marks.items()}
+
+
+def _packed(word: bytes, marks: Sequence[int]) -> bytes:
+    first = marks[:_MAX_PLACES]
+    return word + _packer(len(first)).pack(len(first), *first)
+
+
+@cache
+def _packer(marks: int) -> struct.Struct:
+    return struct.Struct(f">xH{marks}H")
+
+
+def _first_of(marks: Mapping[bytes, Sequence[int]]) -> list[bytes]:
+    """As many of the words as PostgreSQL takes, those that come first."""
+    words, size = [], 0
+    for word, found in sorted(marks.items(), key=lambda entry: entry[1][0] & _MAX_PLACE):
+        words.append(_packed(word, found))
+        size += len(words[-1])
+        if size > _MAX_BYTES:
+            return words[:-1]
+    return words

@@ -3,8 +3,13 @@
 from collections.abc import AsyncGenerator, Mapping
 
 import pytest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from upstreams import open_upstream
 
+from api.otlp import OtlpTracing
 from api.tracing import Attribute, add_stage, following, outgoing_headers, part, tracing_as
 from embedd.conversation import Prompt, Turn
 from embedd.generators import GenerationSettings
@@ -75,6 +80,20 @@ async def test_where_nobody_traces_nothing_is_told_and_nothing_wrapped() -> None
     assert following(events, "whole", {}) is events
     await events.aclose()
     assert outgoing_headers() == {}
+
+
+@pytest.mark.parametrize("sent", [{}, {"traceparent": PARENT}])
+def test_another_share_of_the_requests_is_traced_from_then_on(sent: dict[str, str]) -> None:
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider(sampler=ALWAYS_OFF)
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    tracing = OtlpTracing(provider.get_tracer("embedd"))
+    for ratio in (0.0, 1.0, 0.0):
+        tracing.sample(ratio)
+        with tracing.request(f"at {ratio}", sent, {}):
+            pass
+    expected = 3 if sent else 1  # whose caller says that they are, those are
+    assert len(exporter.get_finished_spans()) == expected
 
 
 async def test_an_upstream_is_told_whose_part_its_answer_is() -> None:

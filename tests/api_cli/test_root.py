@@ -11,6 +11,7 @@ from api.cli.root import root
 COMMANDS = [
     "serve",
     "config",
+    "health",
     "demo",
     "ingest",
     "search",

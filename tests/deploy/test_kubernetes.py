@@ -1,5 +1,7 @@
 """The overlays are valid, their parts find each other, and pods may do no more than they need."""
 
+import shutil
+from pathlib import Path
 from typing import Any
 
 import kubernetes_validate
@@ -14,15 +16,17 @@ from manifests import (
     needs_kubectl,
     of_kind,
     pods,
+    render,
     rendered,
     selected,
     settings_of,
 )
+from operator_fields import FIELDS
 from promql import ALERTS
 
 pytestmark = needs_kubectl
 
-OF_THE_OPERATOR = {"ServiceMonitor", "PrometheusRule"}
+OF_OPERATORS = {"ServiceMonitor", "PrometheusRule", *FIELDS}
 EMBEDD = {"app.kubernetes.io/name": "embedd"}
 READS_LOG_FILES = "collector"
 CANCEL_AND_SNAPSHOTS_S = 20
@@ -32,7 +36,7 @@ CANCEL_AND_SNAPSHOTS_S = 20
 def test_an_overlay_is_valid_to_the_last_field(overlay: str) -> None:
     version = kubernetes_validate.latest_version()
     for manifest in rendered(overlay):
-        if manifest["kind"] not in OF_THE_OPERATOR:
+        if manifest["kind"] not in OF_OPERATORS:
             kubernetes_validate.validate(manifest, version, strict=True)
 
 
@@ -45,7 +49,7 @@ def test_every_selector_finds_the_pods_it_means(overlay: str) -> None:
         one["metadata"]["name"]: selected(one["spec"]["selector"], overlay)
         for one in of_kind(overlay, "Service")
     }
-    assert services.pop("embedd-pods") == {"embedd"}
+    assert services.pop("embedd-pods", {"embedd"}) == {"embedd"}
     assert services == {name: {name} for name in services}
 
 
@@ -101,18 +105,20 @@ def test_a_pod_has_longer_to_end_than_its_drain_takes(overlay: str) -> None:
 def test_probes_ask_what_they_are_for(overlay: str) -> None:
     for pod in _of_embedd(overlay).values():
         container = _container(pod)
-        asked = {
-            kind: container[f"{kind}Probe"]["httpGet"]["path"]
-            for kind in ("startup", "liveness", "readiness")
-        }
+        asked = {kind: _asked(container[f"{kind}Probe"]) for kind in ("startup", "liveness", "readiness")}
         assert asked == {"startup": "/startupz", "liveness": "/healthz", "readiness": "/readyz"}
         assert pod["spec"]["enableServiceLinks"] is False, "or EMBEDD_PORT is tcp://..."
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_policies_let_in_and_out_whom_they_name(overlay: str) -> None:
+    closed = [
+        selected(one["spec"]["podSelector"]["matchLabels"], overlay)
+        for one in of_kind(overlay, "NetworkPolicy")
+        if one["metadata"]["name"] in _of_embedd(overlay)
+    ]
+    assert set().union(*closed) == _of_embedd(overlay).keys()
     policy = named(overlay, "NetworkPolicy", "embedd")["spec"]
-    assert selected(policy["podSelector"]["matchLabels"], overlay) == _of_embedd(overlay).keys()
     (peer,) = policy["ingress"][0]["from"]
     assert peer["podSelector"]["matchLabels"] == {"embedd-client": "true"}
     (names,) = policy["egress"][0]["to"]
@@ -175,9 +181,33 @@ def test_the_collector_reads_the_logs_and_takes_the_traces_of_embedd() -> None:
     assert {_container(pod)["name"] for pod in _of_embedd("production").values()} == {"embedd"}
 
 
+def test_with_certificates_probes_ask_over_tls_what_they_asked_before(tmp_path: Path) -> None:
+    shutil.copytree(DEPLOY / "kubernetes", tmp_path / "kubernetes")
+    overlay = tmp_path / "kubernetes" / "overlays" / "dev"
+    kustomization = overlay / "kustomization.yaml"
+    kustomization.write_text(f"{kustomization.read_text()}components: [../../components/tls]\n")
+    manifests = render(overlay)
+    for one in manifests:
+        kubernetes_validate.validate(one, kubernetes_validate.latest_version(), strict=True)
+    (pod,) = (one["spec"]["template"] for one in manifests if one["kind"] == "StatefulSet")
+    container, before = _container(pod), _container(pods("dev")["embedd"])
+    for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+        assert container[probe]["httpGet"] == before[probe]["httpGet"] | {"scheme": "HTTPS"}
+    (settings,) = (one["data"] for one in manifests if one["kind"] == "ConfigMap")
+    mounted = {mount["mountPath"] for mount in container["volumeMounts"]}
+    for name in ("EMBEDD_TLS_CERT", "EMBEDD_TLS_KEY"):
+        assert settings[name].rpartition("/")[0] in mounted
+
+
 def _container(pod: Manifest) -> Any:
     (container,) = pod["spec"]["containers"]
     return container
+
+
+def _asked(probe: Manifest) -> str:
+    """The path that a probe asks for, by itself or through a command whose last word it is."""
+    path: str = probe["httpGet"]["path"] if "httpGet" in probe else probe["exec"]["command"][-1]
+    return path
 
 
 def _of_embedd(overlay: str) -> dict[str, Manifest]:

@@ -56,6 +56,16 @@ def test_on_a_laptop_ports_are_on_loopback_and_what_is_mounted_is_there() -> Non
             assert source in composed["volumes"] or (file.parent / source).exists()
 
 
+def test_on_a_laptop_the_first_key_is_a_file_that_is_no_part_of_the_project() -> None:
+    composed = yaml.safe_load((DEPLOY / "compose.yaml").read_text("utf-8"))
+    service = composed["services"]["embedd"]
+    (secret,) = service["secrets"]
+    assert service["environment"]["EMBEDD_ADMIN_KEY_FILE"] == f"/run/secrets/{secret}"
+    file = composed["secrets"][secret]["file"]
+    ignored = subprocess.run(["git", "check-ignore", "-q", DEPLOY / file], cwd=ROOT, check=False)
+    assert ignored.returncode == 0
+
+
 def test_grafana_finds_the_dashboard() -> None:
     (provider,) = yaml.safe_load(
         (DEPLOY / "grafana" / "provisioning" / "dashboards" / "embedd.yaml").read_text()

@@ -11,7 +11,7 @@ from grpc import StatusCode
 from api.errors import ROWS
 from api.grpc.methods import METHODS
 from api.grpc.statuses import FINER, STATUSES, tell
-from api.grpc.v1 import embedder_pb2, index_pb2, inferencer_pb2
+from api.grpc.v1 import embedder_pb2, index_pb2, inferencer_pb2, worker_pb2
 
 ROOT = Path(__file__).parents[2]
 PROTOS = ROOT / "api/grpc/protos"
@@ -37,7 +37,7 @@ def test_the_protos_are_as_buf_wants_them(command: list[str]) -> None:
 
 
 def test_every_method_of_the_protos_is_answered() -> None:
-    files = (embedder_pb2, index_pb2, inferencer_pb2)
+    files = (embedder_pb2, index_pb2, inferencer_pb2, worker_pb2)
     promised = {
         f"{service.full_name}/{method.name}"
         for file in files

@@ -21,7 +21,7 @@ from api.services.container import Services
 from api.services.readiness import Readiness
 
 SERVING, NOT_SERVING = HealthCheckResponse.SERVING, HealthCheckResponse.NOT_SERVING
-SERVICES = ["", "embedd.v1.Embedder", "embedd.v1.Index", "embedd.v1.Inferencer"]
+SERVICES = ["", "embedd.v1.Embedder", "embedd.v1.Index", "embedd.v1.Inferencer", "embedd.v1.Worker"]
 BUF = str(Path(sys.executable).with_name("buf"))
 
 
@@ -31,7 +31,9 @@ async def test_each_service_tells_how_it_is(caller: Caller, monkeypatch: pytest.
     assert {name: one.status for name, one in statuses.items()} == dict.fromkeys(SERVICES, SERVING)
     monkeypatch.setattr(Readiness, "reasons", lambda _: ["the model is loading"])
     found = [(await health.Check(HealthCheckRequest(service=name))).status for name in SERVICES]
-    assert found == [NOT_SERVING, NOT_SERVING, SERVING, SERVING], "searches by words need no model"
+    assert found == [NOT_SERVING, NOT_SERVING, SERVING, SERVING, NOT_SERVING], (
+        "searches by words need no model"
+    )
     refusal = await refused(health.Check(HealthCheckRequest(service="none.such")))
     assert refusal.code is StatusCode.NOT_FOUND
 

@@ -10,10 +10,13 @@ from typing import Any
 import pytest
 from asking import Ask
 from fake_models import until
+from google.rpc.error_details_pb2 import BadRequest
 from grpc import StatusCode
 from grpc_calls import Caller, refused
 
+from api.grpc.v1.embedder_pb2 import RerankRequest
 from api.grpc.v1.inferencer_pb2 import (
+    AddModelsRequest,
     ChatRequest,
     ChatResponse,
     FinishReason,
@@ -21,6 +24,7 @@ from api.grpc.v1.inferencer_pb2 import (
     GenerateStreamingRequest,
     ListModelsRequest,
     Message,
+    NewModel,
     Retrieval,
     Role,
     RunBatchedInferenceRequest,
@@ -59,6 +63,59 @@ async def test_models_that_were_added_are_listed_as_http_lists_them(
         assert (added.name, added.kind, added.state) == ("spare", "embedding", "registered")
     finally:
         await services.registry.remove("spare")
+
+
+async def test_a_model_that_is_added_answers_once_it_is_loaded(caller: Caller, services: Services) -> None:
+    wanted = AddModelsRequest(models=[NewModel(source="fake-reranker", name="team/ranks", kind="reranking")])
+    (added,) = (await caller.inferencer.AddModels(wanted)).models
+    assert (added.name, added.model.name, added.model.kind) == ("team/ranks", "team/ranks", "reranking")
+    assert added.model.state in ("loading", "ready")
+    try:
+        await until(lambda: services.registry.get("team/ranks").status == "ready")
+        ranked = await caller.embedder.Rerank(
+            RerankRequest(query="tide", documents=["moon"], model="team/ranks")
+        )
+        assert len(ranked.results) == 1
+        (again,) = (await caller.inferencer.AddModels(wanted)).models
+        assert again.model.state == "ready"
+        other = AddModelsRequest(models=[NewModel(source="fake", name="team/ranks")])
+        (refusal,) = (await caller.inferencer.AddModels(other)).models
+        assert (refusal.error.reason, refusal.error.field) == ("MODEL_EXISTS", "kind")
+    finally:
+        await services.registry.remove("team/ranks")
+
+
+async def test_one_model_that_cannot_be_added_loses_no_other(caller: Caller, services: Services) -> None:
+    wanted = [
+        NewModel(source="no such model", name="bad"),
+        NewModel(source="fake", enabled=False, name="off"),
+    ]
+    try:
+        bad, off = (await caller.inferencer.AddModels(AddModelsRequest(models=wanted))).models
+        assert (bad.name, bad.error.code, bad.error.field) == (
+            "bad",
+            StatusCode.INVALID_ARGUMENT.value[0],
+            "source",
+        )
+        assert (off.model.state, off.HasField("error")) == ("registered", False)
+    finally:
+        await services.registry.remove("off")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "field"),
+    [
+        ([NewModel()], "models[0]"),
+        ([NewModel(source="fake", kind="oracle")], "models[0].kind"),
+        ([NewModel(source="fake", sha256="short")], "models[0].sha256"),
+    ],
+)
+async def test_what_is_no_model_is_refused_by_its_field(
+    caller: Caller, wrong: list[NewModel], field: str
+) -> None:
+    refusal = await refused(caller.inferencer.AddModels(AddModelsRequest(models=wrong)))
+    assert refusal.code is StatusCode.INVALID_ARGUMENT
+    assert refusal.details[BadRequest].field_violations[0].field.startswith(field)
 
 
 async def test_an_answer_is_whole_and_has_no_prompt_in_it_and_says_what_it_took(caller: Caller) -> None:

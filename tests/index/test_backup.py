@@ -8,7 +8,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from backups import DIM, content, documents_in
+from backups import DIM, content, documents_in, value_in
 
 from index import files
 from index.backup import MANIFEST, back_up
@@ -32,11 +32,24 @@ def test_a_backup_has_everything_but_the_graphs_and_is_whole(data: Path, backup:
         "manifest.json",
         "aliases.json",
         "calibration/abc.json",
+        "conversations.db",
+        "keys.db",
+        "models.db",
         "collections/notes/truth.db",
         "collections/notes/uploads/job-0",
         "collections/other/truth.db",
     }
     assert check_folder(backup).problems == ()
+
+
+def test_a_database_is_copied_with_what_its_log_has(data: Path, tmp_path: Path) -> None:
+    with closing(sqlite3.connect(data / "keys.db")) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+        with connection:
+            connection.execute("UPDATE kept SET value = 'committed'")
+        connection.execute("UPDATE kept SET value = 'not yet'")
+        back_up(data, tmp_path / "backup")
+    assert value_in(tmp_path / "backup/keys.db") == "committed"
 
 
 def test_checking_a_backup_leaves_it_as_it_is(backup: Path, tmp_path: Path) -> None:
@@ -50,7 +63,7 @@ async def test_a_restored_folder_is_as_it_was(backup: Path, data: Path, tmp_path
     expected, found = content(backup), content(new)
     assert set(found) == set(expected) - {MANIFEST}
     for name in found:
-        if name.endswith("truth.db"):
+        if name.endswith(".db"):
             assert dumped(new / name) == dumped(backup / name)
         else:
             assert found[name] == expected[name]

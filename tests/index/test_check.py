@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from backups import write_value
 
 from index import mapped, snapshot
 from index.blocks import Block
@@ -123,6 +124,15 @@ def test_a_broken_rule_is_found_and_not_repaired(data: Path, statement: str, par
 def test_a_file_that_is_not_sqlites_is_found(data: Path) -> None:
     (folder_of(data) / "truth.db").write_bytes(b"no database" * 1000)
     assert found(data, repair=True) == [("file", False)]
+
+
+def test_a_database_beside_the_collections_is_looked_at(data: Path) -> None:
+    write_value(data / "keys.db", "whole")
+    assert check_folder(data).problems == ()
+    (data / "keys.db").write_bytes(b"nonsense" * 1000)
+    (problem,) = check_folder(data, repair=True).problems
+    assert (problem.collection, problem.part, problem.repaired) == ("", "file", False)
+    assert "keys.db" in problem.message
 
 
 def test_a_file_that_is_missing_is_found_and_not_made(data: Path) -> None:

@@ -145,6 +145,6 @@ async def test_a_collection_out_of_a_backup_has_a_history_of_its_own(
     back_up(data, backup)
     restore(backup, data, replace=True)
     async with open_catalog(data) as catalog:
-        after = await catalog.get("notes").changes(0, 10)
+        after = await (await catalog.get("notes")).changes(0, 10)
     assert after.until == before.until
     assert after.history != before.history

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shutil
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -9,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from backups import content, documents_in
+from backups import content, documents_in, value_in, write_value
 
 from index import files
-from index.backup import MANIFEST, back_up, seal
+from index.backup import FORMAT, MANIFEST, back_up, seal
 from index.catalog import open_catalog
 from index.check import check_folder
 from index.errors import (
@@ -31,6 +32,49 @@ Make = Callable[..., Document]
 def test_one_collection_of_a_backup_of_all_is_brought_back_alone(backup: Path, tmp_path: Path) -> None:
     assert restore(backup, tmp_path / "new", collection="other") == ["other"]
     assert set(content(tmp_path / "new")) == {"collections/other/truth.db"}
+
+
+@pytest.mark.parametrize("name", files.DATABASES)
+def test_a_database_comes_back_and_the_log_of_another_is_none_of_its(
+    backup: Path, data: Path, tmp_path: Path, name: str
+) -> None:
+    crashed = tmp_path / "crashed"
+    with closing(sqlite3.connect(data / name)) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+        with connection:
+            connection.execute("UPDATE kept SET value = 'since'")
+        shutil.copytree(data, crashed)  # as a process leaves it that is killed
+    assert (crashed / f"{name}-wal").stat().st_size > 0
+    with pytest.raises(WouldReplace, match=name):
+        restore(backup, crashed)
+    restore(backup, crashed, replace=True)
+    assert value_in(crashed / name) == "first"
+    assert check_folder(crashed).problems == ()
+
+
+def test_one_collection_leaves_what_is_beside_it_alone(backup: Path, data: Path) -> None:
+    for name in files.DATABASES:
+        write_value(data / name, "since")
+    restore(backup, data, collection="notes", replace=True)
+    assert {value_in(data / name) for name in files.DATABASES} == {"since"}
+
+
+def test_a_backup_with_a_newer_database_is_refused(backup: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataTooNew, match=r"keys\.db"):
+        restore(backup, tmp_path / "new", formats={"keys.db": 0, "models.db": 1})
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_backup_from_before_there_were_databases_in_it_comes_back(backup: Path, tmp_path: Path) -> None:
+    for name in files.DATABASES:
+        (backup / name).unlink()
+
+    def older(fields: dict) -> None:
+        fields["format"] = 1
+        fields["files"] = [file for file in fields["files"] if file["path"] not in files.DATABASES]
+
+    resealed(backup, older)
+    assert restore(backup, tmp_path / "new") == ["notes", "other"]
 
 
 def test_what_is_there_is_replaced_only_if_allowed(data: Path, backup: Path) -> None:
@@ -135,7 +179,7 @@ def test_a_manifest_of_another_shape_is_refused(
 
 
 def test_a_newer_backup_is_refused(backup: Path, tmp_path: Path) -> None:
-    resealed(backup, lambda fields: fields.update(format=2))
+    resealed(backup, lambda fields: fields.update(format=FORMAT + 1))
     with pytest.raises(DataTooNew):
         restore(backup, tmp_path / "new")
     assert not (tmp_path / "new").exists()
@@ -154,12 +198,14 @@ class Killed(BaseException):
     """The process ends here."""
 
 
-@pytest.mark.parametrize("moves", range(8))
+@pytest.mark.parametrize("moves", range(15))
 def test_a_restore_that_was_cut_short_is_ended_or_undone_by_the_next_start(
     backup: Path, data: Path, monkeypatch: pytest.MonkeyPatch, moves: int
 ) -> None:
     with closing(sqlite3.connect(data / "collections/notes/truth.db")) as connection, connection:
         connection.execute("UPDATE documents SET version = 7")
+    for name in files.DATABASES:
+        write_value(data / name, "since")
     rename, left = Path.rename, iter(range(moves))
 
     def rename_until_killed(self: Path, target: Path) -> Path:
@@ -174,6 +220,7 @@ def test_a_restore_that_was_cut_short_is_ended_or_undone_by_the_next_start(
     committed = moves > 0
     versions = {asyncio.run(documents_in(data, "notes"))["notes-3"] for _ in range(2)}
     assert versions == {1 if committed else 7}
+    assert {value_in(data / name) for name in files.DATABASES} == {"first" if committed else "since"}
     assert len(asyncio.run(documents_in(data, "other"))) == 20
     assert files.leftovers(data) == []
     assert not (data / RESTORED).exists()

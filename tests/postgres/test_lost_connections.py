@@ -23,9 +23,13 @@ Both = tuple[PostgresCollection, PostgresCollection]
 
 async def ended(postgres: PostgresServer, condition: str) -> int:
     """How many connections of services were ended for which it holds."""
+    return await counted(postgres, "pg_terminate_backend(pid)", condition)
+
+
+async def counted(postgres: PostgresServer, what: str, condition: str) -> int:
     connection = await asyncpg.connect(postgres.url)
     try:
-        sql = f"SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE {condition}"
+        sql = f"SELECT count({what}) FROM pg_stat_activity WHERE {condition}"
         return int(await connection.fetchval(sql))
     finally:
         await connection.close()
@@ -52,10 +56,13 @@ async def test_a_write_whose_connection_is_ended_leaves_nothing(
             for n, collection in enumerate(both)
         ]
 
+        waiting = "wait_event_type = 'Lock' AND query LIKE '%FOR UPDATE%'"
+
         async def wait_for_the_row() -> bool:
-            return await ended(postgres, "wait_event_type = 'Lock' AND query LIKE '%FOR UPDATE'") == 2
+            return await counted(postgres, "pid", waiting) == 2
 
         await until(wait_for_the_row)
+        assert await ended(postgres, waiting) == 2
         outcomes = await asyncio.gather(*writes, return_exceptions=True)
     assert [type(outcome) for outcome in outcomes] == [StoreUnavailable] * 2
     assert await everything_of(both[1]) == before

@@ -11,7 +11,14 @@ from structlog.testing import capture_logs
 from api.grpc.methods import METHODS
 from api.grpc.v1.embedder_pb2 import EmbedRequest, EmbedStreamRequest
 from api.grpc.v1.index_pb2 import DeleteRequest, GetRequest, IngestRequest, SearchRequest
-from api.grpc.v1.inferencer_pb2 import ROLE_USER, ChatRequest, Message, Retrieval
+from api.grpc.v1.inferencer_pb2 import (
+    ROLE_USER,
+    AddModelsRequest,
+    ChatRequest,
+    Message,
+    NewModel,
+    Retrieval,
+)
 from api.security.identity import Scope
 from api.security.needs import PUBLIC
 from api.services.container import Services
@@ -54,6 +61,20 @@ async def test_a_key_that_reads_does_not_write(caller: Caller, make_key: MakeKey
     request = DeleteRequest(collection="open", ids=["open-all"])
     refusal = await refused(caller.index.Delete(request, metadata=known))
     assert (refusal.code, refusal.reason) == (StatusCode.PERMISSION_DENIED, "SCOPE_MISSING")
+
+
+async def test_models_are_added_by_administrators_alone(
+    caller: Caller, make_key: MakeKey, services: Services, admin: dict[str, str]
+) -> None:
+    wanted = AddModelsRequest(models=[NewModel(source="fake", name="spare", enabled=False)])
+    writer = metadata(await make_key(scope=Scope.WRITE))
+    refusal = await refused(caller.inferencer.AddModels(wanted, metadata=writer))
+    assert (refusal.code, refusal.reason) == (StatusCode.PERMISSION_DENIED, "SCOPE_MISSING")
+    assert "spare" not in [record.name for record in services.registry.records()]
+    with capture_logs() as logs:
+        await caller.inferencer.AddModels(wanted, metadata=metadata(admin))
+    assert "write_audited" in [line["event"] for line in logs]
+    assert await services.registry.remove("spare")
 
 
 async def test_collections_of_others_are_closed_also_in_streams_and_by_alias(
@@ -109,7 +130,7 @@ async def test_a_write_is_told_twice_once_as_a_call_and_once_for_the_audit(
         await caller.index.Delete(DeleteRequest(collection="open", ids=["never-there"]), metadata=known)
         await refused(caller.index.Delete(DeleteRequest(collection="open", ids=["open-all"])))
         await caller.embedder.Embed(EmbedRequest(texts=["x"]), metadata=known)
-    told = [(one["event"], one["method"].rpartition("/")[2], one["status"]) for one in logs]
+    told = [(one["event"], one["embedd.method"].rpartition("/")[2], one["embedd.status"]) for one in logs]
     for status in ("OK", "UNAUTHENTICATED"):
         assert ("call_answered", "Delete", status) in told
         assert ("write_audited", "Delete", status) in told

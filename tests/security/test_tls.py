@@ -63,6 +63,26 @@ def test_the_commands_talk_over_tls(launcher: Launcher, files: Files) -> None:
     assert "certificate" in stranger.stderr.lower()
 
 
+def test_a_service_with_certificates_is_asked_whether_it_is_well(
+    launcher: Launcher, files: Files, tmp_path: Path
+) -> None:
+    service = launcher.launch(*files.flags(), model="none")
+    service.wait_until_started()
+    asked = embedd("health", "--port", str(service.port), *files.flags())
+    assert (asked.exit_code, asked.stdout) == (0, "alive\n"), asked.stderr
+    other = trustme.CA().issue_cert("127.0.0.1")
+    other.cert_chain_pems[0].write_to_path(tmp_path / "cert.pem")
+    another = Files(files.ca, tmp_path / "cert.pem", files.key, files.client)
+    refused = embedd("health", "--port", str(service.port), *another.flags())
+    assert refused.exit_code == 1, "who answers there is somebody else"
+
+
+def test_where_clients_need_a_certificate_so_does_the_question(closed: Service, files: Files) -> None:
+    flags = [*files.flags(), "--tls-client-ca", str(files.ca), "--port", str(closed.port)]
+    assert embedd("health", *flags).exit_code == 0, "the service's own is of the same authority"
+    assert embedd("health", *flags, "--probe", "ready", "--cert", str(files.client)).exit_code == 0
+
+
 def test_clients_without_a_certificate_are_not_heard(closed: Service, files: Files) -> None:
     trusted = ssl.create_default_context(cafile=str(files.ca))
     with (

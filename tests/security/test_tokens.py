@@ -10,10 +10,12 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from api.errors import Forbidden, Unauthenticated
-from api.security.gate import Gate, build_gate
+from api.http.fetching import fetch
+from api.security.gate import Gate, open_gate
 from api.security.identity import Scope
 from api.security.key_store import open_keys
 from api.security.quotas import LocalQuotas
+from api.security.token_keys import read_token_keys
 from api.security.tokens import Tokens
 from api.settings import load_settings
 
@@ -35,24 +37,24 @@ CLAIMS = {
 def tokens(folder: Path, content: bytes) -> Tokens:
     path = folder / "key"
     path.write_bytes(content)
-    return Tokens(path, issuer="https://id.example.org", audience="embedd")
+    return Tokens(read_token_keys(path), issuer="https://id.example.org", audience="embedd")
 
 
 def signed(claims: dict[str, Any], **options: Any) -> str:
     return jwt.encode(claims, SECRET, algorithm="HS256", **options)
 
 
-def test_claims_are_scopes_collections_and_tags(tmp_path: Path) -> None:
+async def test_claims_are_scopes_collections_and_tags(tmp_path: Path) -> None:
     verifier = tokens(tmp_path, SECRET.encode())
-    ada = verifier.identity(signed(CLAIMS))
+    ada = await verifier.identity(signed(CLAIMS))
     assert ada is not None
     assert (ada.name, ada.scopes, ada.collections, ada.acl) == ("jwt:ada", Scope.WRITE.included(), None, None)
     limits = {"embedd_collections": ["open"], "embedd_acl": ["sea"]}
-    limited = verifier.identity(signed(CLAIMS | limits))
+    limited = await verifier.identity(signed(CLAIMS | limits))
     assert limited is not None
     assert (limited.collections, limited.acl) == (frozenset({"open"}), ("sea",))
     assert limited.scopes == {Scope.READ}, "who has tags only reads"
-    nobody = verifier.identity(signed(CLAIMS | {"scope": "read write admin"}))
+    nobody = await verifier.identity(signed(CLAIMS | {"scope": "read write admin"}))
     assert nobody is not None
     assert nobody.scopes == frozenset()
 
@@ -74,36 +76,36 @@ def test_claims_are_scopes_collections_and_tags(tmp_path: Path) -> None:
         {"embedd_collections": [1]},
     ],
 )
-def test_claims_that_are_missing_or_wrong_open_nothing(tmp_path: Path, changes: dict[str, Any]) -> None:
+async def test_claims_that_are_missing_or_wrong_open_nothing(tmp_path: Path, changes: dict[str, Any]) -> None:
     claims = {name: value for name, value in (CLAIMS | changes).items() if value is not None}
-    assert tokens(tmp_path, SECRET.encode()).identity(signed(claims)) is None
+    assert await tokens(tmp_path, SECRET.encode()).identity(signed(claims)) is None
 
 
-def test_a_public_key_takes_what_its_private_one_signed_and_is_no_secret_itself(tmp_path: Path) -> None:
+async def test_a_public_key_takes_what_its_private_one_signed_and_is_no_secret_itself(tmp_path: Path) -> None:
     verifier = tokens(tmp_path, PUBLIC_PEM)
-    assert verifier.identity(jwt.encode(CLAIMS, PRIVATE, algorithm="RS256")) is not None
+    assert await verifier.identity(jwt.encode(CLAIMS, PRIVATE, algorithm="RS256")) is not None
     head, body, _ = signed(CLAIMS).split(".")
     mac = jwt.algorithms.HMACAlgorithm(jwt.algorithms.HMACAlgorithm.SHA256)
     forged = jwt.utils.base64url_encode(mac.sign(f"{head}.{body}".encode(), PUBLIC_PEM)).decode()
-    assert verifier.identity(f"{head}.{body}.{forged}") is None
-    assert verifier.identity(jwt.encode(CLAIMS, "", algorithm="none")) is None
+    assert await verifier.identity(f"{head}.{body}.{forged}") is None
+    assert await verifier.identity(jwt.encode(CLAIMS, "", algorithm="none")) is None
 
 
-def test_a_set_of_keys_is_asked_by_the_name_of_the_key(tmp_path: Path) -> None:
+async def test_a_set_of_keys_is_asked_by_the_name_of_the_key(tmp_path: Path) -> None:
     key = json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(PRIVATE.public_key())) | {
         "kid": "one",
         "alg": "RS256",
     }
     verifier = tokens(tmp_path, json.dumps({"keys": [key]}).encode())
     good = jwt.encode(CLAIMS, PRIVATE, algorithm="RS256", headers={"kid": "one"})
-    assert verifier.identity(good) is not None
+    assert await verifier.identity(good) is not None
     for header in ({"kid": "two"}, {}):
-        assert verifier.identity(jwt.encode(CLAIMS, PRIVATE, algorithm="RS256", headers=header)) is None
+        assert await verifier.identity(jwt.encode(CLAIMS, PRIVATE, algorithm="RS256", headers=header)) is None
 
 
 @pytest.mark.parametrize("token", ["..", "a.b.c", "é.é.é", signed(CLAIMS)[:-2], "x" * 5000 + ".."])
-def test_what_is_no_token_opens_nothing(tmp_path: Path, token: str) -> None:
-    assert tokens(tmp_path, SECRET.encode()).identity(token) is None
+async def test_what_is_no_token_opens_nothing(tmp_path: Path, token: str) -> None:
+    assert await tokens(tmp_path, SECRET.encode()).identity(token) is None
 
 
 @pytest.mark.parametrize("content", [b"", b"short", b"{}", b"{", b"-----BEGIN PUBLIC KEY-----\nx\n"])
@@ -116,8 +118,8 @@ async def test_the_gate_takes_tokens_beside_keys(tmp_path: Path) -> None:
     (tmp_path / "key").write_text(SECRET)
     (tmp_path / "data").mkdir()
     settings = load_settings({"data": tmp_path / "data", "jwt_key_file": tmp_path / "key"})
-    async with open_keys(settings.data) as keys:
-        await check_gate(build_gate(settings, keys, LocalQuotas()))
+    async with open_keys(settings.data) as keys, open_gate(settings, keys, LocalQuotas(), fetch) as gate:
+        await check_gate(gate)
 
 
 async def check_gate(gate: Gate) -> None:

@@ -28,6 +28,15 @@ async def test_info_names_version_models_and_limits(ask: Ask) -> None:
     assert (info["limits"]["max_dim"], info["limits"]["max_metadata_bytes"]) == (4_096, 65_536)
 
 
+async def test_openapi_has_every_status_that_an_answer_comes_with(ask: Ask) -> None:
+    paths = (await ask("GET", "/openapi.json"))["paths"]
+    assert {"200", "201"} <= paths["/v1/collections/{name}"]["put"]["responses"].keys()
+    assert {"200", "201"} <= paths["/v1/aliases/{name}"]["put"]["responses"].keys()
+    assert {"200", "201", "202"} <= paths["/v1/models"]["post"]["responses"].keys()
+    assert {"200", "503"} <= paths["/readyz"]["get"]["responses"].keys()
+    assert "content" not in paths["/health"]["get"]["responses"]["200"], "it has no body"
+
+
 async def test_openapi_describes_every_route_and_resolves_every_reference(ask: Ask) -> None:
     api = await ask("GET", "/openapi.json")
     assert api["openapi"] == "3.1.0"

@@ -1,5 +1,6 @@
 """What `kubectl apply -k` would send for an overlay, rendered by kubectl itself."""
 
+import re
 import shutil
 import subprocess
 from functools import cache
@@ -22,7 +23,10 @@ needs_kubectl = pytest.mark.skipif(
 
 @cache
 def rendered(overlay: str) -> list[Manifest]:
-    folder = DEPLOY / "kubernetes" / "overlays" / overlay
+    return render(DEPLOY / "kubernetes" / "overlays" / overlay)
+
+
+def render(folder: Path) -> list[Manifest]:
     command = ["kubectl", "kustomize", str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -57,3 +61,17 @@ def settings_of(overlay: str) -> dict[str, str]:
         if one["metadata"]["name"].startswith("embedd-settings")
     ]
     return dict(found)
+
+
+def environment(overlay: str, workload: str) -> dict[str, str]:
+    """What the pods of ``workload`` find in their environment, with "secret" for whatever is in a Secret."""
+    (container,) = pods(overlay)[workload]["spec"]["containers"]
+    maps = {one["metadata"]["name"]: one["data"] for one in of_kind(overlay, "ConfigMap")}
+    found: dict[str, str] = {}
+    for source in container["envFrom"]:
+        if "configMapRef" in source:
+            found |= maps[source["configMapRef"]["name"]]
+    for one in container.get("env", []):
+        value = "secret" if "valueFrom" in one else str(one["value"])
+        found[one["name"]] = re.sub(r"\$\((\w+)\)", lambda named: found[named[1]], value)
+    return found

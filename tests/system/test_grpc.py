@@ -15,16 +15,10 @@ import grpc
 import pytest
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
-from real_service import Launcher, Service
+from real_service import Launcher, Service, free_port
 
 from api.grpc.v1.embedder_pb2 import EmbedRequest, EmbedStreamRequest
 from api.grpc.v1.embedder_pb2_grpc import EmbedderStub
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
 
 
 @pytest.fixture

@@ -4,10 +4,18 @@ import subprocess
 import sys
 from collections.abc import Iterator
 
+import grpc
 import pytest
+from grpc_health.v1.health_pb2 import HealthCheckRequest
+from grpc_health.v1.health_pb2_grpc import HealthStub
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 from otlp_receiver import Receiver, attributes, open_receiver
-from real_service import Launcher, Service
+from real_service import Launcher, Service, free_port
+
+from api.grpc.v1.embedder_pb2 import EmbedRequest, EmbedStreamRequest
+from api.grpc.v1.embedder_pb2_grpc import EmbedderStub
+from api.grpc.v1.index_pb2 import SearchRequest
+from api.grpc.v1.index_pb2_grpc import IndexStub
 
 TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
 CALLER = "00f067aa0ba902b7"
@@ -26,7 +34,13 @@ def traced(shared_services: Launcher, receiver: Receiver) -> Iterator[Service]:
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("OTEL_BSP_SCHEDULE_DELAY", "20")
         flags = ("--otlp-endpoint", receiver.url, "--otlp-sample-ratio", "1", "--generator", "fake")
-        yield shared_services.start(*flags)
+        yield shared_services.start(*flags, "--grpc-port", str(free_port()))
+
+
+@pytest.fixture(scope="module")
+def channel(traced: Service) -> Iterator[grpc.Channel]:
+    with grpc.insecure_channel(traced.events("service_started")[0]["embedd.grpc"]) as channel:
+        yield channel
 
 
 def test_the_parts_of_an_embedding_are_spans_below_the_request(traced: Service, receiver: Receiver) -> None:
@@ -81,6 +95,50 @@ def test_a_request_without_a_trace_begins_one_and_a_refusal_is_no_failure(
     assert attributes(refused)["http.response.status_code"] == 400
     assert refused.status.code == Status.STATUS_CODE_UNSET
     assert receiver.trace("HTTP").keys() == {"HTTP"}, "probes are not traced"
+
+
+def test_a_call_over_grpc_is_a_trace_with_the_same_parts(
+    traced: Service, receiver: Receiver, channel: grpc.Channel
+) -> None:
+    asked = EmbedRequest(texts=["a text that nobody has asked for yet"])
+    EmbedderStub(channel).Embed(asked, metadata=tuple(TRACEPARENT.items()), timeout=20)
+    name = "embedd.v1.Embedder/Embed"
+    spans = receiver.trace(name)
+    root = spans[name]
+    assert (root.trace_id.hex(), root.parent_span_id.hex()) == (TRACE_ID, CALLER)
+    assert root.kind == Span.SPAN_KIND_SERVER
+    assert attributes(root) == {
+        "rpc.system": "grpc",
+        "rpc.service": "embedd.v1.Embedder",
+        "rpc.method": "Embed",
+        "rpc.grpc.status_code": 0,
+    }
+    assert spans.keys() >= {"model.tokenize", "model.queue", "model.forward"}
+    assert {span.parent_span_id for span in spans.values() if span is not root} == {root.span_id}
+    line = next(one for one in traced.events("call_answered") if one["embedd.method"] == name)
+    assert (line["trace.id"], line["span.id"]) == (TRACE_ID, root.span_id.hex())
+
+
+def test_a_stream_is_one_span_and_its_parts_are_below_it(receiver: Receiver, channel: grpc.Channel) -> None:
+    asked = [EmbedStreamRequest(batch=EmbedRequest(texts=[text])) for text in ("ebb", "flow")]
+    assert len(list(EmbedderStub(channel).EmbedStream(iter(asked), timeout=20))) == 2
+    spans = receiver.trace("embedd.v1.Embedder/EmbedStream")
+    root = spans["embedd.v1.Embedder/EmbedStream"]
+    assert root.parent_span_id == b""
+    assert spans["model.forward"].parent_span_id == root.span_id
+
+
+def test_a_call_that_is_refused_is_no_failure_and_health_is_not_traced(
+    receiver: Receiver, channel: grpc.Channel
+) -> None:
+    HealthStub(channel).Check(HealthCheckRequest(), timeout=20)
+    with pytest.raises(grpc.RpcError):
+        IndexStub(channel).Search(SearchRequest(collection="nowhere", query="tide"), timeout=20)
+    spans = receiver.trace("embedd.v1.Index/Search")
+    assert spans.keys() == {"embedd.v1.Index/Search"}
+    refused = spans["embedd.v1.Index/Search"]
+    assert attributes(refused)["rpc.grpc.status_code"] == grpc.StatusCode.NOT_FOUND.value[0]
+    assert refused.status.code == Status.STATUS_CODE_UNSET
 
 
 def test_a_service_whose_collector_is_gone_serves_and_ends_in_time(shared_services: Launcher) -> None:

@@ -20,7 +20,7 @@ from api.grpc.answers import (
     reason_of,
 )
 from api.grpc.calls import Call
-from api.grpc.reading import fields_of
+from api.grpc.reading import fields_of, read
 from api.grpc.statuses import tell
 from api.grpc.streams import as_done
 from api.grpc.v1 import inferencer_pb2 as pb
@@ -29,9 +29,12 @@ from api.http.chat_answer import WholeChoice
 from api.http.chat_question import read_question
 from api.http.chat_request import completion_settings, prompts_of
 from api.http.handlers.completions import metered
+from api.http.model_requests import row_of
 from api.schemas_chat import ChatRequest, CompletionRequest
+from api.schemas_models import ModelsRequest
 from api.services.answer import Candidates, Finished
 from api.services.complete import Order
+from api.services.model_rows import ModelRow
 from embedd.generators import Delta, Usage
 
 _ANSWERS_AT_ONCE = 256
@@ -41,6 +44,23 @@ _ANSWERS_AT_ONCE = 256
 async def list_models(request: pb.ListModelsRequest, call: Call) -> pb.ListModelsResponse:  # noqa: ARG001
     """Every model, as it is now: those of the settings and those that were added."""
     return pb.ListModelsResponse(models=map(describe_model, call.services.registry.records()))
+
+
+async def add_models(request: pb.AddModelsRequest, call: Call) -> pb.AddModelsResponse:
+    """Add several models; one that cannot be keeps no other from it."""
+    wanted = read(request, ModelsRequest)
+    return pb.AddModelsResponse(models=[await _added(row_of(one), call) for one in wanted.models])
+
+
+async def _added(row: ModelRow, call: Call) -> pb.AddedModel:
+    try:
+        record, _ = await call.services.registry.add(row)
+    except Exception as error:
+        told = tell(error)
+        if not told.refusal.expected:
+            raise
+        return pb.AddedModel(name=row.name, error=told.item())
+    return pb.AddedModel(name=row.name, model=describe_model(record))
 
 
 async def generate(request: pb.GenerateRequest, call: Call) -> pb.GenerateResponse:

@@ -6,16 +6,16 @@ from grpc_reflection.v1alpha import reflection
 from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest, ServerReflectionResponse
 
 from api.grpc.calls import Call
-from api.grpc.handlers.health import NAMES
+from api.grpc.handlers.health import names_of
 
-_SERVICES = (*NAMES[1:], "grpc.health.v1.Health", reflection.SERVICE_NAME)
+_ALWAYS = ("grpc.health.v1.Health", reflection.SERVICE_NAME)
 
 
 async def describe(
     requests: AsyncIterator[ServerReflectionRequest],
-    call: Call,  # noqa: ARG001 - it is the same for all
+    call: Call,
 ) -> AsyncGenerator[ServerReflectionResponse, None]:
     """Names, symbols and files, as asked."""
-    servicer = reflection.aio.ReflectionServicer(_SERVICES)
+    servicer = reflection.aio.ReflectionServicer((*names_of(call.services)[1:], *_ALWAYS))
     async for answer in servicer.ServerReflectionInfo(requests, None):
         yield answer

@@ -69,6 +69,48 @@ class Model(_message.Message):
     sha256: str
     def __init__(self, name: _Optional[str] = ..., kind: _Optional[str] = ..., state: _Optional[str] = ..., reason: _Optional[str] = ..., dim: _Optional[int] = ..., max_tokens: _Optional[int] = ..., context: _Optional[int] = ..., revision: _Optional[str] = ..., sha256: _Optional[str] = ...) -> None: ...
 
+class NewModel(_message.Message):
+    __slots__ = ("source", "name", "kind", "description", "revision", "sha256", "enabled", "allow_pickle")
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    REVISION_FIELD_NUMBER: _ClassVar[int]
+    SHA256_FIELD_NUMBER: _ClassVar[int]
+    ENABLED_FIELD_NUMBER: _ClassVar[int]
+    ALLOW_PICKLE_FIELD_NUMBER: _ClassVar[int]
+    source: str
+    name: str
+    kind: str
+    description: str
+    revision: str
+    sha256: str
+    enabled: bool
+    allow_pickle: bool
+    def __init__(self, source: _Optional[str] = ..., name: _Optional[str] = ..., kind: _Optional[str] = ..., description: _Optional[str] = ..., revision: _Optional[str] = ..., sha256: _Optional[str] = ..., enabled: _Optional[bool] = ..., allow_pickle: _Optional[bool] = ...) -> None: ...
+
+class AddModelsRequest(_message.Message):
+    __slots__ = ("models",)
+    MODELS_FIELD_NUMBER: _ClassVar[int]
+    models: _containers.RepeatedCompositeFieldContainer[NewModel]
+    def __init__(self, models: _Optional[_Iterable[_Union[NewModel, _Mapping]]] = ...) -> None: ...
+
+class AddModelsResponse(_message.Message):
+    __slots__ = ("models",)
+    MODELS_FIELD_NUMBER: _ClassVar[int]
+    models: _containers.RepeatedCompositeFieldContainer[AddedModel]
+    def __init__(self, models: _Optional[_Iterable[_Union[AddedModel, _Mapping]]] = ...) -> None: ...
+
+class AddedModel(_message.Message):
+    __slots__ = ("name", "model", "error")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    model: Model
+    error: _error_pb2.Error
+    def __init__(self, name: _Optional[str] = ..., model: _Optional[_Union[Model, _Mapping]] = ..., error: _Optional[_Union[_error_pb2.Error, _Mapping]] = ...) -> None: ...
+
 class Message(_message.Message):
     __slots__ = ("role", "content")
     ROLE_FIELD_NUMBER: _ClassVar[int]

@@ -40,6 +40,11 @@ class InferencerStub:
                 request_serializer=embedd_dot_v1_dot_inferencer__pb2.ListModelsRequest.SerializeToString,
                 response_deserializer=embedd_dot_v1_dot_inferencer__pb2.ListModelsResponse.FromString,
                 _registered_method=True)
+        self.AddModels = channel.unary_unary(
+                '/embedd.v1.Inferencer/AddModels',
+                request_serializer=embedd_dot_v1_dot_inferencer__pb2.AddModelsRequest.SerializeToString,
+                response_deserializer=embedd_dot_v1_dot_inferencer__pb2.AddModelsResponse.FromString,
+                _registered_method=True)
         self.Generate = channel.unary_unary(
                 '/embedd.v1.Inferencer/Generate',
                 request_serializer=embedd_dot_v1_dot_inferencer__pb2.GenerateRequest.SerializeToString,
@@ -68,6 +73,13 @@ class InferencerServicer:
 
     def ListModels(self, request, context):
         """Every model: those that requests may name, and those that are disabled or on their way.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AddModels(self, request, context):
+        """Adds models; they are fetched and loaded in the background, and ListModels says how far they are.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -108,6 +120,11 @@ def add_InferencerServicer_to_server(servicer, server):
                     servicer.ListModels,
                     request_deserializer=embedd_dot_v1_dot_inferencer__pb2.ListModelsRequest.FromString,
                     response_serializer=embedd_dot_v1_dot_inferencer__pb2.ListModelsResponse.SerializeToString,
+            ),
+            'AddModels': grpc.unary_unary_rpc_method_handler(
+                    servicer.AddModels,
+                    request_deserializer=embedd_dot_v1_dot_inferencer__pb2.AddModelsRequest.FromString,
+                    response_serializer=embedd_dot_v1_dot_inferencer__pb2.AddModelsResponse.SerializeToString,
             ),
             'Generate': grpc.unary_unary_rpc_method_handler(
                     servicer.Generate,
@@ -158,6 +175,33 @@ class Inferencer:
             '/embedd.v1.Inferencer/ListModels',
             embedd_dot_v1_dot_inferencer__pb2.ListModelsRequest.SerializeToString,
             embedd_dot_v1_dot_inferencer__pb2.ListModelsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AddModels(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/embedd.v1.Inferencer/AddModels',
+            embedd_dot_v1_dot_inferencer__pb2.AddModelsRequest.SerializeToString,
+            embedd_dot_v1_dot_inferencer__pb2.AddModelsResponse.FromString,
             options,
             channel_credentials,
             insecure,

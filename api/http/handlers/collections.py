@@ -92,6 +92,12 @@ def _settings(name: str, request: CollectionRequest, description: str, models: M
             "this service runs without an embedding model: send `dim` and bring your own vectors", param="dim"
         )
     card = models.embedder(request.model).card
+    if request.token_vectors is not None and not card.gives_tokens:
+        raise InvalidRequest(
+            f"model {card.name!r} is on a server that gives no vectors of single tokens",
+            param="token_vectors",
+            code="no_token_vectors",
+        )
     return CollectionSettings(
         name=name,
         dim=card.dim,

@@ -14,11 +14,12 @@ _PAGE_POLICY = (
 )
 
 
-async def openapi(call: Call[None, NoQuery]) -> web.Response:  # noqa: ARG001
+async def openapi(call: Call[None, NoQuery]) -> web.Response:
     """This contract as OpenAPI 3.1."""
-    from api.http.routes import ROUTES  # noqa: PLC0415 - the table names this handler
+    from api.roles import routes_of  # noqa: PLC0415 - the table names this handler
 
-    return web.Response(body=encode_json(describe_api(ROUTES)), content_type=JSON)
+    routes = routes_of(call.services.settings)
+    return web.Response(body=encode_json(describe_api(routes)), content_type=JSON)
 
 
 async def page(call: Call[None, NoQuery]) -> web.Response:  # noqa: ARG001

@@ -11,6 +11,7 @@ from msgspec import UNSET
 
 from api.errors import ShuttingDown, refuse
 from api.http.authentication import visible_aliases, visible_names
+from api.http.model_requests import row_of
 from api.http.routing import Call, Reply
 from api.http.sse import DONE, stream_events
 from api.schemas import Deleted, ErrorDetail, NoQuery
@@ -27,7 +28,6 @@ from api.schemas_models import (
 )
 from api.services.container import Services
 from api.services.model_registry import ModelRecord
-from api.services.model_rows import ModelRow
 from embedd.errors import UnknownModel
 
 EVENT_PERIOD_S: Final = 0.25
@@ -52,7 +52,7 @@ async def get(call: Call[None, NoQuery]) -> ModelAnswer:
 
 async def post(call: Call[ModelRequest, NoQuery]) -> Reply:
     """Add a model: 202 while it is fetched and loaded, 200 if it is there with these settings."""
-    record, is_new = await call.services.registry.add(_row(call.body))
+    record, is_new = await call.services.registry.add(row_of(call.body))
     under_way = record.status in _UNDER_WAY
     status = HTTPStatus.ACCEPTED if under_way else HTTPStatus.CREATED if is_new else HTTPStatus.OK
     return Reply(_answer(record), status)
@@ -94,7 +94,7 @@ async def _events(services: Services, name: str) -> AsyncGenerator[ModelAnswer, 
 
 
 async def _add(services: Services, wanted: ModelRequest) -> ModelOutcome:
-    row = _row(wanted)
+    row = row_of(wanted)
     try:
         record, _ = await services.registry.add(row)
     except Exception as error:
@@ -104,27 +104,6 @@ async def _add(services: Services, wanted: ModelRequest) -> ModelOutcome:
         detail = ErrorDetail(refusal.message, refusal.type, refusal.param, refusal.code)
         return ModelOutcome(row.name, error=detail)
     return ModelOutcome(row.name, model=_answer(record))
-
-
-def _row(wanted: ModelRequest) -> ModelRow:
-    return ModelRow(
-        name=wanted.name or _name_of(wanted.source),
-        kind=wanted.kind,
-        source=wanted.source,
-        description=wanted.description,
-        revision=wanted.revision,
-        sha256=wanted.sha256,
-        allow_pickle=wanted.allow_pickle,
-        enabled=wanted.enabled,
-    )
-
-
-def _name_of(source: str) -> str:
-    """A hub id as it is; of folders, prefixes and upstreams what they are called there."""
-    if source.startswith("openai:"):
-        return source.removeprefix("openai:").partition("@http")[0]
-    is_place = "://" in source or source.startswith(("/", ".", "~"))
-    return source.rstrip("/").rpartition("/")[2] if is_place else source
 
 
 async def _find(call: Call[None, NoQuery], name: str) -> ModelAnswer:

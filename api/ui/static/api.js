@@ -1,5 +1,7 @@
 /** The service's routes as functions. What it refuses is thrown as a `ServiceError` with its own message. */
 
+import { withKey } from "./key.js";
+
 export class ServiceError extends Error {
   constructor(status, detail, retryAfterS) {
     super(detail.message);
@@ -22,15 +24,17 @@ async function ask(method, path, body, signal) {
   return (await send(method, path, body, signal)).json();
 }
 
-async function send(method, path, body, signal) {
-  const options = { method, signal };
-  if (body !== undefined) {
-    options.body = JSON.stringify(body);
-    options.headers = { "Content-Type": "application/json" };
-  }
-  const response = await reach(path, options);
-  if (!response.ok) throw await refusal(response);
-  return response;
+function send(method, path, body, signal) {
+  return withKey(async (headers) => {
+    const options = { method, signal, headers };
+    if (body !== undefined) {
+      options.body = JSON.stringify(body);
+      headers["Content-Type"] = "application/json";
+    }
+    const response = await reach(path, options);
+    if (!response.ok) throw await refusal(response);
+    return response;
+  });
 }
 
 async function reach(path, options) {
@@ -110,6 +114,10 @@ export function upload(collection, files, { password, onprogress, signal }) {
   const form = new FormData();
   for (const { file, name } of files) form.append("file", file, name);
   if (password) form.append("password", password);
+  return withKey((headers) => sendForm(at(collection, "documents"), form, headers, { onprogress, signal }));
+}
+
+function sendForm(path, form, headers, { onprogress, signal }) {
   const request = new XMLHttpRequest();
   return new Promise((done, failed) => {
     request.upload.onprogress = (event) => onprogress(event.loaded / (event.total || 1));
@@ -120,7 +128,8 @@ export function upload(collection, files, { password, onprogress, signal }) {
     request.onerror = () => failed(new ServiceError(0, { message: "The upload broke off.", code: "unreachable" }));
     request.onabort = () => failed(new DOMException("cancelled", "AbortError"));
     signal.addEventListener("abort", () => request.abort());
-    request.open("POST", at(collection, "documents"));
+    request.open("POST", path);
+    for (const [name, value] of Object.entries(headers)) request.setRequestHeader(name, value);
     request.send(form);
   });
 }

@@ -21,6 +21,7 @@ const VIEWS = {
   map: { title: "Map", load: async () => (await import("./map.js")).mapView },
 };
 const POLL_MS = 2000;
+const NAMES = "Small letters, digits, - and _, up to 63 of them.";
 
 const made = new Map();
 const main = document.getElementById("main");
@@ -121,7 +122,7 @@ function welcome() {
 async function createCollection() {
   const name = await typed("New collection", "Name", "Create", {
     pattern: "[a-z0-9][a-z0-9_\\-]{0,62}", maxlength: 63, spellcheck: "false",
-    title: "Small letters, digits, - and _, up to 63 of them.",
+    title: NAMES, hint: NAMES,
   });
   if (!name) return;
   await attempt(async () => {

@@ -94,7 +94,7 @@ export function askView(app, collection) {
   }
 
   async function begin(text) {
-    if (state.conversation) return;
+    if (state.conversation || !app.conversations.list) return;
     state.conversation = await app.conversations.begin(text, generators.value, collection);
     if (app.collection === collection && app.view === "ask") {
       app.go(collection, "ask", state.conversation, { replace: true });
@@ -105,7 +105,7 @@ export function askView(app, collection) {
   async function receive(shown, turns, signal) {
     const body = {
       model: generators.value, retrieval: { collection }, stream: true,
-      messages: turns.slice(-1), conversation: state.conversation,
+      ...(state.conversation ? { messages: turns.slice(-1), conversation: state.conversation } : { messages: turns }),
     };
     let grounding, sources;
     for await (const chunk of events("POST", "/v1/chat/completions", body, signal)) {

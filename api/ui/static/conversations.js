@@ -7,11 +7,16 @@ const LISTED = 50;
 const TITLE_LENGTH = 80;
 
 export const conversations = {
-  /** The newest ones. */
+  /** The newest ones; null where none are kept for this reader, whose key is limited to collections or tags. */
   list: [],
 
   async load() {
-    conversations.list = (await get(`/v1/conversations?limit=${LISTED}`)).conversations;
+    try {
+      conversations.list = (await get(`/v1/conversations?limit=${LISTED}`)).conversations;
+    } catch (error) {
+      if (error.code !== "key_is_limited") throw error;
+      conversations.list = null;
+    }
   },
 
   /** A new one that begins with `question`; its id. */

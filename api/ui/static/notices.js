@@ -35,10 +35,10 @@ export async function confirmed(title, text, verb) {
 }
 
 /** Resolves to what was typed into one field, or to null. */
-export async function typed(title, label, verb, properties = {}) {
-  const input = h("input", { id: "typed", required: true, autocomplete: "off", ...properties });
-  const hint = properties.title ? h("p", { class: "hint" }, properties.title) : null;
-  const form = await dialog(title, [h("label", { for: "typed" }, label), input, hint], verb, "primary");
+export async function typed(title, label, verb, { hint, ...properties } = {}) {
+  const input = h("input", { id: "typed", required: true, autocomplete: "off", "aria-describedby": hint && "hint", ...properties });
+  const said = hint ? h("p", { class: "hint", id: "hint" }, hint) : null;
+  const form = await dialog(title, [h("label", { for: "typed" }, label), input, said], verb, "primary");
   return form && input.value.trim();
 }
 

