@@ -1,11 +1,15 @@
 """``embedd copy``: the collections of one catalog into another, while services go on."""
 
 import asyncio
+import logging
 import signal
-from contextlib import suppress
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Final
 
 import click
+import structlog
 
 from api.cli.copy_places import Target, check_places, open_source, open_target
 from api.cli.copy_progress import Progress
@@ -53,12 +57,26 @@ def copy(
     if called is not None and len(names) != 1:
         raise click.UsageError("--as names one collection: say which with --collection")
     wanted = Wanted(names, called)
-    with stores_in_words():
+    with stores_in_words(), _log_to_standard_error():
         try:
             agrees = asyncio.run(_copy(source, target, target_vectors, wanted, follow=follow))
         except SettingsError as error:
             raise click.ClickException(str(error)) from error
     ctx.exit(0 if agrees else 1)
+
+
+@contextmanager
+def _log_to_standard_error() -> Iterator[None]:
+    """Standard output is for what came of it; of what is logged on the way, warnings are of use."""
+    before = structlog.get_config()
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+    )
+    try:
+        yield
+    finally:
+        structlog.configure(**before)
 
 
 async def _copy(source: str, target: str, vectors: str | None, wanted: Wanted, *, follow: bool) -> bool:

@@ -6,6 +6,7 @@ nothing.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
@@ -22,6 +23,7 @@ from index.store import Store
 # What is written together: about so many passages, and not over so many documents.
 BATCH_PASSAGES: Final = 2_048
 MOST_DOCUMENTS: Final = 4_096
+_AT_ONCE: Final = 2
 _PAGE: Final = 512
 
 
@@ -100,13 +102,32 @@ class CollectionCopy:
 
     async def _fill(self) -> None:
         """All that the source has; what happened since the mark was set is left to who follows."""
-        async with aclosing(self._batches(self._mark.behind or None)) as batches:
+        async with aclosing(self._written(self._mark.behind or None)) as batches:
             async for batch in batches:
-                await self._write(batch)
                 await self._keep(replace(self._mark, behind=batch[-1].document.id))
                 self._tell(_step(self.name, batch, None))
         await self._remove_what_is_gone()
         await self._keep(replace(self._mark, filling=False, behind=""))
+
+    async def _written(self, behind: str | None) -> AsyncGenerator[list[DocumentCopy], None]:
+        """What the source has behind that id, in order, as soon as it is in the target. The next batch is
+        made ready while one is written.
+        """
+        under_way: deque[tuple[list[DocumentCopy], asyncio.Task[None]]] = deque()
+        try:
+            async with aclosing(self._batches(behind)) as batches:
+                async for batch in batches:
+                    under_way.append((batch, asyncio.create_task(self._write(batch))))
+                    if len(under_way) == _AT_ONCE:
+                        await under_way[0][1]
+                        yield under_way.popleft()[0]
+            while under_way:
+                await under_way[0][1]
+                yield under_way.popleft()[0]
+        finally:
+            for _, writing in under_way:
+                writing.cancel()
+                await asyncio.wait([writing])
 
     async def _batches(self, behind: str | None) -> AsyncGenerator[list[DocumentCopy], None]:
         """All documents behind that id; the next ones are read while the last ones are written."""
@@ -225,13 +246,13 @@ async def find_mark(source: Source, target: Store | None, name: str, marks: Mark
 
 
 async def _is_anothers(target: Store, mark: Mark) -> bool:
-    """Whether more was written than one batch of a copy that was stopped before it kept its mark."""
+    """Whether more was written than what a copy may have that was stopped before it kept its mark."""
     moment, documents = mark.written, 0
     try:
         while (page := await target.changes(moment, _PAGE)).until > moment:
             moment = page.until
             documents += len(page.copies)
-            if documents > MOST_DOCUMENTS:
+            if documents > _AT_ONCE * MOST_DOCUMENTS:
                 return True
     except HistoryLost:
         return True

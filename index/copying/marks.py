@@ -19,7 +19,7 @@ class Mark:
     ``filling``, only what the documents up to the id ``behind`` were at that moment or later.
 
     ``written`` is the last moment of the target's own history when this was kept: what was written to it
-    behind that, but for one batch of the copy, is not the copy's.
+    behind that, but for few batches of the copy, is not the copy's.
     """
 
     source: str

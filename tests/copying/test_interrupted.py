@@ -70,7 +70,7 @@ async def test_it_goes_on_behind_what_is_there(notes: Store, target: Place, make
     await make_copy().catch_up()
     rewritten = (await there.changes(0, 0)).until - 11
     assert before > 5
-    assert rewritten <= 3, "those of the batch whose mark was not kept"
+    assert rewritten <= 6, "those of two batches whose mark was not kept"
 
 
 async def test_when_the_history_is_lost_it_begins_again_and_what_is_gone_goes(

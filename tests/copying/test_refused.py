@@ -65,7 +65,7 @@ async def test_a_copy_of_something_else(make_copy: MakeCopy, target: Place) -> N
 async def test_a_copy_that_others_have_written_to(
     make_copy: MakeCopy, target: Place, notes: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(copying, "MOST_DOCUMENTS", 2)
+    monkeypatch.setattr(copying, "MOST_DOCUMENTS", 1)
     await make_copy().catch_up()
     there = await target[0].get("notes")
     await there.upsert([point_of(f"theirs{n}") for n in range(3)])
