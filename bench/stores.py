@@ -40,7 +40,7 @@ class Effort:
 
 
 FULL = Effort(rows=76_000, questions=200, turns=Turns(5, 3.0), kills=50)
-QUICK = Effort(rows=6_000, questions=20, turns=Turns(1, 1.0), kills=2)
+QUICK = Effort(rows=12_000, questions=20, turns=Turns(1, 1.0), kills=2)
 
 
 async def rows_of(options: Options, effort: Effort) -> tuple[Matrix, Matrix]:

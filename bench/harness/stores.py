@@ -1,9 +1,10 @@
 """The three stores that a service may search, each with a server of its own and one collection that is filled
 with the same rows; and the bare clients of two of them, which ask the same servers for the same.
 
-A bare client's search is one call with all options set before, as its documentation has it, and searches as
-widely as the store does. What that does beyond it (the truth, min(k, matches), snapshots) is its price. Beside
-it PostgreSQL is sent the store's own statements by asyncpg alone: what is over these is our code.
+A bare client's search is one call with all options set before, as its documentation has it, and searches
+as widely as the store does. What that does beyond it (the truth, min(k, matches), snapshots) is its
+price. Beside it PostgreSQL is sent the store's own statements by asyncpg alone: what is over these is our
+code.
 """
 
 import importlib
