@@ -1,16 +1,18 @@
 """The three stores that a service may search, each with a server of its own and one collection that is filled
 with the same rows; and the bare clients of two of them, which ask the same servers for the same.
 
-A bare client's search is one call with all options set before, as its documentation has it, and searches as
-widely as the store does. What that does beyond it (the truth, min(k, matches), snapshots) is its price.
+A bare client's search is one call with all options set before, as its documentation has it, and searches
+as widely as the store does. What that does beyond it (the truth, min(k, matches), snapshots) is its
+price. Beside it PostgreSQL is sent the store's own statements by asyncpg alone: what is over these is our
+code.
 """
 
 import importlib
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,10 +29,11 @@ from index.postgres.catalog import open_postgres_catalog
 from index.postgres.graph_shape import distance, graph_shape
 from index.postgres.opening import open_database
 from index.postgres.vectors import decode_vector, encode_vector
-from index.rows import CollectionSettings, Document, Passage
+from index.rows import CollectionSettings, Document, Passage, Query
 from index.store import Store
 
 EMBEDDED, PGVECTOR, MILVUS = "embedded", "pgvector", "Milvus Lite"
+ONE_CALL, SAME_STATEMENTS = "one call", "same statements"
 NAME: Final = "rows"
 WITHOUT_GRAPH: Final = GraphTuning(threshold=sys.maxsize)
 _MILVUS_EF: Final = 64
@@ -42,12 +45,15 @@ Bare = Callable[[Matrix], Awaitable[list[str]]]
 
 @dataclass(frozen=True, slots=True)
 class Filled:
-    """A collection with all rows; seconds until they were acknowledged, and until the graph had them."""
+    """A collection with all rows; seconds until they were acknowledged, and until the graph had them.
+
+    ``bare`` by name: ways to ask the same server without the store.
+    """
 
     store: Store
     written_s: float
     ready_s: float
-    bare: Bare | None = None
+    bare: Mapping[str, Bare] = field(default_factory=dict)
 
 
 def support(module: str) -> Any:
@@ -90,7 +96,8 @@ async def _pgvector(folder: Path, vectors: Matrix) -> AsyncIterator[Filled]:
         ready_s = time.perf_counter() - began
         connection = await asyncpg.connect(server.url, server_settings={"search_path": "embedd, public"})
         stack.push_async_callback(connection.close)
-        bare = await _bare_pgvector(connection, collection)
+        one = await _bare_pgvector(connection, collection)
+        bare = {ONE_CALL: one, SAME_STATEMENTS: replayed(database, collection)}
         yield Filled(collection, written_s, ready_s, bare)
 
 
@@ -116,6 +123,35 @@ async def _bare_pgvector(connection: Any, collection: Any) -> Bare:
     return ask
 
 
+def replayed(database: Any, store: Store) -> Bare:
+    """Sends what a search of the store sent for the question, which is searched once before to hear it."""
+    said: dict[bytes, list[Any]] = {}
+
+    async def ask(question: Matrix) -> list[str]:
+        key = question.tobytes()
+        if key not in said:
+            said[key] = await _heard(database, store, question)
+        async with database.connection() as connection:
+            for each in said[key]:
+                await (
+                    connection.fetch(each.query, *each.args) if each.args else connection.execute(each.query)
+                )
+        return []
+
+    return ask
+
+
+async def _heard(database: Any, store: Store, question: Matrix) -> list[Any]:
+    """The pool has one connection as long as one search at a time is made."""
+    heard: list[Any] = []
+    async with database.connection() as connection:
+        connection.add_query_logger(heard.append)
+    await store.search(Query(K, vector=question))
+    async with database.connection() as connection:
+        connection.remove_query_logger(heard.append)
+    return heard
+
+
 @asynccontextmanager
 async def _milvus(folder: Path, vectors: Matrix) -> AsyncIterator[Filled]:
     async with AsyncExitStack() as stack:
@@ -130,10 +166,14 @@ async def _milvus(folder: Path, vectors: Matrix) -> AsyncIterator[Filled]:
         ready_s = time.perf_counter() - began
         client = importlib.import_module("pymilvus").AsyncMilvusClient(uri=server.url, dedicated=True)
         stack.push_async_callback(client.close)
-        yield Filled(collection, written_s, ready_s, _bare_milvus(client, collection.mirror.place))
+        bare = {ONE_CALL: _bare_milvus(client, collection.mirror.place)}
+        yield Filled(collection, written_s, ready_s, bare)
 
 
 def _bare_milvus(client: Any, place: str) -> Bare:
+    """Keys alone, as the store asks for them; their content would come with the call if Milvus had it."""
+    read_key = importlib.import_module("index.milvus.shape").read_key
+
     async def ask(question: Matrix) -> list[str]:
         found = await client.search(
             place,
@@ -141,9 +181,8 @@ def _bare_milvus(client: Any, place: str) -> Bare:
             anns_field="vector",
             limit=K,
             search_params={"params": {"ef": _MILVUS_EF}},
-            output_fields=["document_id"],
         )
-        return [hit["entity"]["document_id"] for hit in found[0]]
+        return [read_key(hit["key"])[0] for hit in found[0]]
 
     return ask
 
