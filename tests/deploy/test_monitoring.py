@@ -71,7 +71,10 @@ def _wait_until_scraped(client: httpx.Client, log: Path) -> None:
     while time.monotonic() < until:
         try:
             answer = client.get("/api/v1/query", params={"query": "count_over_time(embedd_ready[1m])"})
-            if any(float(one["value"][1]) >= 2 for one in answer.json()["data"]["result"]):
+            # While it starts it answers 503, in words.
+            if answer.is_success and any(
+                float(one["value"][1]) >= 2 for one in answer.json()["data"]["result"]
+            ):
                 return
         except httpx.TransportError:
             pass
