@@ -13,7 +13,6 @@ from typing import Any
 import aiohttp
 import asyncpg
 
-from harness.forwarder import open_forwarder
 from harness.replica_writers import PATH, Writers
 from harness.service import Service, open_service
 from harness.stores import support
@@ -69,7 +68,7 @@ async def kills(count: int) -> dict[str, Any]:
 
 
 async def failover() -> dict[str, Any]:
-    """The primary is killed and its standby promoted; both replicas go on by the address that they had.
+    """The primary is killed and its standby promoted; both services go on by the address that names both.
 
     A commit waits for the standby, so nothing that was acknowledged can be lost. Who notices that a primary
     is gone, and how long that takes, is an operator's; here the standby is promoted at once.
@@ -79,8 +78,7 @@ async def failover() -> dict[str, Any]:
         primary = stack.enter_context(servers.postgres_server(durable=True))
         standby = stack.enter_context(servers.postgres_server(durable=True, primary=primary))
         await _replicate_synchronously(primary.url)
-        forwarder = await stack.enter_async_context(open_forwarder(primary.port))
-        url = primary.url.replace(str(primary.port), str(forwarder.port))
+        url = primary.url.replace(f":{primary.port}", f":{primary.port},127.0.0.1:{standby.port}")
         services = [await stack.enter_async_context(open_replica(url)) for _ in range(2)]
         writers = await stack.enter_async_context(open_writers(services, 1))
         async with asyncio.timeout(_WITHIN_S), asyncio.TaskGroup() as group:
@@ -90,7 +88,6 @@ async def failover() -> dict[str, Any]:
             await asyncio.to_thread(primary.stop, signal.SIGKILL)
             await _promote(standby.url)
             promoted = time.perf_counter()
-            forwarder.target = standby.port
             while max(writers.told.moments) < promoted:  # noqa: ASYNC110 - of an acknowledgement there is no event
                 await asyncio.sleep(_LOOK_EVERY_S)
             await asyncio.sleep(_BEHIND_A_FAILOVER_S)

@@ -15,6 +15,16 @@ def test_an_address_is_shown_without_its_password() -> None:
         assert "s3cret" not in shown
 
 
+def test_of_several_hosts_the_one_is_meant_that_takes_writes() -> None:
+    address = parse_address("postgresql://me:s3cret@one:5433,two,[::1]:5434/docs")
+    assert address.url == (
+        "postgresql://me:s3cret@one:5433,two,[::1]:5434/docs?target_session_attrs=read-write"
+    )
+    assert str(address) == "postgresql://me@one:5433,two,[::1]:5434/docs"
+    chosen = parse_address("postgresql://one,two/docs?target_session_attrs=any")
+    assert chosen.url == "postgresql://one,two/docs?target_session_attrs=any"
+
+
 def test_without_more_the_schema_is_embedd() -> None:
     assert parse_address("postgresql://[::1]/docs").schema == "embedd"
     assert str(parse_address("postgresql://[::1]/docs")) == "postgresql://[::1]/docs"
@@ -28,6 +38,8 @@ def test_without_more_the_schema_is_embedd() -> None:
         "mysql://me:s3cret@host/db",
         "postgresql://me:s3cret@host",
         "postgresql:///s3cret",
+        "postgresql://me:s3cret@one,,two/db",
+        "postgresql://me:s3cret@one,two:port/db",
         "postgresql://me:s3cret@host:port/db",
         "postgresql://me:s3cret@host:99999/db",
         "postgresql://me:s3cret@[::1/db",
