@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 
 from index.catalogs import Collections
 from index.collection_settings import check_name, differences
-from index.copying.collection import CollectionCopy, Tell, begin, find_mark
+from index.copying.beginning import begin, find_mark
+from index.copying.collection import CollectionCopy, Tell
 from index.copying.marks import Mark, Marks
 from index.copying.source import Source, Sources
 from index.errors import CopyRefused
