@@ -61,6 +61,37 @@ def add(ctx: click.Context, /, *, no_wait: bool, at: Address, **wanted: object) 
 
 @models.command()
 @click.argument("name")
+@click.argument("source", required=False)
+@click.option("--revision", help="Of a hub id: a commit, a branch or a tag.")
+@click.option("--sha256", help="What its weights must have.")
+@click.option("--allow-pickle", is_flag=True, help="Load pickled weights, which may run code.")
+@click.option(
+    "--force", is_flag=True, help="Also if collections are made with it, which it cannot search then."
+)
+@click.option("--no-wait", is_flag=True, help="Do not watch it until it answers.")
+@service_options
+@click.pass_context
+def exchange(
+    ctx: click.Context, /, *, name: str, force: bool, no_wait: bool, at: Address, **wanted: object
+) -> None:
+    """Have the model NAME answer with other weights: those at SOURCE, or what is at its source by now.
+
+    Until they are loaded those that are there answer, and they stay if the others cannot be loaded; the exit
+    status is 1 then.
+    """
+    body = {key: value for key, value in wanted.items() if value not in (None, False)}
+    params = {"force": "true"} if force else {}
+    with Client(at) as client:
+        answer = client.send("PUT", _path_of(name), json=body, params=params)
+        model = client.decode(answer, ModelAnswer)
+        if not no_wait:
+            model = _watch(_events(client, name), standard_error())
+    _say(model)
+    ctx.exit(1 if model.status == "failed" or model.reason is not UNSET else 0)
+
+
+@models.command()
+@click.argument("name")
 @service_options
 def show(*, name: str, at: Address) -> None:
     """Show what is known of the model NAME."""
@@ -153,7 +184,7 @@ def _watch(events: Iterable[ModelAnswer], console: Console) -> ModelAnswer:
     with Progress(*columns, console=console, disable=not console.is_terminal) as shown:
         task = shown.add_task("", total=None)
         for model in events:
-            shown.update(task, description=model.status)
+            shown.update(task, description=model.status if model.coming is UNSET else model.coming)
             if model.progress is not UNSET:
                 shown.update(task, completed=model.progress.bytes, total=model.progress.bytes_total)
     return model

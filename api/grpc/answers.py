@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from api.grpc.v1 import inferencer_pb2 as pb
 from api.http.chat_question import Asked
 from api.services.answer import Finished, Source
-from api.services.model_registry import ModelRecord
+from api.services.model_records import ModelRecord
 from embedd.generators import FinishReason, TokenLogprob, Usage
 from embedd.specs import ModelCard
 
@@ -13,6 +13,7 @@ from embedd.specs import ModelCard
 def describe_model(record: ModelRecord) -> pb.Model:
     """A model; one that is not open has nothing that its files would tell."""
     model = pb.Model(name=record.name, kind=record.kind, state=record.status, reason=record.reason)
+    model.coming = record.coming or ""
     state = record.state
     if state is None:
         return model

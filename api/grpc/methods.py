@@ -27,6 +27,7 @@ _INDEX: dict[str, _Line] = {
 _INFERENCER: dict[str, _Line] = {
     "ListModels": (inferencer.list_models, READ),
     "AddModels": (inferencer.add_models, ADMIN),
+    "ExchangeModel": (inferencer.exchange_model, ADMIN),
     "Generate": (inferencer.generate, READ),
     "GenerateStreaming": (inferencer.generate_streaming, READ),
     "RunBatchedInference": (inferencer.run_batched, READ),

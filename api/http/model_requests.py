@@ -1,6 +1,7 @@
 """What models are asked for by, over HTTP and gRPC."""
 
-from api.schemas_models import ModelRequest
+from api.schemas_models import ModelExchange, ModelRequest
+from api.services.model_records import Weights
 from api.services.model_rows import ModelRow
 from embedd.remote.specs import is_remote
 from embedd.specs import split_name
@@ -18,6 +19,11 @@ def row_of(wanted: ModelRequest) -> ModelRow:
         allow_pickle=wanted.allow_pickle,
         enabled=wanted.enabled,
     )
+
+
+def weights_of(wanted: ModelExchange) -> Weights:
+    """What a model should answer with."""
+    return Weights(wanted.source, wanted.revision, wanted.sha256, wanted.allow_pickle)
 
 
 def _name_of(source: str) -> str:

@@ -4,53 +4,33 @@ A model that is added is a row first, then its files are fetched, then it is loa
 it is there for requests. Models that settings name are listed beside them, and are nobody's to change here.
 
 Invariants: what is answered is on disk; each model is brought by a task of its own, so that a bad one holds
-up no other; what was enabled is brought again at the next start, from where it was cut short.
+up no other; what was enabled is brought again at the next start, from where it was cut short. Weights that
+are exchanged answer until the others are warm, and after that to the end of their last request.
 """
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from contextlib import asynccontextmanager, suppress
 from contextvars import Context
-from dataclasses import dataclass, replace
-from functools import partial
-from typing import Any, Final, Literal
+from dataclasses import replace
+from typing import Any, Final
 
 import structlog
 
 from api.errors import Conflict
+from api.services.bringing import Bringing
 from api.services.model_checks import check_model, differences
+from api.services.model_records import ModelRecord, Weights
 from api.services.model_rows import ModelRow, ModelRows
 from api.services.models import Models
-from api.services.registry import Kind, ModelState, Registry
 from embedd.errors import UnknownModel
-from embedd.fetching import Progress
 from embedd.ownership import owned_tasks
-from embedd.remote.specs import is_remote
-from embedd.specs import lies_afar
 from index.catalogs import Collections
 from index.errors import CollectionNotFound
 
 log = structlog.get_logger()
 
-Status = Literal["registered", "downloading", "loading", "ready", "stalled", "failed"]
-
 MOST_MODELS: Final = 200
-
-
-@dataclass(frozen=True, slots=True)
-class ModelRecord:
-    """A model as it is now; without a ``row`` settings name it.
-
-    ``progress`` counts the bytes of files out of a bucket that are being fetched, or were since the start.
-    """
-
-    name: str
-    kind: Kind
-    status: Status
-    reason: str
-    row: ModelRow | None = None
-    state: ModelState | None = None
-    progress: Progress | None = None
 
 
 class ModelRegistry:
@@ -63,8 +43,7 @@ class ModelRegistry:
         self._catalog = catalog
         self._rows = rows
         self._tasks = tasks
-        self._coming: dict[str, asyncio.Task[None]] = {}
-        self._progress: dict[str, Progress] = {}
+        self._bringing = Bringing(models, tasks, self._settle)
         self._changing = asyncio.Lock()
 
     def records(self) -> Iterator[ModelRecord]:
@@ -74,7 +53,7 @@ class ModelRegistry:
                 yield ModelRecord(
                     state.name, state.kind, state.status.state, state.status.reason, state=state
                 )
-        yield from (self._record(row) for row in self._rows)
+        yield from (self._bringing.record(row) for row in self._rows)
 
     def get(self, name: str) -> ModelRecord:
         """The model called ``name``.
@@ -105,8 +84,8 @@ class ModelRegistry:
                 self._refuse_configured(wanted.name)
                 self._refuse_one_more()
                 row = await self._rows.put(wanted)
-                self._begin(row)
-                return self._record(row), True
+                self._bringing.begin(row)
+                return self._bringing.record(row), True
             if differing := differences(row, wanted):
                 raise Conflict(
                     f"model {row.name!r} is there with another {' and '.join(differing)}: remove it "
@@ -114,9 +93,9 @@ class ModelRegistry:
                     param=differing[0],
                     code="model_exists",
                 )
-            if self._record(row).status == "failed":
-                self._begin(row)
-            return self._record(row), False
+            if self._bringing.record(row).status == "failed":
+                self._bringing.begin(row)
+            return self._bringing.record(row), False
 
     async def change(
         self, name: str, *, enabled: bool | None = None, description: str | None = None
@@ -140,11 +119,34 @@ class ModelRegistry:
                 )
             )
             if was_enabled and not row.enabled:
-                await self._end(row)
+                await self._bringing.end(row)
                 row = await self._rows.put(replace(row, standing="registered", reason=""))
             elif row.enabled and not was_enabled:
-                self._begin(row)
-            return self._record(row)
+                self._bringing.begin(row)
+            return self._bringing.record(row)
+
+    async def exchange(self, name: str, wanted: Weights, *, force: bool = False) -> ModelRecord:
+        """Have the model answer with other weights once they are loaded; until then those that are there do,
+        and they stay if the others cannot be loaded.
+
+        Raises:
+            UnknownModel: there is none.
+            InvalidRequest: there can be no such weights.
+            Conflict: the settings of the service name it, or collections are made with it, whose vectors
+                others cannot be compared with, and there is no ``force``.
+            StorageFailed, StorageFull: nothing has changed.
+        """
+        await self._rows.refresh()
+        async with self._changing:
+            before = self._own(name)
+            row = wanted.of(before)
+            check_model(row, self._models.openers)
+            if not force:
+                await self._refuse_used(name)
+            row = await self._rows.exchange(row)
+            await self._bringing.stop(name)
+            self._bringing.begin(row, before)
+            return self._bringing.record(row)
 
     async def remove(self, name: str, *, force: bool = False) -> bool:
         """Forget a model that was added, behind its last request; gives whether it was there. Its files stay.
@@ -160,21 +162,16 @@ class ModelRegistry:
                 self._refuse_configured(name)
                 return False
             row = self._own(name)
-            if not force and (using := await self._collections_of(name)):
-                raise Conflict(
-                    f"model {name!r} made the collections {', '.join(using)}: delete or embed them again "
-                    "first, or insist (force)",
-                    param="force",
-                    code="model_in_use",
-                )
+            if not force:
+                await self._refuse_used(name)
             await self._rows.remove(name)
-            await self._end(row)
+            await self._bringing.end(row)
             return True
 
     def begin_all(self) -> None:
         """Bring every enabled model; called once."""
         for row in self._rows:
-            self._begin(row)
+            self._bringing.begin(row)
 
     def follow(self, before: Mapping[str, ModelRow]) -> None:
         """Bring what others have added or enabled, and end what they have removed or disabled, beside all
@@ -186,98 +183,31 @@ class ModelRegistry:
         async with self._changing:
             now = {row.name: row for row in self._rows}
             was, wanted = _enabled(before), _enabled(now)
-            for name in was - wanted:
-                await self._end(before[name[0]])
-            for name in wanted - was:
-                self._begin(now[name[0]])
+            for name, _ in was - wanted:
+                if name in now and now[name].enabled and now[name].kind == before[name].kind:
+                    await self._bringing.stop(name)  # others come in its place
+                else:
+                    await self._bringing.end(before[name])
+            for name, _ in wanted - was:
+                self._bringing.begin(now[name])
 
     def stop(self) -> None:
         """Leave what is being brought as it is, for the next start."""
-        for task in self._coming.values():
-            task.cancel()
+        self._bringing.stop_all()
 
-    def _begin(self, row: ModelRow) -> None:
-        """Bring a model beside everything else."""
-        if not row.enabled or row.name in self._coming:
-            return
-        registry = self._registry_of(row.kind)
-        registry.broken.pop(row.name, None)
-        registry.coming[row.name] = "being fetched"
-        # Not in the logging context of the request that asks for it.
-        task = self._tasks.create_task(self._bring(row), name=f"bring {row.name}", context=Context())
-        self._coming[row.name] = task
-        task.add_done_callback(lambda _: self._coming.pop(row.name, None))
-
-    async def _bring(self, row: ModelRow) -> None:
-        registry = self._registry_of(row.kind)
-        progress = self._progress[row.name] = Progress()
-        try:
-            model = await registry.swap_in(row.name, lambda: self._opening(row, progress))
-        except Exception as error:  # noqa: BLE001 - files may hold anything, and raise as they like
-            await self._settle(row, standing="failed", reason=registry.fail(row.name, error))
-            return
-        card = model.card
-        await self._settle(
-            row,
-            standing="ready",
-            reason="",
-            revision=card.revision or row.revision,
-            sha256=card.sha256 or row.sha256,
-            size_bytes=progress.total_bytes or row.size_bytes,
-        )
-        log.info("model_added", model=row.name, source=row.source, sha256=card.sha256)
-
-    async def _settle(self, row: ModelRow, **facts: Any) -> None:
-        """Keep what has become of it; the row may have been described or removed meanwhile."""
+    async def _settle(self, row: ModelRow, instead: ModelRow | None = None, **facts: Any) -> None:
+        """Keep what has become of it, or of the one that stays ``instead``; it may have been described,
+        removed or exchanged meanwhile.
+        """
         async with self._changing:
             current = self._rows.get(row.name)
-            if current is not None and current.enabled:
-                await self._rows.put(replace(current, **facts))
-
-    def _opening(self, row: ModelRow, progress: Progress) -> AbstractAsyncContextManager[Any]:
-        openers = self._models.openers
-        pins: dict[str, Any] = {
-            "revision": row.revision,
-            "sha256": row.sha256,
-            "allow_pickle": row.allow_pickle,
-        }
-        if row.kind == "generator":
-            return openers.generator(row.name, row.source, pins, progress)
-        spec = replace(openers.spec(row.source, name=row.name), **pins)
-        open_one = openers.embedder if row.kind == "embedding" else openers.reranker
-        return open_one(spec, progress, partial(self._registry_of(row.kind).tell, row.name))
-
-    async def _end(self, row: ModelRow) -> None:
-        task = self._coming.get(row.name)
-        if task is not None:
-            task.cancel()
-            await asyncio.wait([task])
-        await self._registry_of(row.kind).remove(row.name)
-        self._progress.pop(row.name, None)
-
-    def _record(self, row: ModelRow) -> ModelRecord:
-        registry = self._registry_of(row.kind)
-        state = next((state for state in registry.states() if state.name == row.name), None)
-        progress = self._progress.get(row.name)
-        status, reason = self._status(row, state, progress)
-        return ModelRecord(row.name, row.kind, status, reason, row, state, progress)
-
-    def _status(
-        self, row: ModelRow, state: ModelState | None, progress: Progress | None
-    ) -> tuple[Status, str]:
-        if not row.enabled:
-            return "registered", ""
-        if row.name in self._registry_of(row.kind).coming:
-            fetches = lies_afar(row.source) and not (progress and progress.is_complete)
-            waits_for = self._registry_of(row.kind).coming[row.name] if is_remote(row.source) else ""
-            return ("downloading" if fetches else "loading"), waits_for
-        return (row.standing, row.reason) if state is None else (state.status.state, state.status.reason)
-
-    def _registry_of(self, kind: Kind) -> Registry[Any]:
-        models = self._models
-        if kind == "generator":
-            return models.generators
-        return models.embedders if kind == "embedding" else models.rerankers
+            if current is None or not current.enabled or current.created_at != row.created_at:
+                return
+            with suppress(Conflict):  # at another service, of which this one will hear
+                if instead is None:
+                    await self._rows.put(replace(current, **facts))
+                else:
+                    await self._rows.exchange(replace(instead, description=current.description, **facts))
 
     def _own(self, name: str) -> ModelRow:
         row = self._rows.get(name)
@@ -298,6 +228,15 @@ class ModelRegistry:
         if len(list(self._rows)) >= MOST_MODELS:
             raise Conflict(
                 f"there are {MOST_MODELS} models, which is all there may be", code="too_many_models"
+            )
+
+    async def _refuse_used(self, name: str) -> None:
+        if using := await self._collections_of(name):
+            raise Conflict(
+                f"model {name!r} made the collections {', '.join(using)}: delete or embed them again first, "
+                "or insist (force)",
+                param="force",
+                code="model_in_use",
             )
 
     async def _collections_of(self, name: str) -> list[str]:

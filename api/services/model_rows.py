@@ -26,7 +26,8 @@ class ModelRow:
     """A model as it was asked for, and what is known of it by now.
 
     ``revision`` and ``sha256`` are pinned once they are known. ``standing`` is the last one that was settled,
-    with its ``reason``; a disabled model is ``registered``.
+    with its ``reason``; a disabled model is ``registered``. Other weights of the same name are another model,
+    and have another ``created_at``.
     """
 
     name: str
@@ -101,7 +102,17 @@ class ModelRows(Protocol):
         """Keep ``row`` in the place of one of its name; gives it with its times.
 
         Raises:
-            Conflict: it is new, and somebody else was faster.
+            Conflict: it is new, and somebody else was faster, or it is not that one any more.
+            StorageFailed, StorageFull: nothing has changed.
+        """
+        ...
+
+    async def exchange(self, row: ModelRow) -> ModelRow:
+        """Keep ``row`` as another model in the place of the one of its name, with pins of its own; gives it
+        with its times.
+
+        Raises:
+            Conflict: somebody else has removed that one.
             StorageFailed, StorageFull: nothing has changed.
         """
         ...
@@ -145,6 +156,9 @@ class FileRows:
         await self._writer.submit(write)
         self._rows[row.name] = stored
         return stored
+
+    async def exchange(self, row: ModelRow) -> ModelRow:
+        return await self.put(replace(row, created_at=""))
 
     async def remove(self, name: str) -> None:
         def write(connection: sqlite3.Connection) -> Change[None]:

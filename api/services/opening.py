@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from api.services.elsewhere import Elsewhere
 from api.services.generators import GeneratorOpener, RunningGenerator
+from api.services.model_rows import ModelRow
 from api.settings import Settings
 from embedd.cache import Cache
 from embedd.calibration import Calibrator
@@ -146,3 +147,15 @@ class Openers:
 
         card, folder = embedder.card, self.settings.data / "calibration"
         return Calibrator(embed, card.sha256, card.dim, folder)
+
+
+def open_row(
+    openers: Openers, row: ModelRow, progress: Progress, told: Tell
+) -> AbstractAsyncContextManager[Any]:
+    """The model of ``row``; ``told`` hears what it waits for."""
+    pins: dict[str, Any] = {"revision": row.revision, "sha256": row.sha256, "allow_pickle": row.allow_pickle}
+    if row.kind == "generator":
+        return openers.generator(row.name, row.source, pins, progress)
+    spec = replace(openers.spec(row.source, name=row.name), **pins)
+    open_one = openers.embedder if row.kind == "embedding" else openers.reranker
+    return open_one(spec, progress, told)

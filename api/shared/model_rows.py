@@ -38,13 +38,14 @@ _PLACES: Final = ", ".join(f"${place}" for place in range(1, len(_NAMES) + 1))
 _INSERT: Final = (
     f"INSERT INTO models ({_COLUMNS}) VALUES ({_PLACES}) ON CONFLICT DO NOTHING RETURNING {_COLUMNS}"
 )
-# Whoever pins a model first pins it for all.
+# Whoever pins a model first pins it for all; what somebody else has exchanged is left alone.
 _UPDATE: Final = (
     "UPDATE models SET (kind, source, description, revision, sha256, allow_pickle, enabled, size_bytes,"
     " created_at, updated_at)"
     " = ($2, $3, $4, coalesce(revision, $5), coalesce(sha256, $6), $7, $8, $9, $10, $11)"
-    f" WHERE name = $1 RETURNING {_COLUMNS}"
+    f" WHERE name = $1 AND created_at = $10 RETURNING {_COLUMNS}"
 )
+_EXCHANGE: Final = f"UPDATE models SET ({_COLUMNS}) = ({_PLACES}) WHERE name = $1 RETURNING {_COLUMNS}"
 
 
 class SharedRows:
@@ -76,13 +77,19 @@ class SharedRows:
             self._changed(before)
 
     async def put(self, row: ModelRow) -> ModelRow:
+        return await self._keep(row, _UPDATE if row.created_at else _INSERT)
+
+    async def exchange(self, row: ModelRow) -> ModelRow:
+        return await self._keep(replace(row, created_at=""), _EXCHANGE)
+
+    async def _keep(self, row: ModelRow, statement: str) -> ModelRow:
         now = timestamp()
         wanted = replace(row, created_at=row.created_at or now, updated_at=now)
         values = [getattr(wanted, name) for name in _NAMES]
         values[3] = encode_text(wanted.description)
         async with self._changing:
             async with self._database.transaction() as connection:
-                stored = await connection.fetchrow(_UPDATE if row.created_at else _INSERT, *values)
+                stored = await connection.fetchrow(statement, *values)
                 await connection.execute(TELL, TOPIC)
             if stored is None:
                 raise Conflict(

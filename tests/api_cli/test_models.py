@@ -45,6 +45,17 @@ def test_a_model_is_shown_disabled_enabled_and_removed(embedd: Embedd, stub: Stu
     assert stub.requests[-1] == ("DELETE", "/v1/models/team/e5?force=true")
 
 
+def test_other_weights_are_watched_until_they_answer(embedd: Embedd, stub: Stub) -> None:
+    stub.added = [model("e5", "ready", coming="loading"), model("e5", "ready")]
+    shown = embedd("models", "exchange", "e5", "org/e5", "--revision", "r2", "--force")
+    assert (shown.exit_code, shown.stdout) == (0, "e5 is ready\n")
+    assert stub.bodies == [{"source": "org/e5", "revision": "r2"}]
+    assert ("PUT", "/v1/models/e5?force=true") in stub.requests
+    stub.added = [model("e5", "ready", coming="loading"), model("e5", "ready", reason="no weights there")]
+    shown = embedd("models", "exchange", "e5")
+    assert (shown.exit_code, shown.stdout) == (1, "e5 is ready: no weights there\n")
+
+
 def test_only_a_place_in_a_bucket_is_pushed_to(embedd: Embedd, tmp_path: Path) -> None:
     refused = embedd("models", "push", tmp_path, "https://models/e5")
     assert (refused.exit_code, "is not s3://" in refused.stderr) == (2, True)

@@ -19,6 +19,7 @@ from api.grpc.v1.inferencer_pb2 import (
     AddModelsRequest,
     ChatRequest,
     ChatResponse,
+    ExchangeModelRequest,
     FinishReason,
     GenerateRequest,
     GenerateStreamingRequest,
@@ -83,6 +84,22 @@ async def test_a_model_that_is_added_answers_once_it_is_loaded(caller: Caller, s
         assert (refusal.error.reason, refusal.error.field) == ("MODEL_EXISTS", "kind")
     finally:
         await services.registry.remove("team/ranks")
+
+
+async def test_a_model_answers_with_other_weights_by_name(caller: Caller, services: Services) -> None:
+    await services.registry.add(ModelRow("trial", "embedding", "fake-reranker"))
+    try:
+        await until(lambda: services.registry.get("trial").status == "failed")
+        wanted = ExchangeModelRequest(name="trial", source="fake")
+        begun = (await caller.inferencer.ExchangeModel(wanted)).model
+        assert (begun.name, begun.state) == ("trial", "loading")
+        await until(lambda: services.registry.get("trial").status == "ready")
+        begun = (await caller.inferencer.ExchangeModel(ExchangeModelRequest(name="trial"))).model
+        assert (begun.state, begun.coming) == ("ready", "loading")
+        refusal = await refused(caller.inferencer.ExchangeModel(ExchangeModelRequest(name="nobody")))
+        assert refusal.code is StatusCode.NOT_FOUND
+    finally:
+        await services.registry.remove("trial")
 
 
 async def test_one_model_that_cannot_be_added_loses_no_other(caller: Caller, services: Services) -> None:

@@ -100,6 +100,24 @@ def test_a_model_that_is_added_at_one_is_opened_by_the_other_and_goes_with_it(
     until(lambda: not embeds(one) and not embeds(two))
 
 
+def test_weights_that_one_exchanges_are_the_others_too(one: Replica, two: Replica) -> None:
+    one.ask("POST", "/v1/models", {"source": "fake", "name": "other"}, status=202)
+
+    def models() -> list[dict[str, Any]]:
+        return [each.http.get("/v1/models/other").json() for each in (one, two)]
+
+    until(lambda: [model.get("status") for model in models()] == ["ready", "ready"])
+    before = [model["created_at"] for model in models()]
+    one.ask("PUT", "/v1/models/other", {"allow_pickle": True}, status=202)
+    until(lambda: all(model["allow_pickle"] and "coming" not in model for model in models()))
+    assert [model["status"] for model in models()] == ["ready", "ready"]
+    assert before[0] != models()[0]["created_at"] == models()[1]["created_at"]
+    two.ask("PUT", "/v1/models/other", {"source": "fake-reranker"}, status=202)
+    until(lambda: all("coming" not in model and model["source"] == "fake" for model in models()))
+    assert [model["status"] for model in models()] == ["ready", "ready"]
+    two.ask("DELETE", "/v1/models/other")
+
+
 def test_a_file_that_was_sent_to_one_can_be_followed_at_the_other(
     one: Replica, two: Replica, docs: str
 ) -> None:

@@ -18,7 +18,9 @@ from api.errors import ProviderUnavailable, refuse
 from api.http import fetching
 from api.http.fetching import fetch
 from api.security.gate import open_gate
+from api.security.key_store import open_keys
 from api.security.provider import OLD_AFTER_S, PAUSE_S, Provider
+from api.security.quotas import LocalQuotas
 from api.security.token_keys import TokenKey
 from api.settings import SettingsError, load_settings
 from embedd.ownership import owned_tasks
@@ -231,8 +233,8 @@ def test_keys_come_over_connections_that_nobody_can_change(url: str) -> None:
 
 async def test_tokens_have_keys_from_one_place(published: Published, tmp_path: Path) -> None:
     (tmp_path / "key").write_text("s" * 40)
-    (tmp_path / "data").mkdir()
     both = {"jwt_key_file": tmp_path / "key", "jwt_jwks_url": "https://id.example.org/keys"}
-    with pytest.raises(SettingsError, match="name one of them"):
-        async with open_gate(load_settings({"data": tmp_path / "data"} | both), published.fetch):
-            pass
+    async with open_keys(tmp_path) as keys:
+        with pytest.raises(SettingsError, match="name one of them"):
+            async with open_gate(load_settings(both), keys, LocalQuotas(), published.fetch):
+                pass

@@ -44,6 +44,29 @@ async def test_whoever_pins_a_model_first_pins_it_for_all(one: Any, two: Any) ->
     assert (pinned.revision, pinned.sha256) == ("r1", "s1")
 
 
+async def test_another_model_in_its_place_has_pins_of_its_own_and_what_was_is_gone(
+    one: Any, two: Any
+) -> None:
+    row = await one.models.put(replace(ROW, revision="r1", sha256="s1"))
+    await two.models.refresh()
+    late = replace(two.models.get("e5"), size_bytes=7)
+    other = await one.models.exchange(replace(row, source="hub/e6", revision=None, sha256="s2"))
+    assert (other.source, other.revision, other.sha256) == ("hub/e6", None, "s2")
+    assert other.created_at > row.created_at
+    with pytest.raises(Conflict, match="another service"):
+        await two.models.put(late)
+    await two.models.refresh()
+    assert same(two.models.get("e5"), other)
+
+
+async def test_what_is_gone_is_not_exchanged(one: Any, two: Any) -> None:
+    row = await one.models.put(ROW)
+    await two.models.refresh()
+    await two.models.remove("e5")
+    with pytest.raises(Conflict, match="another service"):
+        await one.models.exchange(row)
+
+
 async def test_what_others_change_is_told_with_what_was_before(one: Any, two: Any) -> None:
     told: list[Mapping[str, ModelRow]] = []
     two.models.tell(told.append)

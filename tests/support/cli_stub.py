@@ -56,6 +56,7 @@ class Stub:
         app.router.add_post("/v1/models", self._add_model)
         app.router.add_get("/v1/models/{name:.+}/events", self._follow_model)
         app.router.add_get("/v1/models/{name:.+}", self._get_model)
+        app.router.add_put("/v1/models/{name:.+}", self._add_model)
         app.router.add_patch("/v1/models/{name:.+}", self._add_model)
         app.router.add_delete("/v1/models/{name:.+}", self._remove_model)
         app.router.add_get("/v1/collections", self._list_collections)

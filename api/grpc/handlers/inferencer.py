@@ -29,9 +29,9 @@ from api.http.chat_answer import WholeChoice
 from api.http.chat_question import read_question
 from api.http.chat_request import completion_settings, prompts_of
 from api.http.handlers.completions import metered
-from api.http.model_requests import row_of
+from api.http.model_requests import row_of, weights_of
 from api.schemas_chat import ChatRequest, CompletionRequest
-from api.schemas_models import ModelsRequest
+from api.schemas_models import ModelExchange, ModelsRequest
 from api.services.answer import Candidates, Finished
 from api.services.complete import Order
 from api.services.model_rows import ModelRow
@@ -61,6 +61,16 @@ async def _added(row: ModelRow, call: Call) -> pb.AddedModel:
             raise
         return pb.AddedModel(name=row.name, error=told.item())
     return pb.AddedModel(name=row.name, model=describe_model(record))
+
+
+async def exchange_model(request: pb.ExchangeModelRequest, call: Call) -> pb.ExchangeModelResponse:
+    """Have a model answer with other weights."""
+    fields = fields_of(request)
+    name, force = fields.pop("name", ""), fields.pop("force", False)
+    wanted = weights_of(wire.checked(fields, ModelExchange))
+    return pb.ExchangeModelResponse(
+        model=describe_model(await call.services.registry.exchange(name, wanted, force=force))
+    )
 
 
 async def generate(request: pb.GenerateRequest, call: Call) -> pb.GenerateResponse:

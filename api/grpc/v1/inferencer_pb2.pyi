@@ -48,7 +48,7 @@ class ListModelsResponse(_message.Message):
     def __init__(self, models: _Optional[_Iterable[_Union[Model, _Mapping]]] = ...) -> None: ...
 
 class Model(_message.Message):
-    __slots__ = ("name", "kind", "state", "reason", "dim", "max_tokens", "context", "revision", "sha256")
+    __slots__ = ("name", "kind", "state", "reason", "dim", "max_tokens", "context", "revision", "sha256", "coming")
     NAME_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
@@ -58,6 +58,7 @@ class Model(_message.Message):
     CONTEXT_FIELD_NUMBER: _ClassVar[int]
     REVISION_FIELD_NUMBER: _ClassVar[int]
     SHA256_FIELD_NUMBER: _ClassVar[int]
+    COMING_FIELD_NUMBER: _ClassVar[int]
     name: str
     kind: str
     state: str
@@ -67,7 +68,8 @@ class Model(_message.Message):
     context: int
     revision: str
     sha256: str
-    def __init__(self, name: _Optional[str] = ..., kind: _Optional[str] = ..., state: _Optional[str] = ..., reason: _Optional[str] = ..., dim: _Optional[int] = ..., max_tokens: _Optional[int] = ..., context: _Optional[int] = ..., revision: _Optional[str] = ..., sha256: _Optional[str] = ...) -> None: ...
+    coming: str
+    def __init__(self, name: _Optional[str] = ..., kind: _Optional[str] = ..., state: _Optional[str] = ..., reason: _Optional[str] = ..., dim: _Optional[int] = ..., max_tokens: _Optional[int] = ..., context: _Optional[int] = ..., revision: _Optional[str] = ..., sha256: _Optional[str] = ..., coming: _Optional[str] = ...) -> None: ...
 
 class NewModel(_message.Message):
     __slots__ = ("source", "name", "kind", "description", "revision", "sha256", "enabled", "allow_pickle")
@@ -110,6 +112,28 @@ class AddedModel(_message.Message):
     model: Model
     error: _error_pb2.Error
     def __init__(self, name: _Optional[str] = ..., model: _Optional[_Union[Model, _Mapping]] = ..., error: _Optional[_Union[_error_pb2.Error, _Mapping]] = ...) -> None: ...
+
+class ExchangeModelRequest(_message.Message):
+    __slots__ = ("name", "source", "revision", "sha256", "allow_pickle", "force")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    REVISION_FIELD_NUMBER: _ClassVar[int]
+    SHA256_FIELD_NUMBER: _ClassVar[int]
+    ALLOW_PICKLE_FIELD_NUMBER: _ClassVar[int]
+    FORCE_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    source: str
+    revision: str
+    sha256: str
+    allow_pickle: bool
+    force: bool
+    def __init__(self, name: _Optional[str] = ..., source: _Optional[str] = ..., revision: _Optional[str] = ..., sha256: _Optional[str] = ..., allow_pickle: _Optional[bool] = ..., force: _Optional[bool] = ...) -> None: ...
+
+class ExchangeModelResponse(_message.Message):
+    __slots__ = ("model",)
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    model: Model
+    def __init__(self, model: _Optional[_Union[Model, _Mapping]] = ...) -> None: ...
 
 class Message(_message.Message):
     __slots__ = ("role", "content")

@@ -45,6 +45,11 @@ class InferencerStub:
                 request_serializer=embedd_dot_v1_dot_inferencer__pb2.AddModelsRequest.SerializeToString,
                 response_deserializer=embedd_dot_v1_dot_inferencer__pb2.AddModelsResponse.FromString,
                 _registered_method=True)
+        self.ExchangeModel = channel.unary_unary(
+                '/embedd.v1.Inferencer/ExchangeModel',
+                request_serializer=embedd_dot_v1_dot_inferencer__pb2.ExchangeModelRequest.SerializeToString,
+                response_deserializer=embedd_dot_v1_dot_inferencer__pb2.ExchangeModelResponse.FromString,
+                _registered_method=True)
         self.Generate = channel.unary_unary(
                 '/embedd.v1.Inferencer/Generate',
                 request_serializer=embedd_dot_v1_dot_inferencer__pb2.GenerateRequest.SerializeToString,
@@ -80,6 +85,13 @@ class InferencerServicer:
 
     def AddModels(self, request, context):
         """Adds models; they are fetched and loaded in the background, and ListModels says how far they are.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExchangeModel(self, request, context):
+        """Has a model that was added answer with other weights once they are loaded; until then those that are there do.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -125,6 +137,11 @@ def add_InferencerServicer_to_server(servicer, server):
                     servicer.AddModels,
                     request_deserializer=embedd_dot_v1_dot_inferencer__pb2.AddModelsRequest.FromString,
                     response_serializer=embedd_dot_v1_dot_inferencer__pb2.AddModelsResponse.SerializeToString,
+            ),
+            'ExchangeModel': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExchangeModel,
+                    request_deserializer=embedd_dot_v1_dot_inferencer__pb2.ExchangeModelRequest.FromString,
+                    response_serializer=embedd_dot_v1_dot_inferencer__pb2.ExchangeModelResponse.SerializeToString,
             ),
             'Generate': grpc.unary_unary_rpc_method_handler(
                     servicer.Generate,
@@ -202,6 +219,33 @@ class Inferencer:
             '/embedd.v1.Inferencer/AddModels',
             embedd_dot_v1_dot_inferencer__pb2.AddModelsRequest.SerializeToString,
             embedd_dot_v1_dot_inferencer__pb2.AddModelsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExchangeModel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/embedd.v1.Inferencer/ExchangeModel',
+            embedd_dot_v1_dot_inferencer__pb2.ExchangeModelRequest.SerializeToString,
+            embedd_dot_v1_dot_inferencer__pb2.ExchangeModelResponse.FromString,
             options,
             channel_credentials,
             insecure,

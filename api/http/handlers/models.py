@@ -11,13 +11,14 @@ from msgspec import UNSET
 
 from api.errors import ShuttingDown, refuse
 from api.http.authentication import visible_aliases, visible_names
-from api.http.model_requests import row_of
+from api.http.model_requests import row_of, weights_of
 from api.http.routing import Call, Reply
 from api.http.sse import DONE, stream_events
 from api.schemas import Deleted, ErrorDetail, NoQuery
 from api.schemas_models import (
     ModelAnswer,
-    ModelDeleteQuery,
+    ModelExchange,
+    ModelForceQuery,
     ModelList,
     ModelOutcome,
     ModelOutcomes,
@@ -27,14 +28,13 @@ from api.schemas_models import (
     ModelsRequest,
 )
 from api.services.container import Services
-from api.services.model_registry import ModelRecord
+from api.services.model_records import ModelRecord
 from embedd.errors import UnknownModel
 
 EVENT_PERIOD_S: Final = 0.25
 """Between two looks at a model that is watched."""
 
 _CREATED = 0  # models of the settings are not created: the field is there because OpenAI's clients read it
-_UNDER_WAY = ("downloading", "loading")
 
 
 async def list_models(call: Call[None, NoQuery]) -> ModelList:
@@ -53,14 +53,21 @@ async def get(call: Call[None, NoQuery]) -> ModelAnswer:
 async def post(call: Call[ModelRequest, NoQuery]) -> Reply:
     """Add a model: 202 while it is fetched and loaded, 200 if it is there with these settings."""
     record, is_new = await call.services.registry.add(row_of(call.body))
-    under_way = record.status in _UNDER_WAY
-    status = HTTPStatus.ACCEPTED if under_way else HTTPStatus.CREATED if is_new else HTTPStatus.OK
-    return Reply(_answer(record), status)
+    otherwise = HTTPStatus.CREATED if is_new else HTTPStatus.OK
+    return Reply(_answer(record), HTTPStatus.ACCEPTED if record.is_under_way else otherwise)
 
 
 async def post_many(call: Call[ModelsRequest, NoQuery]) -> ModelOutcomes:
     """Add several models; one that cannot be keeps no other from it."""
     return ModelOutcomes(models=[await _add(call.services, wanted) for wanted in call.body.models])
+
+
+async def put(call: Call[ModelExchange, ModelForceQuery]) -> Reply:
+    """Have a model that was added answer with other weights: 202 while they are fetched and loaded."""
+    record = await call.services.registry.exchange(
+        call.path["name"], weights_of(call.body), force=call.query.force
+    )
+    return Reply(_answer(record), HTTPStatus.ACCEPTED if record.is_under_way else HTTPStatus.OK)
 
 
 async def patch(call: Call[ModelPatch, NoQuery]) -> ModelAnswer:
@@ -71,7 +78,7 @@ async def patch(call: Call[ModelPatch, NoQuery]) -> ModelAnswer:
     )
 
 
-async def delete(call: Call[None, ModelDeleteQuery]) -> Deleted:
+async def delete(call: Call[None, ModelForceQuery]) -> Deleted:
     """Remove a model that was added; refused while collections are made with it, unless forced."""
     was_there = await call.services.registry.remove(call.path["name"], force=call.query.force)
     return Deleted(deleted=int(was_there))
@@ -83,14 +90,14 @@ async def follow(call: Call[None, NoQuery]) -> web.StreamResponse:
 
 
 async def _events(services: Services, name: str) -> AsyncGenerator[ModelAnswer, None]:
-    model = _answer(services.registry.get(name))
-    yield model
-    while model.status in _UNDER_WAY:
+    record = services.registry.get(name)
+    yield _answer(record)
+    while record.is_under_way:
         if services.readiness.is_closing:
             raise ShuttingDown("the service is shutting down; the model comes when it is back")
         await asyncio.sleep(EVENT_PERIOD_S)
-        model = _answer(services.registry.get(name))
-        yield model
+        record = services.registry.get(name)
+        yield _answer(record)
 
 
 async def _add(services: Services, wanted: ModelRequest) -> ModelOutcome:
@@ -155,6 +162,9 @@ def _answer(record: ModelRecord) -> ModelAnswer:
         answer.revision, answer.sha256 = row.revision or answer.revision, row.sha256 or answer.sha256
         answer.allow_pickle = row.allow_pickle
         answer.created_at, answer.updated_at = row.created_at, row.updated_at
+    if row is not None and record.coming is not None:
+        answer.coming = record.coming
+        answer.revision, answer.sha256 = row.revision or UNSET, row.sha256 or UNSET
     if record.progress is not None and record.progress.total_bytes is not None:
         answer.progress = ModelProgress(record.progress.done_bytes, record.progress.total_bytes)
     return answer
