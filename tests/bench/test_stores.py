@@ -1,4 +1,4 @@
-"""What of the bench of stores can be held to what is known: an address that moves, and its goals."""
+"""What of the bench of stores can be held to what is known: its search by brute force, and its goals."""
 
 import numpy as np
 
