@@ -140,6 +140,11 @@ def test_ctrl_c_stops_an_answer_and_asks_again(stub: Stub) -> None:
         assert terminal.exit_code() == 0
 
 
+def _hear_interrupts() -> None:
+    """What was started in the background ignores them, and so would what it starts."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Terminal:
     """``embedd`` in a real terminal; ended by its id if a test leaves it running."""
 
@@ -151,6 +156,7 @@ class Terminal:
             stdout=theirs,
             stderr=theirs,
             start_new_session=True,
+            preexec_fn=_hear_interrupts,  # noqa: PLW1509 - it does nothing else
             env=os.environ | {"TERM": "dumb"},
         )
         os.close(theirs)

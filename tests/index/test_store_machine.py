@@ -278,7 +278,7 @@ class StoreMachine(RuleBasedStateMachine):
 
 
 StoreMachine.TestCase.settings = settings(
-    max_examples=settings().max_examples * 2 // 5,
+    max_examples=settings().max_examples // 4,
     stateful_step_count=max(30, settings().stateful_step_count // 2),
     deadline=None,
     suppress_health_check=list(HealthCheck),

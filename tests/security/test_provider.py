@@ -211,8 +211,9 @@ async def test_what_an_address_may_answer_has_limits(served: Published, path: st
 
 
 async def test_an_address_that_does_not_answer_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def silent(_: Any, writer: Any) -> None:
-        await asyncio.sleep(30)
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
 
     monkeypatch.setattr(fetching, "_WITHIN_S", 0.1)
     async with await asyncio.start_server(silent, "127.0.0.1", 0) as server:

@@ -29,7 +29,7 @@ def test_without_asyncpg_the_error_names_the_extra(tmp_path: Path) -> None:
         "import sys\nsys.modules['asyncpg'] = None\n"
         "from api.app import run\nfrom api.settings import load_settings\n"
         f"flags = {{'data': {str(tmp_path)!r}, 'model': 'none', 'catalog': 'postgresql://host/db'}}\n"
-        "sys.exit(run(load_settings(flags)))\n"
+        "sys.exit(run(load_settings(flags), lambda: load_settings(flags)))\n"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert done.returncode == 1
