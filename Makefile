@@ -61,8 +61,8 @@ bench: setup  ## every benchmark, quick, into bench/out/
 peers: setup  ## install what the benchmarks compare with, into bench/out/peers (some: ARGS="chroma milvus")
 	cd bench && ../$(BIN)/python -m harness.peers --cpu-index $(TORCH_CPU_INDEX) $(ARGS)
 
-figures: setup  ## write bench/README.md's figures and plot from bench/results
-	cd bench && ../$(BIN)/python -m harness.readme
+figures: setup  ## write bench/README.md's figures and plots from bench/results
+	cd bench && ../$(BIN)/python -m harness.readme && ../$(BIN)/python -m harness.load_figures
 
 screenshots: setup  ## take the pictures of the web page in docs/screenshots anew (needs Chromium)
 	cd bench && ../$(BIN)/python -m harness.screenshots

@@ -149,11 +149,11 @@ def kind_of(name: str) -> Any:
     return "floor" if name.startswith("floor") else "ours" if name.startswith(OURS) else "other"
 
 
-def replaced(readme: str, content: str) -> str:
+def replaced(readme: str, content: str, begin: str = BEGIN, end: str = END) -> str:
     """``readme`` with ``content`` between the two marks."""
-    before, _, rest = readme.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\n{content}\n{END}{after}"
+    before, _, rest = readme.partition(begin)
+    _, _, after = rest.partition(end)
+    return f"{before}{begin}\n{content}\n{end}{after}"
 
 
 def read_results(results: Path) -> tuple[Result, Result] | None:
