@@ -29,7 +29,7 @@ from harness.targets import Goal, print_goals
 from harness.timed_model import NAME, open_timed_model
 
 SERVICES, QUICK_SERVICES = 4, 2
-TEXT_S = 0.1
+TEXT_S = 0.06
 CLIENTS = 32
 BATCH_TOKENS = 200  # a few texts: a model that is never without work answers evenly
 WARM_S, LOAD_S, QUICK_LOAD_S = 0.7, 4.0, 1.0

@@ -26,7 +26,7 @@ Send = Callable[[str], Awaitable[str]]
 
 PROTOCOLS = ("HTTP", "gRPC")
 _REQUEST_S = 20.0
-_TOGETHER_S = 0.2
+_TOGETHER_S = 0.1
 """What is answered in less is of one batch."""
 # https://grpc.io/docs/guides/retry/
 _AGAIN = {
