@@ -1,7 +1,6 @@
 """What of the bench of stores can be held to what is known: its search by brute force, and its goals."""
 
 import numpy as np
-from harness.forwarder import open_forwarder
 
 import stores
 from harness.store_searches import nearest
