@@ -16,16 +16,14 @@ import numpy.typing as npt
 
 from index import full_text
 from index.full_text import Counts
+from index.lexical import WORD_WEIGHTS
 from index.readers import Readers
 from index.vectors import Keys
 
 Sums = npt.NDArray[np.float64]
 
-# A word in the title, and in the text; chosen by nDCG@10 over three collections.
-WORD_WEIGHTS: Final = (2.0, 1.0)
-
-_K1: Final = 1.2
-_B: Final = 0.75
+K1: Final = 1.2
+B: Final = 0.75
 # Of a word that is in more than half of all rows.
 _LEAST_IDF: Final = 1e-6
 
@@ -67,6 +65,12 @@ class Lengths:
         return self._words[np.searchsorted(self._seqs, seqs)].astype(np.float64)
 
 
+def idf(rows: int, having: int) -> float:
+    """How much a word tells that ``having`` of so many rows have."""
+    share = (rows - having + 0.5) / (having + 0.5)
+    return max(math.log(share), _LEAST_IDF) if share > 0 else _LEAST_IDF
+
+
 def score(places: Keys, lengths: Lengths, counts: Counts) -> tuple[Keys, Sums]:
     """The seqs that have a word, ascending, and what it adds to the score of each; ``places`` are
     ``full_text.places`` of it, up to the last row that ``lengths`` know.
@@ -77,6 +81,5 @@ def score(places: Keys, lengths: Lengths, counts: Counts) -> tuple[Keys, Sums]:
         return seqs, np.empty(0)
     often = np.add.reduceat(np.where(titles, *WORD_WEIGHTS), starts)
     seqs = seqs[starts]
-    idf = math.log((counts.rows - len(seqs) + 0.5) / (len(seqs) + 0.5))
-    weight = (idf if idf > 0 else _LEAST_IDF) * (_K1 + 1)
-    return seqs, weight * often / (often + _K1 * (1 - _B + _B * lengths.of(seqs) / counts.mean_words))
+    weight = idf(counts.rows, len(seqs)) * (K1 + 1)
+    return seqs, weight * often / (often + K1 * (1 - B + B * lengths.of(seqs) / counts.mean_words))

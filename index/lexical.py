@@ -97,8 +97,8 @@ def quoted(text: str) -> str:
 
 
 def unquoted(string: str) -> str:
-    """The text of an FTS5 string."""
-    return string[1:-1].replace('""', '"')
+    """The text of an FTS5 string, or of the beginning of one."""
+    return string.removesuffix(" *")[1:-1].replace('""', '"')
 
 
 def _string(phrase: str | None, word: str | None, star: str | None) -> str:

@@ -70,6 +70,7 @@ class Resident:
     async def close(self, *, store_graph: bool = True) -> None:
         """Stop, and keep the graph for the next time."""
         self.attributes.close()
+        self.words.close()
         await self.upkeep.close()
         await self.growth.close(store=store_graph)
 

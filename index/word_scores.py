@@ -18,13 +18,14 @@ import numpy as np
 import numpy.typing as npt
 
 from index import bm25, full_text
-from index.bm25 import WORD_WEIGHTS, Lengths, Sums
+from index.bm25 import Lengths, Sums
 from index.full_text import Counts
+from index.lexical import WORD_WEIGHTS, unquoted
 from index.readers import Readers
 from index.rows import Tokenizer
 from index.together import together
 from index.vectors import Keys, TableView, VectorTable
-from index.word_cutter import WordCutter
+from index.word_cutter import Cutter
 from index.writer import Change
 
 LEAST_ROWS: Final = 10_000
@@ -68,7 +69,7 @@ class WordScores:
     def __init__(self, readers: Readers, table: VectorTable, tokenizer: Tokenizer) -> None:
         self._readers = readers
         self._table = table
-        self._cutter = WordCutter(tokenizer)
+        self._cutter = Cutter(tokenizer)
         self._lengths = Lengths()
         self._kept: dict[str, _Kept] = {}  # the last used last
         self._writes = 0
@@ -78,6 +79,10 @@ class WordScores:
     @property
     def memory_bytes(self) -> int:
         return self._kept_bytes + self._lengths.memory_bytes
+
+    def close(self) -> None:
+        """Let go of what cuts words."""
+        self._cutter.close()
 
     def follow(self, change: Change[Any]) -> None:
         """Do what a commit did."""
@@ -143,12 +148,19 @@ class WordScores:
 
     async def _scored(self, phrase: str, until: int, counts: Counts) -> Scored:
         """What a phrase adds, by itself; FTS5 knows what to do with more than one word."""
-        token = self._cutter.token(phrase)
+        token = self._token_of(phrase)
         if token is None:
             return (await self._found([phrase])).up_to(until)
         places = await full_text.places(self._readers, token)
         places = places[: np.searchsorted(places, 2 * until + 1, side="right")]
         return Scored(*bm25.score(places, self._lengths, counts))
+
+    def _token_of(self, phrase: str) -> str | None:
+        """The one token of an FTS5 string; None if it has more or none, or is the beginning of one."""
+        if phrase.endswith("*"):
+            return None
+        [tokens] = self._cutter.cut([("", unquoted(phrase))])
+        return tokens[0][1].decode() if len(tokens) == 1 else None
 
     async def _found(self, phrases: Sequence[str], behind: int = 0) -> Scored:
         """All points behind a seq that have one of the phrases."""

@@ -7,25 +7,23 @@ term in the title counted twice. How often a passage has a term, a phrase or the
 
 # ruff: noqa: S608 - statements are put together from names of tables; values are bound.
 
-import math
 from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from operator import itemgetter
 from typing import Final
 
-from index.lexical import WORD_WEIGHTS, Terms
+from index.bm25 import K1, B, idf
+from index.lexical import WORD_WEIGHTS, Terms, unquoted
 from index.postgres.database import Record
 from index.postgres.parameters import Parameters
 from index.postgres.scope import Scope
 from index.postgres.snapshot import Snapshot
 from index.postgres.tables import Tables
-from index.postgres.words import Cutter, Token, shortened
+from index.postgres.words import shortened
 from index.rows import Tokenizer
+from index.word_cutter import Cutter, Token
 
-_K1: Final = 1.2
-_B: Final = 0.75
-_LEAST_IDF: Final = 1e-6
 # To score so many passages takes a tenth of a second. Where more have any of the terms, those are ranked that
 # have the rarest of them.
 _SCORED: Final = 10_000
@@ -43,15 +41,10 @@ class _Term:
     query: str
     passages: int
 
-    def idf(self, points: int) -> float:
-        """As in FTS5, above 0."""
-        share = (points - self.passages + 0.5) / (self.passages + 0.5)
-        return max(math.log(share), _LEAST_IDF) if share > 0 else _LEAST_IDF
-
 
 def encode_terms(asked: Sequence[Terms], tokenizer: Tokenizer) -> list[list[str]]:
     """The terms of each query as tsqueries, those left out that no text can have."""
-    plain = [("", _unquoted(string)) for terms in asked for string in terms.strings]
+    plain = [("", unquoted(string)) for terms in asked for string in terms.strings]
     with closing(Cutter(tokenizer)) as cutter:
         cut = iter(cutter.cut(plain))
     return [_queries(terms, [next(cut) for _ in terms.strings]) for terms in asked]
@@ -131,13 +124,13 @@ async def _ranked(
         for n, term in enumerate(terms)
     )
     score = " + ".join(
-        f"{parameters.add(term.idf(sizes.points))}::float8 * {_K1 + 1} * times{n} / (times{n} + length)"
+        f"{parameters.add(idf(sizes.points, term.passages))}::float8 * {K1 + 1} * times{n} / (times{n} + length)"
         for n, term in enumerate(terms)
     )
     # The offset keeps PostgreSQL from counting a term twice for its two places in the score.
     return await snapshot.connection.fetch(
         f"SELECT seq, document, {score} AS score FROM (SELECT p.seq, p.document, {times},"
-        f" {_K1} * ({1 - _B} + {_B} * p.words_count / {mean}::float8) AS length"
+        f" {K1} * ({1 - B} + {B} * p.words_count / {mean}::float8) AS length"
         f" FROM {rows} AND p.words @@ {any_of}::text::tsquery OFFSET 0) AS found"
         f" ORDER BY score DESC, seq LIMIT {most}",
         *parameters.values,
@@ -148,11 +141,6 @@ def _phrase(tokens: Iterable[Token], *, is_beginning: bool) -> str:
     in_order = sorted(tokens, key=itemgetter(3))[:_MAX_PHRASE]
     words = " <-> ".join(_quoted(shortened(word).decode()) for _, word, _, _ in in_order)
     return f"({words}:*)" if is_beginning else f"({words})"
-
-
-def _unquoted(string: str) -> str:
-    """The text of an FTS5 string."""
-    return string.removesuffix(" *")[1:-1].replace('""', '"')
 
 
 def _quoted(word: str) -> str:

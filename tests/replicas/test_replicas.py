@@ -112,6 +112,10 @@ def test_weights_that_one_exchanges_are_the_others_too(one: Replica, two: Replic
     until(lambda: all(model["allow_pickle"] and "coming" not in model for model in models()))
     assert [model["status"] for model in models()] == ["ready", "ready"]
     assert before[0] != models()[0]["created_at"] == models()[1]["created_at"]
+    two.ask("PUT", "/v1/models/other", {"source": "fake-reranker"}, status=202)
+    # Both load what was there before once more.
+    until(lambda: all("coming" not in model and model["source"] == "fake" for model in models()), within_s=60)
+    assert [model["status"] for model in models()] == ["ready", "ready"]
     two.ask("DELETE", "/v1/models/other")
 
 
