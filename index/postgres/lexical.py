@@ -123,9 +123,9 @@ async def _ranked(
         f"{_SCALE} * ts_rank_cd({_WEIGHTS}, p.words, {parameters.add(term.query)}::text::tsquery) AS times{n}"
         for n, term in enumerate(terms)
     )
+    weights = [parameters.add(idf(sizes.points, term.passages)) for term in terms]
     score = " + ".join(
-        f"{parameters.add(idf(sizes.points, term.passages))}::float8 * {K1 + 1} * times{n} / (times{n} + length)"
-        for n, term in enumerate(terms)
+        f"{weight}::float8 * {K1 + 1} * times{n} / (times{n} + length)" for n, weight in enumerate(weights)
     )
     # The offset keeps PostgreSQL from counting a term twice for its two places in the score.
     return await snapshot.connection.fetch(
