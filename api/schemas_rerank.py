@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from api.schemas import Answer, CutQuery, EmbeddingUsage, Request, TruncatedInput
-from embedd.tokenizer import Token
+from embedd.encoding import Token
 
 
 class CohereRequest(Struct):

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from embedd.errors import CallFailed, ChildDied, ChildTimedOut
-from embedd.frames import FrameError, Message, encode_frame, read_frame
+from embedd.frames import LENGTH_BYTES, FrameError, Message, decode_body, encode_frame, read_length
 
 OnEvent = Callable[[Mapping[str, Any]], None]
 """Told what the child says without being asked; must not raise."""
@@ -196,6 +196,21 @@ async def open_child(
     finally:
         child.hang_up()
         await replies
+
+
+async def read_frame(reader: asyncio.StreamReader) -> Message | None:
+    """The next frame of a stream; None when the peer closed it between two frames."""
+    try:
+        head = await reader.readexactly(LENGTH_BYTES)
+    except asyncio.IncompleteReadError as error:
+        if error.partial:
+            raise FrameError("the stream ends in the middle of a frame") from error
+        return None
+    try:
+        body = await reader.readexactly(read_length(head))
+    except asyncio.IncompleteReadError as error:
+        raise FrameError("the stream ends in the middle of a frame") from error
+    return decode_body(body)
 
 
 async def _spawn(module: str, args: Sequence[str], fd: int) -> Process:

@@ -17,6 +17,19 @@ Truncate = Literal["none", "start", "end"]
 
 
 @dataclass(frozen=True, slots=True)
+class Token:
+    """A token as people see it: ``text[start:stop]`` in code points, or the name of a special one, which
+    stands nowhere in the text.
+    """
+
+    id: int
+    text: str
+    special: bool
+    start: int | None
+    stop: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Encoding:
     """``ids`` (n,) with the special tokens, after the cut; ``total`` is the length before it.
 

@@ -11,8 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from embedd.encoding import Encoding, Frame, Room, Tokens, Truncate, refuse_invalid, refuse_unknown
-from embedd.tokenizer import Token
+from embedd.encoding import Encoding, Frame, Room, Token, Tokens, Truncate, refuse_invalid, refuse_unknown
 
 FAKE_DIM = 64
 FAKE_MAX_TOKENS = 256

@@ -7,7 +7,6 @@ Invariant: a frame is at most ``MAX_FRAME_BYTES`` long on both sides; a longer o
 anything is sent, or before memory is given to it.
 """
 
-import asyncio
 import socket
 import struct
 from collections.abc import Mapping
@@ -20,6 +19,7 @@ import numpy.typing as npt
 MAX_FRAME_BYTES = 512 * 2**20
 
 _LENGTH = struct.Struct("<I")
+LENGTH_BYTES = _LENGTH.size
 _ARRAY = 1  # the extension type's number
 
 Message = dict[str, Any]
@@ -57,6 +57,17 @@ def decode_body(body: bytes | bytearray) -> Message:
     return message
 
 
+def read_length(head: bytes | bytearray) -> int:
+    """How long the body is that comes behind ``head``, the first ``LENGTH_BYTES``.
+
+    Raises:
+        FrameError: longer than ``MAX_FRAME_BYTES``.
+    """
+    length: int = _LENGTH.unpack(head)[0]
+    _check_length(length)
+    return length
+
+
 def send_frame(sock: socket.socket, message: Mapping[str, Any]) -> None:
     """Writes one frame to a blocking socket."""
     sock.sendall(encode_frame(message))
@@ -64,27 +75,12 @@ def send_frame(sock: socket.socket, message: Mapping[str, Any]) -> None:
 
 def receive_frame(sock: socket.socket) -> Message | None:
     """The next frame of a blocking socket; None when the peer closed it between two frames."""
-    head = _receive_exactly(sock, _LENGTH.size)
+    head = _receive_exactly(sock, LENGTH_BYTES)
     if head is None:
         return None
-    body = _receive_exactly(sock, _read_length(head))
+    body = _receive_exactly(sock, read_length(head))
     if body is None:
         raise FrameError("the stream ends in the middle of a frame")
-    return decode_body(body)
-
-
-async def read_frame(reader: asyncio.StreamReader) -> Message | None:
-    """The next frame of a stream; None when the peer closed it between two frames."""
-    try:
-        head = await reader.readexactly(_LENGTH.size)
-    except asyncio.IncompleteReadError as error:
-        if error.partial:
-            raise FrameError("the stream ends in the middle of a frame") from error
-        return None
-    try:
-        body = await reader.readexactly(_read_length(head))
-    except asyncio.IncompleteReadError as error:
-        raise FrameError("the stream ends in the middle of a frame") from error
     return decode_body(body)
 
 
@@ -101,12 +97,6 @@ def _receive_exactly(sock: socket.socket, count: int) -> bytearray | None:
             return None
         filled += received
     return buffer
-
-
-def _read_length(head: bytes | bytearray) -> int:
-    length: int = _LENGTH.unpack(head)[0]
-    _check_length(length)
-    return length
 
 
 def _check_length(length: int) -> None:

@@ -16,8 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from embedd.embedder import Embedder, Embeddings, Lane
+from embedd.encoding import Token
 from embedd.token_vectors import TokenVectors, normalise
-from embedd.tokenizer import TextTokenizer, Token, Truncate
+from embedd.tokenizer import TextTokenizer, Truncate
 
 _CHARACTERS_PER_TOKEN = 8
 """So much of a long query is read for its words, and the tokens beyond are left out: prose has 4 to 6."""

@@ -10,7 +10,6 @@ thread that calls it (about 15 ms and 6 MB each for a vocabulary of 30,000).
 
 import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -18,12 +17,12 @@ import numpy as np
 import numpy.typing as npt
 import tokenizers
 
-from embedd.encoding import Encoding, Room, Tokens, Truncate, refuse_invalid, refuse_unknown
+from embedd.encoding import Encoding, Room, Token, Tokens, Truncate, refuse_invalid, refuse_unknown
 from embedd.errors import ModelLoadError
 from embedd.stretches import STRETCH, end_of, groups, stretches
 from embedd.tokenizer_file import TokenizerFile, build, pair_frame, single_frame, vocab_size
 
-__all__ = ["Encoding", "TextTokenizer", "Token", "Tokenizer", "Truncate", "read_tokenizer"]
+__all__ = ["Encoding", "TextTokenizer", "Tokenizer", "Truncate", "read_tokenizer"]
 
 _READ_WHOLE = 16
 """Characters per token of room up to which a text is read whole and its length told exactly."""
@@ -35,19 +34,6 @@ Prose has 4 to 6; what has less than one token in 128 characters is blanks or a 
 
 _MARGIN = 16
 """Tokens at the border of what was read that are not kept: with the rest of the text they might be others."""
-
-
-@dataclass(frozen=True, slots=True)
-class Token:
-    """A token as people see it: ``text[start:stop]`` in code points, or the name of a special one, which
-    stands nowhere in the text.
-    """
-
-    id: int
-    text: str
-    special: bool
-    start: int | None
-    stop: int | None
 
 
 class TextTokenizer(Protocol):

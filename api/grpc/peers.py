@@ -19,7 +19,7 @@ from grpc import StatusCode
 from api.grpc.statuses import DETAILS
 from api.grpc.v1 import worker_pb2 as pb
 from api.grpc.v1.worker_pb2_grpc import WorkerStub
-from embedd.encoding import Encoding
+from embedd.encoding import Encoding, Token
 from embedd.errors import (
     CallFailed,
     InputRefused,
@@ -35,7 +35,6 @@ from embedd.remote.peers import Facts, Told
 from embedd.remote.specs import Certificates
 from embedd.specs import ModelKind
 from embedd.token_vectors import TokenDtype
-from embedd.tokenizer import Token
 from embedd.tokenizer_file import TokenizerFile
 from embedd.upstream.client import Context
 

@@ -50,7 +50,7 @@ from api.http.handlers import (
 from api.http.jsonl import JSON_LINES
 from api.http.routing import Route
 from api.security.needs import ADMIN, PUBLIC, READ, READ_UNLIMITED, READ_UNTAGGED, WRITE, WRITE_UNLIMITED
-from embedd.tokenizer import Token
+from embedd.encoding import Token
 
 _ONE = "/v1/collections/{name}"
 _DOCUMENTS = f"{_ONE}/documents"

@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from api.errors import PayloadTooLarge
-from embedd.encoding import refuse_unknown
-from embedd.tokenizer import TextTokenizer, Token
+from embedd.encoding import Token, refuse_unknown
+from embedd.tokenizer import TextTokenizer
 
 _MOST_CHARACTERS = 2**18
 """Of all texts of a request: every token comes back as an object of some sixty bytes."""

@@ -9,7 +9,7 @@ from typing import Protocol
 
 import numpy as np
 
-from embedd.encoding import Encoding
+from embedd.encoding import Encoding, Token
 from embedd.errors import EmbeddError, InputRefused, ModelLoadError, UpstreamFailed, UpstreamRefused
 from embedd.lanes import Lane
 from embedd.remote.http import Asker, open_asker
@@ -19,7 +19,6 @@ from embedd.remote.specs import RemoteLimits, RemoteSpec
 from embedd.remote.tei import find_tei
 from embedd.specs import ModelKind
 from embedd.token_vectors import TokenDtype
-from embedd.tokenizer import Token
 from embedd.upstream.client import Context
 
 _VERSION = "/v1"

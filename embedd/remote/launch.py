@@ -12,6 +12,7 @@ from dataclasses import replace
 from prometheus_client import CollectorRegistry
 
 from embedd.cache import Cache
+from embedd.encoding import Token
 from embedd.engine import Engine, tokenizing_threads
 from embedd.lanes import Lanes
 from embedd.launch import ModelLimits
@@ -24,7 +25,7 @@ from embedd.remote.specs import RemoteLimits, RemoteSpec, parse_remote
 from embedd.remote.texts import TextsAsRead
 from embedd.scheduler import open_scheduler
 from embedd.specs import ModelSpec
-from embedd.tokenizer import TextTokenizer, Token
+from embedd.tokenizer import TextTokenizer
 
 OpenPeer = Callable[[str], AbstractAsyncContextManager[Peer]]
 """The server at an address, which nothing is asked of yet."""

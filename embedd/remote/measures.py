@@ -12,10 +12,10 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from embedd.encoding import refuse_invalid
+from embedd.encoding import Token, refuse_invalid
 from embedd.errors import InvalidInput, ModelUnavailable
 from embedd.stretches import groups, stretches
-from embedd.tokenizer import Token, Tokenizer
+from embedd.tokenizer import Tokenizer
 
 T = TypeVar("T")
 

@@ -10,12 +10,11 @@ from typing import Any, Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from embedd.encoding import Encoding
+from embedd.encoding import Encoding, Token
 from embedd.lanes import Lane
 from embedd.model_files import Activation
 from embedd.specs import ModelKind
 from embedd.token_vectors import TokenDtype
-from embedd.tokenizer import Token
 from embedd.tokenizer_file import TokenizerFile
 
 Numbers = npt.NDArray[np.float32]

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 from msgspec import Struct
 
+from embedd.encoding import Token
 from embedd.errors import ModelLoadError, UpstreamFailed
 from embedd.remote.http import Asker
 from embedd.remote.peers import Facts, Numbers
 from embedd.remote.probes import PROBE_PAIR, PROBE_TEXT
 from embedd.specs import ModelKind
-from embedd.tokenizer import Token
 
 _MOST_INPUTS = 32
 """As many as it takes in one request unless it says otherwise."""

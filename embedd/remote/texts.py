@@ -11,11 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from embedd.encoding import Encoding, Room, Truncate, refuse_invalid
+from embedd.encoding import Encoding, Room, Token, Truncate, refuse_invalid
 from embedd.errors import InvalidInput
 from embedd.remote.measures import Measure
 from embedd.stretches import end_of
-from embedd.tokenizer import Token
 
 _PAIR_SPECIALS = 4
 """The most that a tokenizer of the field puts around and between two texts."""

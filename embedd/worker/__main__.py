@@ -11,7 +11,6 @@ import numpy as np
 from embedd.frames import Message
 from embedd.serving import serve
 from embedd.worker.backend import Backend, Batch
-from embedd.worker.encoder import Encoder, Placement
 from embedd.worker.fake_backend import FakeBackend, Faults
 
 
@@ -54,6 +53,9 @@ def _parse_arguments() -> argparse.Namespace:
 def _choose_backend(arguments: argparse.Namespace) -> Backend:
     if arguments.backend == "fake":
         return FakeBackend(arguments.kind, Faults(arguments.faults) if arguments.faults else None)
+    # The fake model needs none of it.
+    from embedd.worker.encoder import Encoder, Placement  # noqa: PLC0415
+
     placement = Placement(
         device=arguments.device,
         dtype=arguments.dtype,

@@ -6,7 +6,7 @@ import pytest
 from asking import Ask
 
 from api.services.container import Services
-from embedd.tokenizer import Token
+from embedd.encoding import Token
 
 PATH = "/v1/tokenize"
 BACK = "/v1/detokenize"

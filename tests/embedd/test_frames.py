@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from embedd.frames import FrameError, decode_body, encode_frame, read_frame, receive_frame, send_frame
+from embedd.child import read_frame
+from embedd.frames import FrameError, decode_body, encode_frame, receive_frame, send_frame
 
 plain = st.recursive(
     st.none()

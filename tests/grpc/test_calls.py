@@ -11,6 +11,7 @@ from google.rpc.error_details_pb2 import RequestInfo, RetryInfo
 from grpc import StatusCode
 from grpc_calls import LOOPBACK, Caller, alone, open_caller, refused, rows_of
 from structlog.testing import capture_logs
+from waiting import until
 
 from api.grpc.server import open_server
 from api.grpc.v1.embedder_pb2 import EmbedRequest, EmbedStreamRequest
@@ -20,6 +21,11 @@ from embedd.embedder import Embedder
 from embedd.errors import Overloaded, WorkerDied
 
 EMBED = "/embedd.v1.Embedder/Embed"
+
+
+async def told(logged: list[Any], name: str) -> bool:
+    """Whether the event ``name`` is among what was ``logged``."""
+    return any(event["event"] == name for event in logged)
 
 
 async def test_every_answer_carries_the_id_of_its_request(caller: Caller) -> None:
@@ -101,6 +107,7 @@ async def test_what_nobody_foresaw_is_internal(caller: Caller, monkeypatch: pyte
     monkeypatch.setattr(Embedder, "embed", lambda *_, **__: 1 / 0)
     with capture_logs() as logged:
         refusal = await refused(caller.embedder.Embed(EmbedRequest(texts=["secret"])))
+        await until(lambda: told(logged, "call_answered"))  # which is told behind the answer
     assert [event["event"] for event in logged] == ["call_failed", "call_answered"]
     assert (refusal.code, refusal.reason) == (StatusCode.INTERNAL, "INTERNAL_ERROR")
     assert "division" not in refusal.message

@@ -1,12 +1,14 @@
 """gRPC asks for the same keys as HTTP, and grants the same."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
 
 import pytest
 from aiohttp.test_utils import TestClient
 from grpc import StatusCode
 from grpc_calls import Caller, refused, serving
 from structlog.testing import capture_logs
+from waiting import until
 
 from api.grpc.methods import METHODS
 from api.grpc.v1.embedder_pb2 import EmbedRequest, EmbedStreamRequest
@@ -32,6 +34,11 @@ OPEN = ("grpc.health.v1.Health/", "grpc.reflection.")
 async def caller(services: Services, client: TestClient) -> AsyncIterator[Caller]:
     async with serving(services) as (_, caller):
         yield caller
+
+
+async def answered(logs: list[Any], calls: int) -> bool:
+    """Whether so many ``calls`` are told in ``logs`` as answered, and with them what they wrote."""
+    return sum(one["event"] == "call_answered" for one in logs) == calls
 
 
 def metadata(headers: dict[str, str]) -> Metadata:
@@ -130,6 +137,7 @@ async def test_a_write_is_told_twice_once_as_a_call_and_once_for_the_audit(
         await caller.index.Delete(DeleteRequest(collection="open", ids=["never-there"]), metadata=known)
         await refused(caller.index.Delete(DeleteRequest(collection="open", ids=["open-all"])))
         await caller.embedder.Embed(EmbedRequest(texts=["x"]), metadata=known)
+        await until(lambda: answered(logs, 3))  # which is told behind the answers
     told = [(one["event"], one["embedd.method"].rpartition("/")[2], one["embedd.status"]) for one in logs]
     for status in ("OK", "UNAUTHENTICATED"):
         assert ("call_answered", "Delete", status) in told

@@ -15,8 +15,8 @@ from api.services import tokens
 from api.services.embedding import check_dimensions, fit, lane_of, read_inputs, refuse_many
 from api.services.rerank import Rank, rank
 from embedd.embedder import Truncated
+from embedd.encoding import Token
 from embedd.lanes import Lane
-from embedd.tokenizer import Token
 
 _TEXTS_AT_ONCE = 1024
 """Of one stream: enough to cut full batches of like lengths, few enough for the others."""
