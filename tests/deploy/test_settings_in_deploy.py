@@ -15,6 +15,7 @@ from api.settings import Settings, load_settings
 
 ROOT = DEPLOY.parent
 SETTINGS = {f"EMBEDD_{name.upper()}" for name in Settings.model_fields}
+FILES = [file for file in (*DEPLOY.rglob("*"), ROOT / "Dockerfile") if file.is_file() and file.suffix != ".pyc"]
 AN_UPSTREAMS_KEY = re.compile(r"EMBEDD_KEY_([A-Z0-9_]+)?")
 
 
@@ -24,7 +25,7 @@ def variables(file: Path) -> set[str]:
 
 @pytest.mark.parametrize(
     "file",
-    [file for file in [*DEPLOY.rglob("*"), ROOT / "Dockerfile"] if file.is_file() and variables(file)],
+    [file for file in FILES if variables(file)],
     ids=lambda file: str(file.relative_to(ROOT)),
 )
 def test_every_variable_is_a_setting(file: Path) -> None:

@@ -35,7 +35,10 @@ def test_answers_are_the_same_with_drafts_and_without(folder: Path, settings: di
     assert sum(request.accepted + request.rejected for request in plain) == 0
 
 
-def test_an_answer_that_repeats_itself_takes_fewer_steps(folder: Path) -> None:
+def test_an_answer_that_repeats_itself_takes_fewer_steps(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Pace, "record", lambda *_: None)  # whatever a step takes here
     engine, plain = open_engine(folder), open_engine(folder)
     request, slow = request_of(1, [9, 9], 300, speculate=True), request_of(2, [9, 9], 300)
     engine.add(request)
@@ -44,8 +47,7 @@ def test_an_answer_that_repeats_itself_takes_fewer_steps(folder: Path) -> None:
     assert len(run_steps(plain)) == 300
     assert answer_of(request) == answer_of(slow)
     assert len(set(answer_of(slow)[-100:])) < 100, "it does repeat itself"
-    assert steps < 300  # how much fewer, goes by what a step of drafts takes here
-    assert steps == 300 - request.accepted
+    assert steps == 300 - request.accepted < 200
 
 
 def test_the_longest_earlier_match_is_continued() -> None:
