@@ -15,7 +15,9 @@ from api.settings import Settings, load_settings
 
 ROOT = DEPLOY.parent
 SETTINGS = {f"EMBEDD_{name.upper()}" for name in Settings.model_fields}
-FILES = [file for file in (*DEPLOY.rglob("*"), ROOT / "Dockerfile") if file.is_file() and file.suffix != ".pyc"]
+FILES = [
+    file for file in (*DEPLOY.rglob("*"), ROOT / "Dockerfile") if file.is_file() and file.suffix != ".pyc"
+]
 AN_UPSTREAMS_KEY = re.compile(r"EMBEDD_KEY_([A-Z0-9_]+)?")
 
 
