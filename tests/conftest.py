@@ -12,6 +12,9 @@ from hypothesis import HealthCheck, settings
 from milvus_server import milvus_server
 from postgres_server import PostgresServer, postgres_server, programs
 
+# Tests run beside each other: threads that spin while they wait would keep the others from the cores.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
 # How long an example takes says how busy the machine is.
 settings.register_profile("usual", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("usual")
