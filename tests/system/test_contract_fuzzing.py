@@ -4,8 +4,6 @@ import pytest
 from contract_fuzzing import fuzz, start_described
 from real_service import Launcher
 
-pytest.importorskip("schemathesis", reason="needs schemathesis, which makes requests of a contract")
-
 
 @pytest.mark.slow
 def test_no_request_makes_the_service_fail_or_answer_otherwise_than_described(services: Launcher) -> None:
