@@ -31,7 +31,7 @@ COPY pyproject.toml README.md LICENSE ./
 COPY embedd embedd
 COPY index index
 COPY api api
-RUN python -m pip install --constraint constraints.txt --build-constraint constraints.txt '.[jwt,milvus,otel,postgres,redis]'
+RUN python -m pip install --constraint constraints.txt --build-constraint constraints.txt '.[jwt,milvus,otel,postgres,redis,s3]'
 
 FROM python:${PYTHON}
 # What is compiled here is linked against the latter, torch against both.

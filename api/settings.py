@@ -256,7 +256,7 @@ class Settings(BaseSettings):
 
     parse_timeout_s: Seconds = Field(60.0, description="time to extract the text of one file")
     parse_memory_bytes: Size = Field(2**30, description="address space of the parser process")
-    parse_output_bytes: Size = Field(64 * 2**20, description="extracted text of one file")
+    parse_output_bytes: Size = Field(64 * 2**20, description="extracted text of one file, in characters")
 
     drain_timeout_s: Seconds = Field(20.0, description="time that running requests get at shutdown")
     log_level: Annotated[LogLevel, BeforeValidator(_lower)] = Field(

@@ -78,12 +78,12 @@ class OutOfMemory(EmbeddError):
 
 
 class UnknownModel(EmbeddError):
-    """No model of that name is configured."""
+    """There is no model of that name."""
 
     def __init__(self, name: str, known: Iterable[str]) -> None:
         self.name = name
         self.known = tuple(known)
-        super().__init__(f"unknown model {name!r}; configured: {', '.join(self.known) or 'none'}")
+        super().__init__(f"unknown model {name!r}; there are: {', '.join(self.known) or 'none'}")
 
 
 class ModelLoadError(EmbeddError):

@@ -206,7 +206,7 @@ class WouldReplace(StoreError):
     """What would be written is there already."""
 
     def __init__(self, names: Sequence[str]) -> None:
-        super().__init__(f"{', '.join(names)}: there already, and not replaced")
+        super().__init__(f"already there, and not replaced: {', '.join(names)}")
         self.names = tuple(names)
 
 

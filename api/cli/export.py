@@ -32,7 +32,7 @@ def export(*, file: Path, collection: str, format_: str | None, at: Address) -> 
                 click.echo(block, nl=False)
             return
         if file.exists():
-            raise click.ClickException(f"{file} is there already, and not replaced")
+            raise click.ClickException(f"{file} exists already: remove it, or name another file")
         part = file.with_name(f"{file.name}.part")
         _export(client, collection, part)
     if parquet is None:

@@ -30,7 +30,7 @@ _STANDARD_INPUT = "-"
 @click.option("--metadata", type=JsonObject(), help="Metadata for every document, as a JSON object.")
 @click.option("--password", help="Password of encrypted PDF files.")
 @click.option("--expires-at", metavar="MOMENT", help="When the documents go, such as 2030-01-01T00:00:00Z.")
-@click.option("--acl", multiple=True, metavar="TAG", help="Tag of those who may see them; may come again.")
+@click.option("--acl", multiple=True, metavar="TAG", help="Tag of those who may see them; may be repeated.")
 @click.option("--sync", is_flag=True, help="Also delete what is in the collection and not in the folder.")
 @click.option("--dry-run", is_flag=True, help="Write nothing, and say what would be done.")
 @service_options

@@ -75,7 +75,7 @@ def test_nothing_is_replaced_unless_it_is_said(data: Path, tmp_path: Path) -> No
     target = tmp_path / "backup"
     run("backup", target, "--data", data)
     shown = run("restore", target, "--data", data)
-    assert (shown.exit_code, shown.stderr) == (1, "Error: notes, other: there already, and not replaced\n")
+    assert (shown.exit_code, shown.stderr) == (1, "Error: already there, and not replaced: notes, other\n")
     assert run("restore", target, "--data", data, "--replace").exit_code == 0
 
 
