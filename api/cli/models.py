@@ -66,7 +66,9 @@ def add(ctx: click.Context, /, *, no_wait: bool, at: Address, **wanted: object) 
 @click.option("--sha256", help="What its weights must have.")
 @click.option("--allow-pickle", is_flag=True, help="Load pickled weights, which may run code.")
 @click.option(
-    "--force", is_flag=True, help="Even if collections are made with it: they answer 409 until they are embedded again."
+    "--force",
+    is_flag=True,
+    help="Even if collections are made with it: they answer 409 until they are embedded again.",
 )
 @click.option("--no-wait", is_flag=True, help="Do not watch it until it answers.")
 @service_options
