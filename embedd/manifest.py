@@ -41,11 +41,6 @@ def is_wanted(path: str, *, allow_pickle: bool) -> bool:
     return name.suffix in _WANTED or (allow_pickle and name.suffix in _PICKLED)
 
 
-def is_pickle(path: str) -> bool:
-    """Whether it is read by ways that may run code."""
-    return PurePosixPath(path).suffix in _PICKLED
-
-
 def revision_of(entries: Iterable[Entry]) -> str:
     """What tells this content from any other under the same prefix."""
     facts = sorted((entry.path, entry.size, entry.sha256 or entry.etag) for entry in entries)

@@ -10,12 +10,11 @@ import asyncio
 import os
 import shutil
 import uuid
-from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
-from contextvars import Context
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import structlog
 
@@ -32,6 +31,7 @@ from index.errors import (
 from index.growth import GraphTuning
 from index.restore import settle
 from index.rows import CollectionSettings
+from index.together import beside, to_its_end
 from index.upkeep import UpkeepTuning
 
 _FIT_EVERY_S: Final = 5.0
@@ -103,7 +103,7 @@ class Catalog:
                 if different := differences(existing.settings, settings):
                     raise CollectionExists(settings.name, different)
                 return existing, False
-            await _to_its_end(self._create(settings))
+            await to_its_end(self._create(settings))
             return self._collections[settings.name], True
 
     async def _create(self, settings: CollectionSettings) -> None:
@@ -123,7 +123,7 @@ class Catalog:
             self._refuse_alias(name, "delete the collection by its own name, or only the alias")
             collection = await self.get(name)
             del self._collections[name]
-            await _to_its_end(self._drop(collection, name))
+            await to_its_end(self._drop(collection, name))
 
     async def _drop(self, collection: Collection, name: str) -> None:
         await collection.close(store_graph=False)
@@ -146,20 +146,20 @@ class Catalog:
             self._refuse_alias(name, "name the collection itself")
             await self.get(name)
             is_new = alias not in self.aliases
-            await _to_its_end(asyncio.to_thread(self._aliases.change, {alias: name}))
+            await to_its_end(asyncio.to_thread(self._aliases.change, {alias: name}))
             return is_new
 
     async def switch(self, aliases: Sequence[str], old: str, new: str) -> None:
         """``Aliases.move``; raises CollectionNotFound if there is no collection ``new``."""
         async with self._changing:
             await self.get(new)
-            await _to_its_end(asyncio.to_thread(self._aliases.move, aliases, old, new))
+            await to_its_end(asyncio.to_thread(self._aliases.move, aliases, old, new))
 
     async def unassign(self, alias: str) -> bool:
         """Take an alias away; gives whether it was there."""
         async with self._changing:
             is_there = alias in self.aliases
-            await _to_its_end(asyncio.to_thread(self._aliases.change, {alias: None}))
+            await to_its_end(asyncio.to_thread(self._aliases.change, {alias: None}))
             return is_there
 
     def _refuse_alias(self, name: str, instead: str) -> None:
@@ -183,7 +183,7 @@ class Catalog:
         while True:
             await asyncio.sleep(_FIT_EVERY_S)
             try:
-                await _to_its_end(self.fit(memory_bytes))
+                await to_its_end(self.fit(memory_bytes))
             except Exception:  # noqa: BLE001 - what could not be dropped stays
                 structlog.get_logger().exception("memory_not_freed")
 
@@ -231,35 +231,13 @@ async def open_catalog(
         )
         try:
             await catalog.open_all(names)
-            async with _beside(catalog.keep_within(memory_bytes) if memory_bytes else None):
+            kept = [catalog.keep_within(memory_bytes)] if memory_bytes else []
+            async with beside(*kept, name="catalog-memory"):
                 yield catalog
         finally:
             await catalog.close()
     finally:
         os.close(lock)
-
-
-@asynccontextmanager
-async def _beside(work: Coroutine[Any, Any, None] | None) -> AsyncIterator[None]:
-    """Have ``work``, if any, run until this is left."""
-    task = asyncio.create_task(work, context=Context()) if work else None
-    try:
-        yield
-    finally:
-        if task is not None:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
-
-
-async def _to_its_end(work: Coroutine[Any, Any, None]) -> None:
-    """Wait for ``work``, also if the caller is cancelled: half a folder must not be left to the next one."""
-    task = asyncio.create_task(work)
-    try:
-        await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait([task])
-        raise
 
 
 def _make(collections: Path, settings: CollectionSettings) -> None:

@@ -26,6 +26,7 @@ from index.document_writes import delete_keys
 from index.errors import StoreError
 from index.idempotency import FORGOTTEN_AT_ONCE, forget
 from index.readers import Readers
+from index.together import stop
 from index.writer import Change, Writer
 
 # Documents deleted in one transaction: other writes get their turn in between.
@@ -130,9 +131,7 @@ class Expiry:
 
     async def close(self) -> None:
         """Stop; what was hidden and is not deleted yet is hidden again after the next start."""
-        self._task.cancel()
-        with suppress(asyncio.CancelledError):
-            await self._task
+        await stop(self._task)
 
     async def _run(self) -> None:
         while True:

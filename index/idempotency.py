@@ -48,7 +48,7 @@ def carried_out_once(
     def carry_out(connection: sqlite3.Connection) -> Change[T]:
         row = connection.execute(_FIND, (once.key, _oldest())).fetchone()
         if row is not None:
-            return Change(decode(_answer(once, *row)))
+            return Change(decode(answer_to(once, *row)))
         change = write(connection)
         answer = encode(change.result)
         if answer is None:
@@ -74,10 +74,15 @@ async def remembered(readers: Readers, once: Once) -> Any:
     """
     check_unicode(once.key)
     rows = await readers.rows(_FIND, (once.key, _oldest()))
-    return decode_json(_answer(once, *rows[0])) if rows else None
+    return decode_json(answer_to(once, *rows[0])) if rows else None
 
 
-def _answer(once: Once, fingerprint: bytes, answer: str) -> str:
+def answer_to(once: Once, fingerprint: bytes, answer: str) -> str:
+    """The ``answer`` that is kept under this key.
+
+    Raises:
+        KeyReused: a write with another ``fingerprint`` came with it.
+    """
     if fingerprint != once.fingerprint:
         raise KeyReused(once.key)
     return answer

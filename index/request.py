@@ -1,8 +1,9 @@
 """What a search was asked for, checked and put into the terms of its collection."""
 
 import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from index.codec import check_vector, searchable_row
 from index.errors import InvalidQuery
@@ -81,3 +82,16 @@ def checked(query: Query, settings: CollectionSettings) -> Request:
         vector = searchable_row(row, settings.metric)
     terms = Terms(()) if text is None else read_terms(text, settings.tokenizer)
     return Request(query, vector, terms, text is not None)
+
+
+def alike(requests: Sequence[Request], most: Callable[[Request], int]) -> Iterator[list[tuple[int, Request]]]:
+    """All requests with their places, those together that ask for as many of what is nearest and for nothing
+    else: up to ``most`` of such.
+    """
+    groups: dict[tuple[Any, ...], list[tuple[int, Request]]] = {}
+    for place, request in enumerate(requests):
+        alone = None if request.is_plain else place
+        groups.setdefault((alone, request.wanted, request.parts), []).append((place, request))
+    for group in groups.values():
+        size = most(group[0][1])
+        yield from (group[start : start + size] for start in range(0, len(group), size))

@@ -6,11 +6,11 @@ that its document has other metadata and does not match any more: then the searc
 """
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
@@ -25,7 +25,7 @@ from index.fusion import fuse
 from index.graph import Graph
 from index.points import Joined
 from index.readers import Readers
-from index.request import DEPTH, Request, checked
+from index.request import DEPTH, Request, alike, checked
 from index.rows import CollectionSettings, Hit, Query, SearchResult
 from index.together import together
 from index.vectors import Ranking, TableView, VectorTable
@@ -87,31 +87,25 @@ async def search_many(
     """
     requests = [checked(query, settings) for query in queries]
     await sources.expiry.hide()
-    parts = await together(_answer_alike(alike, sources) for alike in _alike(requests))
+    parts = await together(_answer_alike(group, sources) for group in alike(requests, _most_alike))
     answers = {place: result for part in parts for place, result in part}
     return [answers[place] for place in range(len(requests))]
 
 
-def _alike(requests: Sequence[Request]) -> Iterator[list[tuple[int, Request]]]:
-    """All requests with their places, those together that the graph can be asked for at once."""
-    groups: dict[tuple[Any, ...], list[tuple[int, Request]]] = {}
-    for place, request in enumerate(requests):
-        alone = None if request.is_plain else place
-        groups.setdefault((alone, request.query.k, request.parts), []).append((place, request))
-    for group in groups.values():
-        size = max(1, min(_MOST_ALIKE, points.FEW // group[0][1].wanted))
-        yield from (group[start : start + size] for start in range(0, len(group), size))
+def _most_alike(request: Request) -> int:
+    """How many such requests the graph is asked for at once."""
+    return max(1, min(_MOST_ALIKE, points.FEW // request.wanted))
 
 
 async def _answer_alike(
-    alike: Sequence[tuple[int, Request]], sources: Sources
+    group: Sequence[tuple[int, Request]], sources: Sources
 ) -> list[tuple[int, SearchResult]]:
     found: Sequence[_Found | None] = [None]
-    if len(alike) > 1:
-        found = await _find_alike([request for _, request in alike], sources)
+    if len(group) > 1:
+        found = await _find_alike([request for _, request in group], sources)
     return [
         (place, await _answer(request, sources, one))
-        for (place, request), one in zip(alike, found, strict=True)
+        for (place, request), one in zip(group, found, strict=True)
     ]
 
 

@@ -12,7 +12,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager, aclosing, asynccontextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import grpc
@@ -63,7 +63,7 @@ class Call:
     identity: Identity = ANONYMOUS
     collection: str | None = None
     status: StatusCode = StatusCode.OK
-    cut: bool = field(default=False)
+    cut: bool = False
 
     @property
     def models(self) -> Models:

@@ -17,6 +17,7 @@ from index.copying.digests import digest_of
 from index.copying.marks import Mark, Marks
 from index.copying.source import Source
 from index.errors import CopyRefused, HistoryLost, InvalidId
+from index.paging import pages
 from index.rows import Changes, DocumentCopy
 from index.store import Store
 
@@ -61,10 +62,6 @@ class CollectionCopy:
     def name(self) -> str:
         """That of the target."""
         return self.target.settings.name
-
-    @property
-    def is_filling(self) -> bool:
-        return self._mark.filling
 
     async def catch_up(self) -> set[str]:
         """Until all is there that had happened when this was called; gives the ids of the documents that
@@ -132,17 +129,12 @@ class CollectionCopy:
     async def _batches(self, behind: str | None) -> AsyncGenerator[list[DocumentCopy], None]:
         """All documents behind that id; the next ones are read while the last ones are written."""
         batch: list[DocumentCopy] = []
-        reading = asyncio.create_task(self.source.copies(behind))
-        try:
-            while page := await reading:
-                reading = asyncio.create_task(self.source.copies(page[-1].document.id))
+        async with aclosing(pages(self.source.copies, lambda copy: copy.document.id, behind)) as read:
+            async for page in read:
                 batch += page
                 if len(batch) + _PAGE > MOST_DOCUMENTS or _passages(batch) >= BATCH_PASSAGES:
                     yield batch
                     batch = []
-        finally:
-            reading.cancel()
-            await asyncio.wait([reading])
         if batch:
             yield batch
 

@@ -4,12 +4,14 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, TypeAlias
 
 from index.codec import timestamp
 from index.copying.collection import CollectionCopy
 from index.copying.digests import MODULUS, digests_of
 from index.copying.source import Source
+from index.paging import pages
 
 _SHOWN_DIGITS: Final = 16
 
@@ -108,15 +110,10 @@ def _has_expired(side: _Seen | None, now: str) -> bool:
 
 async def _documents(side: Source) -> AsyncGenerator[_Seen, None]:
     """All of them, by id; the next ones are read meanwhile."""
-    reading = asyncio.create_task(_page(side, None))
-    try:
-        while page := await reading:
-            reading = asyncio.create_task(_page(side, page[-1].id))
+    async with aclosing(pages(partial(_page, side), lambda seen: seen.id)) as read:
+        async for page in read:
             for seen in page:
                 yield seen
-    finally:
-        reading.cancel()
-        await asyncio.wait([reading])
 
 
 async def _page(side: Source, after: str | None) -> list[_Seen]:

@@ -9,7 +9,6 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from contextvars import Context
 from typing import Final
 
 import structlog
@@ -21,9 +20,10 @@ from index.milvus.marks import Marks
 from index.milvus.server import Milvus, open_milvus
 from index.rows import CollectionSettings
 from index.store import Store
+from index.together import beside
 
-PREFIX: Final = "embedd_"
-_PREFIX: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
+DEFAULT_PREFIX: Final = "embedd_"
+_VALID_PREFIX: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 _LOOK_EVERY_S: Final = 5.0
 
 
@@ -113,7 +113,7 @@ class MilvusCatalog:
 
 @asynccontextmanager
 async def open_milvus_catalog(
-    below: Collections, url: str, *, prefix: str = PREFIX
+    below: Collections, url: str, *, prefix: str = DEFAULT_PREFIX
 ) -> AsyncIterator[MilvusCatalog]:
     """The collections of ``below``, found by the Milvus at ``url``, which need not be there yet.
 
@@ -121,15 +121,12 @@ async def open_milvus_catalog(
         InvalidSettings: the URL or the prefix is none.
         StorageFailed: the extra is not installed.
     """
-    if not _PREFIX.fullmatch(prefix):
+    if not _VALID_PREFIX.fullmatch(prefix):
         raise InvalidSettings(f"names in Milvus cannot begin with {prefix!r}: use letters, digits and '_'")
     async with open_milvus(url) as milvus:
         catalog = MilvusCatalog(below, milvus, prefix)
-        task = asyncio.create_task(catalog.watch(), name="milvus-watch", context=Context())
         try:
-            yield catalog
+            async with beside(catalog.watch(), name="milvus-watch"):
+                yield catalog
         finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
             await catalog.close()

@@ -17,7 +17,7 @@ from index.milvus.marks import Marks
 from index.milvus.mirror import Mirror
 from index.milvus.search import Sources, search, search_alike
 from index.milvus.server import Milvus
-from index.request import Request, checked
+from index.request import Request, alike, checked
 from index.rows import (
     Changes,
     CollectionSettings,
@@ -128,21 +128,12 @@ class MilvusCollection:
         return await self._truth.search(query)
 
     async def search_many(self, queries: Sequence[Query]) -> list[SearchResult]:
-        groups: dict[tuple[Any, ...], list[tuple[int, Request]]] = {}
-        for place, request in enumerate([checked(query, self.settings) for query in queries]):
-            alone = None if request.is_plain else place
-            groups.setdefault((alone, request.wanted, request.parts), []).append((place, request))
-        alike = [
-            group[start : start + _MOST_ALIKE]
-            for group in groups.values()
-            for start in range(0, len(group), _MOST_ALIKE)
-        ]
-        answers = {
-            place: result for part in await together(map(self._alike, alike)) for place, result in part
-        }
+        requests = [checked(query, self.settings) for query in queries]
+        parts = await together(map(self._answer_alike, alike(requests, lambda _: _MOST_ALIKE)))
+        answers = {place: result for part in parts for place, result in part}
         return [answers[place] for place in range(len(queries))]
 
-    async def _alike(self, group: Sequence[tuple[int, Request]]) -> list[tuple[int, SearchResult]]:
+    async def _answer_alike(self, group: Sequence[tuple[int, Request]]) -> list[tuple[int, SearchResult]]:
         requests = [request for _, request in group]
         found: Sequence[SearchResult | None] = [None] * len(group)
         if len(group) > 1 and (sources := self._sources(requests[0])) is not None:

@@ -14,7 +14,7 @@ next one came, and are known by their version until then.
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import aclosing, suppress
 from contextvars import Context
 from dataclasses import replace
@@ -27,8 +27,10 @@ from index.milvus.expression import documents_among, keys_among
 from index.milvus.marks import Mark, Marks
 from index.milvus.server import Milvus
 from index.milvus.shape import keys_of, place_of, rows_of, shape_of
+from index.paging import pages
 from index.rows import DocumentCopy
 from index.store import Store
+from index.together import stop
 
 # Documents of one page, and rows of one request: to encode those takes a few milliseconds of the event loop.
 _PAGE: Final = 256
@@ -73,11 +75,6 @@ class Mirror:
             return None
         return self._place_of(mark)
 
-    @property
-    def is_filling(self) -> bool:
-        """Whether the rows are being made anew."""
-        return self._mark is None or self._mark.filling
-
     async def written(self, ids: Iterable[str] = ()) -> None:
         """Until Milvus has what was just committed, or cannot have it for now; ``ids`` are of the documents
         that were written.
@@ -110,9 +107,7 @@ class Mirror:
 
     async def close(self) -> None:
         """Stop; whoever waits for a write of theirs to be in Milvus waits no more."""
-        self._task.cancel()
-        with suppress(asyncio.CancelledError):
-            await self._task
+        await stop(self._task)
         mark, self._mark = self._mark, None
         if mark is not None and not self._milvus.reason:
             with suppress(VectorsUnavailable):
@@ -124,9 +119,7 @@ class Mirror:
         Raises:
             VectorsUnavailable: they are still there.
         """
-        self._task.cancel()
-        with suppress(asyncio.CancelledError):
-            await self._task
+        await stop(self._task)
         if (mark := self._mark or await self._marks.read(self._name)) is not None:
             await self._milvus.drop(self._place_of(mark))
             await self._marks.remove(self._name)
@@ -221,8 +214,9 @@ class Mirror:
     async def _fill(self, mark: Mark) -> Mark:
         """All that the truth has becomes rows; what happened since it began is left to who follows."""
         structlog.get_logger().info("milvus_filling_began", collection=self._name, moment=mark.moment)
-        async with aclosing(self._copies(mark.behind or None)) as pages:
-            async for copies in pages:
+        behind = mark.behind or None
+        async with aclosing(pages(self._truth.copies, lambda copy: copy.document.id, behind)) as read:
+            async for copies in read:
                 await self._push(mark, copies, mark.moment)
                 mark = replace(mark, behind=copies[-1].document.id)
                 await self._write_mark(mark, soon=True)
@@ -230,17 +224,6 @@ class Mirror:
         await self._write_mark(mark)
         structlog.get_logger().info("milvus_filled", collection=self._name)
         return mark
-
-    async def _copies(self, behind: str | None) -> AsyncGenerator[list[DocumentCopy], None]:
-        """All documents behind that id; the next ones are read while the last ones are written."""
-        reading = asyncio.create_task(self._truth.copies(behind))
-        try:
-            while copies := await reading:
-                reading = asyncio.create_task(self._truth.copies(copies[-1].document.id))
-                yield copies
-        finally:
-            reading.cancel()
-            await asyncio.wait([reading])
 
     async def _follow(self, mark: Mark) -> None:
         """Read the history to where it is now."""

@@ -1,5 +1,6 @@
 """The connection to a Milvus: the few calls that are needed, each within a time limit, and whatever goes
 wrong there as ``VectorsUnavailable``.
+
 It knows nothing of collections but their names and ``Shape``. Nothing is tried again here: who calls knows
 what else there is to do.
 """
@@ -48,8 +49,6 @@ class Near:
 
 class Milvus:
     """Made by ``open_milvus``. ``reason`` says why the last call failed; it is empty if it did not."""
-
-    name: Final = "milvus"
 
     def __init__(self, client: AsyncMilvusClient, address: str) -> None:
         self._client = client

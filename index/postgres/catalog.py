@@ -7,11 +7,10 @@ The database is the registry: a collection is there when its row is, which comes
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from contextvars import Context
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import structlog
 
@@ -27,6 +26,7 @@ from index.postgres.readers import Replicated
 from index.postgres.registry import Entry
 from index.postgres.upkeep import Upkeep
 from index.rows import CollectionSettings
+from index.together import beside
 
 # How old the picture may be while nobody tells of changes.
 _OLD_S: Final = 1.0
@@ -205,23 +205,6 @@ async def open_postgres_catalog(
         catalog = PostgresCatalog(database, stale, spool, holder, leases)
         await catalog.refresh()
         stack.callback(catalog.close)
-        async with _beside(catalog.follow(), (upkeep or Upkeep()).run(database, catalog.collections)):
+        works = (catalog.follow(), (upkeep or Upkeep()).run(database, catalog.collections))
+        async with beside(*works, name="postgres-catalog"):
             yield catalog
-
-
-@asynccontextmanager
-async def _beside(*works: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    """Have ``works`` run until this is left."""
-
-    async def work() -> None:
-        async with asyncio.TaskGroup() as group:
-            for each in works:
-                group.create_task(each)
-
-    task = asyncio.create_task(work(), name="postgres-catalog", context=Context())
-    try:
-        yield
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task

@@ -6,8 +6,7 @@ from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
 from index.codec import check_unicode, decode_json, encode_json
-from index.errors import KeyReused
-from index.idempotency import FORGOTTEN_AT_ONCE, KEPT
+from index.idempotency import FORGOTTEN_AT_ONCE, KEPT, answer_to
 from index.postgres.database import Reader
 from index.postgres.tables import Tables
 from index.postgres.text import encode_text
@@ -52,7 +51,7 @@ def carried_out_once(
         key = encode_text(once.key)
         row = await turn.connection.fetchrow(_FIND, turn.tables.key, key, KEPT)
         if row is not None:
-            return decode(_answer(once, *row))
+            return decode(answer_to(once, *row))
         result = await write(turn)
         if (answer := encode(result)) is not None:
             await forget(turn)
@@ -76,10 +75,4 @@ async def remembered(reader: Reader, tables: Tables, once: Once) -> Any:
     """
     check_unicode(once.key)
     row = await reader.row(_FIND, tables.key, encode_text(once.key), KEPT)
-    return None if row is None else decode_json(_answer(once, *row))
-
-
-def _answer(once: Once, fingerprint: bytes, answer: str) -> str:
-    if fingerprint != once.fingerprint:
-        raise KeyReused(once.key)
-    return answer
+    return None if row is None else decode_json(answer_to(once, *row))
