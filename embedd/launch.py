@@ -27,28 +27,31 @@ class ModelLimits:
 def worker_commands(
     spec: ModelSpec, weights: Weights, card: ModelCard, limits: ModelLimits, more: Sequence[str]
 ) -> list[WorkerCommand]:
-    """One command for each replica; several devices are taken in turn."""
-    devices = spec.device.split(",")
-    replicas = max(spec.replicas, len(devices))
+    """One command for each replica."""
+    threads = threads_each(len(spec.devices))
     return [
         WorkerCommand(
             name=spec.name,
             module=WORKER_MODULE,
-            args=(*_worker_args(spec, weights, card.kind, devices[number % len(devices)], replicas), *more),
+            args=(*_worker_args(spec, weights, card.kind, device, threads), *more),
             dim=card.dim,
             load_timeout_s=limits.load_timeout_s,
             batch_timeout_s=limits.batch_timeout_s,
             in_flight=limits.batches_in_flight,
             max_batch_tokens=limits.max_batch_tokens,
         )
-        for number in range(replicas)
+        for device in spec.devices
     ]
 
 
-def _worker_args(spec: ModelSpec, weights: Weights, kind: ModelKind, device: str, replicas: int) -> list[str]:
+def threads_each(replicas: int) -> int:
+    """How many threads each of so many workers computes with, so that together they have the cores."""
+    return max(1, len(os.sched_getaffinity(0)) // replicas)
+
+
+def _worker_args(spec: ModelSpec, weights: Weights, kind: ModelKind, device: str, threads: int) -> list[str]:
     if spec.scheme == "fake":
         return ["--backend", "fake", "--kind", kind]
-    threads = max(1, len(os.sched_getaffinity(0)) // replicas)
     args = ["--backend", "sentence-transformers", "--kind", kind, "--folder", str(weights.folder)]
     args += ["--sha256", weights.sha256, "--device", device, "--dtype", spec.dtype]
     return [*args, "--threads", str(threads), *(["--compile"] if spec.compiled else [])]

@@ -62,6 +62,12 @@ class ModelSpec:
     def place(self) -> str:
         return self.source.partition(":")[2]
 
+    @property
+    def devices(self) -> list[str]:
+        """The device of each replica; several are taken in turn, each at least once."""
+        named = self.device.split(",")
+        return [named[number % len(named)] for number in range(max(self.replicas, len(named)))]
+
 
 @dataclass(frozen=True, slots=True)
 class ModelCard:

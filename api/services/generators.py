@@ -49,6 +49,11 @@ class Weightless:
     device: str = ""
     dtype: str = ""
 
+    @property
+    def worker_pids(self) -> list[int]:
+        """It has no process of its own."""
+        return []
+
     async def wait_ready(self) -> None:
         """Returns at once."""
 

@@ -7,6 +7,7 @@ import asyncio
 import os
 from collections.abc import Iterator
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -44,8 +45,10 @@ def model_queues(models: Models) -> ModelQueues:
 
 async def memory(models: Models, catalog: Collections) -> Memory:
     """What the service, its workers and the collections take."""
-    workers = {pid: one.model for one in model_queues(models).queues for pid in one.workers}
-    processes = {os.getpid(): "service"} | workers
+    running = chain.from_iterable(
+        each.running.items() for each in (models.embedders, models.rerankers, models.generators)
+    )
+    processes = {os.getpid(): "service"} | {pid: name for name, one in running for pid in one.worker_pids}
     sizes = []
     for name in catalog.names():
         with suppress(CollectionNotFound):  # dropped meanwhile

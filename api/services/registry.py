@@ -50,6 +50,10 @@ class RunningModel(Protocol):
     def dtype(self) -> str:
         """What it computes in."""
 
+    @property
+    def worker_pids(self) -> list[int]:
+        """The processes of its loaded workers; none for what runs elsewhere, or in this one."""
+
     async def wait_ready(self) -> None:
         """Returns when it can answer; raises an `EmbeddError` if it never will."""
 

@@ -1,12 +1,12 @@
 """How the workers of a language model are started, and what they and their requests may take."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from embedd.generation.pool import GenerationCommand
+from embedd.launch import threads_each
 from embedd.specs import ModelSpec, Weights
 
 WORKER_MODULE = "embedd.worker.generation"
@@ -38,33 +38,25 @@ class GenerationLimits:
 def generation_commands(
     spec: ModelSpec, weights: Weights, limits: GenerationLimits, more: Sequence[str]
 ) -> list[GenerationCommand]:
-    """One command for each replica; several devices are taken in turn."""
-    devices = spec.device.split(",")
-    replicas = max(spec.replicas, len(devices))
-    fake = spec.scheme == "fake"
+    """One command for each replica."""
+    threads = threads_each(len(spec.devices))
     return [
         GenerationCommand(
             name=spec.name,
-            module=FAKE_WORKER_MODULE if fake else WORKER_MODULE,
-            args=(
-                *(
-                    []
-                    if fake
-                    else _worker_args(spec, weights, limits, devices[number % len(devices)], replicas)
-                ),
-                *more,
-            ),
+            module=FAKE_WORKER_MODULE if spec.scheme == "fake" else WORKER_MODULE,
+            args=(*_worker_args(spec, weights, limits, device, threads), *more),
             load_timeout_s=limits.load_timeout_s,
             step_timeout_s=limits.step_timeout_s,
         )
-        for number in range(replicas)
+        for device in spec.devices
     ]
 
 
 def _worker_args(
-    spec: ModelSpec, weights: Weights, limits: GenerationLimits, device: str, replicas: int
+    spec: ModelSpec, weights: Weights, limits: GenerationLimits, device: str, threads: int
 ) -> list[str]:
-    threads = max(1, len(os.sched_getaffinity(0)) // replicas)
+    if spec.scheme == "fake":
+        return []
     args = ["--folder", str(weights.folder), "--sha256", weights.sha256, "--device", device]
     args += ["--dtype", spec.dtype, "--threads", str(threads)]
     if limits.kv_tokens is not None:

@@ -49,6 +49,11 @@ class UpstreamGenerator:
     def _name(self) -> str:
         return f"the upstream of {self._spec.name!r}"
 
+    @property
+    def worker_pids(self) -> list[int]:
+        """Its processes are not of this machine."""
+        return []
+
     async def wait_ready(self) -> None:
         """Returns at once: whether it answers is found by asking."""
 

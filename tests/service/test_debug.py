@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from aiohttp.test_utils import TestClient
-from asking import Ask
+from asking import Ask, client_of, open_ready
 
 from api.http.handlers.debug import _is_here
 from api.settings import Settings, load_settings
@@ -42,6 +42,24 @@ async def test_the_inside_is_told_without_a_text(ask: Ask, docs: str, client: Te
     assert memory["processes"][1]["pid"] == queue["workers"][0]
     assert all(process["resident_bytes"] > 2**20 for process in memory["processes"])
     assert [collection["name"] for collection in memory["collections"]] == [docs]
+
+
+async def test_the_memory_of_every_kind_of_model_is_told(tmp_path: Path) -> None:
+    settings = load_settings(
+        {
+            "data": tmp_path / "data",
+            "model": "fake",
+            "reranker": "fake-reranker",
+            "generator": "fake-llm",
+            "port": 0,
+            "debug_endpoints": True,
+        }
+    )
+    async with open_ready(settings) as services, client_of(services) as client:
+        await services.models.generators.get("fake-llm").wait_ready()
+        response = await client.get("/debug/memory")
+        roles = [process["role"] for process in (await response.json())["processes"]]
+    assert roles == ["service", "fake", "fake-reranker", "fake-llm"]
 
 
 @pytest.mark.parametrize(
