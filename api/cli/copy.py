@@ -11,12 +11,12 @@ from typing import Final
 import click
 import structlog
 
-from api.cli.copy_places import Target, check_places, open_source, open_target
+from api.cli.copy_places import Target, Vectors, check_places, open_source, open_target
 from api.cli.copy_progress import Progress
 from api.cli.data_folder import stores_in_words
 from api.cli.terminal import standard_error
 from api.services.belongings import Copied, copy_belongings
-from api.settings import SettingsError
+from api.settings import Settings, SettingsError
 from index.copying.catalog import CatalogCopy, Wanted
 from index.copying.comparison import Comparison, compare
 from index.errors import StoreUnavailable
@@ -34,6 +34,13 @@ _NAMED: Final = 5
 @click.option(
     "--target-vectors", metavar="URL", help="The Milvus that finds the passages of TARGET; filled as well."
 )
+@click.option(
+    "--target-vectors-prefix",
+    metavar="TEXT",
+    default=Settings.model_fields["vectors_prefix"].default,
+    show_default=True,
+    help="What its names begin with there, as with the setting vectors_prefix.",
+)
 @click.option("--follow", is_flag=True, help="Then bring over what is written to SOURCE, until interrupted.")
 @click.pass_context
 def copy(
@@ -44,6 +51,7 @@ def copy(
     names: tuple[str, ...],
     called: str | None,
     target_vectors: str | None,
+    target_vectors_prefix: str,
     follow: bool,
 ) -> None:
     """Copy collections and their aliases from SOURCE into TARGET: data folders, or postgresql:// URLs. API
@@ -57,9 +65,10 @@ def copy(
     if called is not None and len(names) != 1:
         raise click.UsageError("--as names one collection: say which with --collection")
     wanted = Wanted(names, called)
+    vectors = Vectors(target_vectors, target_vectors_prefix) if target_vectors else None
     with stores_in_words(), _log_to_standard_error():
         try:
-            agrees = asyncio.run(_copy(source, target, target_vectors, wanted, follow=follow))
+            agrees = asyncio.run(_copy(source, target, vectors, wanted, follow=follow))
         except SettingsError as error:
             raise click.ClickException(str(error)) from error
     ctx.exit(0 if agrees else 1)
@@ -79,7 +88,7 @@ def _log_to_standard_error() -> Iterator[None]:
         structlog.configure(**before)
 
 
-async def _copy(source: str, target: str, vectors: str | None, wanted: Wanted, *, follow: bool) -> bool:
+async def _copy(source: str, target: str, vectors: Vectors | None, wanted: Wanted, *, follow: bool) -> bool:
     """Whether everything is the same."""
     progress = Progress(standard_error())
     async with open_source(source) as here, open_target(target, vectors) as there:

@@ -41,6 +41,14 @@ class Target:
     settled: Callable[[str], Awaitable[None]]
 
 
+@dataclass(frozen=True, slots=True)
+class Vectors:
+    """The Milvus at ``url``, in which the names of a target begin with ``prefix``."""
+
+    url: str
+    prefix: str
+
+
 def check_places(source: str, target: str) -> None:
     """Raises:
     click.UsageError: one of them is something else, or both are the same.
@@ -75,8 +83,8 @@ async def open_source(place: str) -> AsyncIterator[Origin]:
 
 
 @asynccontextmanager
-async def open_target(place: str, vectors: str | None) -> AsyncIterator[Target]:
-    """The catalog at ``place``, whose passages are brought to the Milvus at ``vectors`` as well, if any.
+async def open_target(place: str, vectors: Vectors | None) -> AsyncIterator[Target]:
+    """The catalog at ``place``, whose passages are brought to ``vectors`` as well, if any.
 
     Raises:
         StoreError: it cannot be used, or a service has the data folder.
@@ -87,7 +95,7 @@ async def open_target(place: str, vectors: str | None) -> AsyncIterator[Target]:
             yield target
             return
         module = importlib.import_module("index.milvus.catalog")
-        async with module.open_milvus_catalog(target.catalog, vectors) as catalog:
+        async with module.open_milvus_catalog(target.catalog, vectors.url, prefix=vectors.prefix) as catalog:
             yield replace(target, catalog=catalog, settled=partial(_settled_in_milvus, catalog))
 
 

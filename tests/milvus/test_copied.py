@@ -19,11 +19,15 @@ async def test_what_is_copied_is_found_by_milvus_and_goes_back(tmp_path: Path, m
         notes, _ = await catalog.create(settings_of(NAME))
         await notes.upsert([document_of(f"d{n}", n, n + 100) for n in range(20)])
         await notes.delete(["d7"])
-    there = await asyncio.to_thread(embedd, "copy", source, target, "--target-vectors", milvus_url)
+    milvus = ("--target-vectors", milvus_url, "--target-vectors-prefix", "copied_")
+    there = await asyncio.to_thread(embedd, "copy", source, target, *milvus)
     assert there.exit_code == 0, there.stderr
     back = await asyncio.to_thread(embedd, "copy", target, str(tmp_path / "back"))
     assert back.stdout == there.stdout
-    async with open_catalog(tmp_path / "target") as below, open_milvus_catalog(below, milvus_url) as catalog:
+    async with (
+        open_catalog(tmp_path / "target") as below,
+        open_milvus_catalog(below, milvus_url, prefix="copied_") as catalog,
+    ):
         found = await catalog.get(NAME)
         await found.mirror.caught_up()
         answer = await found.search(Query(3, vector=vector_of(105), mode="dense"))
