@@ -56,7 +56,8 @@ async def copied(source: Path, target: str, milvus: str | None, rows: int) -> di
         importlib.import_module(name)
         for name in ("api.cli.copy_places", "index.copying.catalog", "index.copying.comparison")
     )
-    async with places.open_source(str(source)) as sources, places.open_target(target, milvus) as there:
+    vectors = places.Vectors(milvus, "copied_") if milvus else None
+    async with places.open_source(str(source)) as sources, places.open_target(target, vectors) as there:
         copy = catalogs.CatalogCopy(
             sources, there.catalog, there.marks, catalogs.Wanted(), lambda _step: None
         )

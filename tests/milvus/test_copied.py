@@ -4,6 +4,7 @@ import asyncio
 from pathlib import Path
 
 from commands import embedd
+from pymilvus import MilvusClient
 from store_samples import document_of, ids_of, settings_of, vector_of
 
 from index.catalog import open_catalog
@@ -22,6 +23,8 @@ async def test_what_is_copied_is_found_by_milvus_and_goes_back(tmp_path: Path, m
     milvus = ("--target-vectors", milvus_url, "--target-vectors-prefix", "copied_")
     there = await asyncio.to_thread(embedd, "copy", source, target, *milvus)
     assert there.exit_code == 0, there.stderr
+    names = await asyncio.to_thread(MilvusClient(uri=milvus_url).list_collections)
+    assert any(name.startswith("copied_") for name in names)
     back = await asyncio.to_thread(embedd, "copy", target, str(tmp_path / "back"))
     assert back.stdout == there.stdout
     async with (
