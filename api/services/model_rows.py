@@ -73,7 +73,7 @@ def _create_tables(connection: sqlite3.Connection) -> None:
 MIGRATIONS: Final = (_create_tables,)
 
 
-Changed = Callable[[Mapping[str, ModelRow]], None]
+OnChange = Callable[[Mapping[str, ModelRow]], None]
 """Hears what the rows were before others changed them."""
 
 
@@ -94,8 +94,8 @@ class ModelRows(Protocol):
         """
         ...
 
-    def tell(self, changed: Changed) -> None:
-        """Call ``changed`` whenever others have changed rows."""
+    def on_change(self, listener: OnChange) -> None:
+        """Call ``listener`` whenever others have changed rows."""
         ...
 
     async def put(self, row: ModelRow) -> ModelRow:
@@ -142,7 +142,7 @@ class FileRows:
     async def refresh(self) -> None:
         """Nobody else changes the file."""
 
-    def tell(self, changed: Changed) -> None:
+    def on_change(self, listener: OnChange) -> None:
         """Nobody else changes the file."""
 
     async def put(self, row: ModelRow) -> ModelRow:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Final
 
 from api.errors import Conflict
-from api.services.model_rows import Changed, ModelRow
+from api.services.model_rows import ModelRow, OnChange
 from api.shared.news import News
 from api.shared.tables import TELL
 from index.codec import timestamp
@@ -54,10 +54,10 @@ class SharedRows:
     def __init__(self, database: Database, news: News) -> None:
         self._database = database
         self._rows: dict[str, ModelRow] = {}
-        self._changed: Changed | None = None
+        self._listener: OnChange | None = None
         # What was changed here must not be undone by what was read before.
         self._changing = asyncio.Lock()
-        news.tell(TOPIC, self.refresh)
+        news.on_change(TOPIC, self.refresh)
 
     def __iter__(self) -> Iterator[ModelRow]:
         return iter([self._rows[name] for name in sorted(self._rows)])
@@ -65,16 +65,16 @@ class SharedRows:
     def get(self, name: str) -> ModelRow | None:
         return self._rows.get(name)
 
-    def tell(self, changed: Changed) -> None:
-        self._changed = changed
+    def on_change(self, listener: OnChange) -> None:
+        self._listener = listener
 
     async def refresh(self) -> None:
         async with self._changing:
             before = self._rows
             found = await self._database.fetch(f"SELECT {_COLUMNS} FROM models")
             self._rows = {row.name: row for row in map(self._row, found)}
-        if self._changed is not None and self._rows != before:
-            self._changed(before)
+        if self._listener is not None and self._rows != before:
+            self._listener(before)
 
     async def put(self, row: ModelRow) -> ModelRow:
         return await self._keep(row, _UPDATE if row.created_at else _INSERT)
