@@ -9,7 +9,8 @@ from api.grpc.writing import describe_outcome
 from api.http.handlers.documents import read_document
 from api.schemas import DocumentRequest
 from api.services.container import Services
-from api.services.incoming import Incoming, Outcome, refuse_more
+from api.services.incoming import Incoming, Outcome
+from api.services.limits import refuse_more
 from index.errors import InvalidDocument, InvalidId
 from index.store import Store
 

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from api.errors import InvalidRequest, PayloadTooLarge, WrongShape
+from api.errors import InvalidRequest, WrongShape
+from api.services.limits import refuse_more
 from embedd.lanes import Lane
 from embedd.specs import ModelCard
 from embedd.token_vectors import normalise
@@ -47,21 +48,13 @@ def read_inputs(value: Inputs, limit: int, param: str) -> list[str | Sequence[in
         if len(ids) < len(value):
             raise WrongShape(f"`{param}` mixes token ids with texts or with lists of ids", param=param)
         return [ids]
-    refuse_many(len(value), limit, param)
+    refuse_more(len(value), limit, param)
     return [one for one in value if not isinstance(one, int)]
 
 
 def read_ids(value: Sequence[int | Sequence[int]], limit: int, param: str) -> list[Sequence[int]]:
     """The lists of token ids in ``value``, which may be a single one; raises as ``read_inputs`` does."""
     return [one for one in read_inputs(value, limit, param) if not isinstance(one, str)]
-
-
-def refuse_many(count: int, limit: int, param: str) -> None:
-    """Raises ``PayloadTooLarge`` if a request has more than ``limit`` inputs."""
-    if count > limit:
-        raise PayloadTooLarge(
-            f"`{param}` has {count} inputs, the limit is {limit}: send them in several requests", param=param
-        )
 
 
 def lane_of(inputs: int) -> Lane:

@@ -12,7 +12,8 @@ from api.http.handlers.embeddings import prompt_of
 from api.schemas import EmbeddingsRequest
 from api.schemas_rerank import RerankRequest, TokenizeRequest
 from api.services import tokens
-from api.services.embedding import check_dimensions, fit, lane_of, read_inputs, refuse_many
+from api.services.embedding import check_dimensions, fit, lane_of, read_inputs
+from api.services.limits import refuse_more
 from api.services.rerank import Rank, rank
 from embedd.embedder import Truncated
 from embedd.encoding import Token
@@ -55,7 +56,7 @@ async def rerank(request: pb.RerankRequest, call: Call) -> pb.RerankResponse:
     wanted = read(request, RerankRequest, query=request.query, documents=list(request.documents))
     if not request.documents:
         raise InvalidRequest("`documents` is empty: send at least one", param="documents")
-    refuse_many(len(request.documents), call.services.settings.max_texts_per_request, "documents")
+    refuse_more(len(request.documents), call.services.settings.max_texts_per_request, "documents")
     ranking = await rank(
         call.models, wanted.query, request.documents, model=wanted.model, truncate=wanted.truncate
     )
@@ -76,7 +77,7 @@ async def tokenize(request: pb.TokenizeRequest, call: Call) -> pb.TokenizeRespon
     model = call.services.models.embedder(wanted.model)
     if not request.texts:
         raise InvalidRequest("`texts` is empty: send at least one text", param="texts")
-    refuse_many(len(request.texts), call.services.settings.max_texts_per_request, "texts")
+    refuse_more(len(request.texts), call.services.settings.max_texts_per_request, "texts")
     found = await tokens.tokenize(
         model.tokenizer, request.texts, special=wanted.add_special_tokens, param="texts"
     )

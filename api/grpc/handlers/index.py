@@ -16,7 +16,7 @@ from api.http.handlers.points import read_point
 from api.http.handlers.search import read_search
 from api.schemas import DocumentRequest, PointRequest, PointsDelete, PointsGet
 from api.schemas_search import SearchRequest
-from api.services.incoming import refuse_more
+from api.services.limits import refuse_more
 from api.services.retrieve import Retriever
 from index.store import Store
 

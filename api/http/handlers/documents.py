@@ -31,7 +31,8 @@ from api.schemas import (
 from api.schemas_documents import DocumentChange
 from api.schemas_jobs import JobAccepted
 from api.services.file_types import MEDIA_TYPES
-from api.services.incoming import Incoming, Outcome, refuse_more
+from api.services.incoming import Incoming, Outcome
+from api.services.limits import refuse_more
 from index.errors import VersionConflict
 from index.filters import parse_filter
 from index.rows import DocumentPatch, Kept, Once, StoredDocument

@@ -25,7 +25,7 @@ from api.schemas import (
     Upserted,
 )
 from api.schemas_points import FacetAnswer, FacetsAnswer, FacetsRequest, PointsCount
-from api.services.incoming import refuse_more
+from api.services.limits import refuse_more
 from index.filters import Filter, parse_filter
 from index.rows import Document, Passage, StoredPoint
 

@@ -33,6 +33,7 @@ from api.schemas_tei import (
 )
 from api.services import embedding
 from api.services.container import Services
+from api.services.limits import refuse_more
 from api.services.models import Models
 from embedd.batches import BatchLimits
 from embedd.embedder import Embeddings, Lane
@@ -145,7 +146,7 @@ async def _embed(services: Services, request: TeiEmbedRequest) -> Reply:
 async def _similarity(services: Services, request: TeiSimilarityRequest) -> Reply:
     began = time.perf_counter()
     sentences = request.inputs.sentences
-    embedding.refuse_many(
+    refuse_more(
         len(given(sentences, "inputs.sentences")) + 1,
         services.settings.max_texts_per_request,
         "inputs.sentences",
