@@ -8,9 +8,6 @@ from api.redis_server import RedisServer, open_redis_server
 from api.security.shared_quotas import Levels, SharedQuotas
 from embedd.ownership import beside
 
-_NO_LIMIT: Final = 1e15
-"""Infinity times no time at all would be no number."""
-
 # KEYS: a caller. ARGV: what its buckets hold, requests and tokens, and the tokens that are due. A bucket that
 # nobody knows is full, and one that nobody uses is full after some minutes, so it is forgotten then.
 _TAKE: Final = """
@@ -44,9 +41,8 @@ class RedisLedger:
         self._take = server.client.register_script(_TAKE)
 
     async def take(self, caller: str, requests: float, tokens: float, due: float) -> Levels:
-        limits = min(requests, _NO_LIMIT), min(tokens, _NO_LIMIT)
         with self._in_words():
-            left, left_tokens, admitted = await self._take(keys=[_key(caller)], args=[*limits, due])
+            left, left_tokens, admitted = await self._take(keys=[_key(caller)], args=[requests, tokens, due])
         return Levels(float(left), float(left_tokens), admitted == 1)
 
     async def pay(self, due: Mapping[str, float]) -> None:
