@@ -6,7 +6,7 @@ from api.errors import InvalidRequest, RequestError, refuse
 from api.grpc.reading import read
 from api.grpc.v1 import index_pb2 as pb
 from api.grpc.writing import describe_outcome
-from api.http.handlers.documents import read_document
+from api.http.index_requests import read_document
 from api.schemas import DocumentRequest
 from api.services.container import Services
 from api.services.incoming import Incoming, Outcome

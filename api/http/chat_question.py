@@ -12,6 +12,7 @@ from api.conversations.records import Conversation
 from api.http.authentication import permit_collection
 from api.http.chat_answer import Heading, total_tokens
 from api.http.chat_request import chat_settings, turns_of
+from api.http.index_requests import filter_of
 from api.schemas_chat import ChatRequest, Retrieval
 from api.security.identity import Identity
 from api.security.needs import WRITE_UNLIMITED
@@ -23,7 +24,6 @@ from api.services.follow_up import Rewritten
 from api.services.rerank_hits import LATE
 from api.services.retrieve import Search
 from embedd.conversation import Turn
-from index.filters import parse_filter
 from index.store import Store
 
 
@@ -130,7 +130,7 @@ async def _searching(asked: Asked, retrieval: Retrieval, services: Services, ide
     scope = Search(
         k=retrieval.k,
         mode=retrieval.mode,
-        filter=None if retrieval.filter is None else parse_filter(retrieval.filter),
+        filter=filter_of(retrieval.filter),
         acl=identity.tags(retrieval.acl),
         min_score=retrieval.min_score,
         rerank=_usual_rerank(store) if isinstance(retrieval.rerank, UnsetType) else retrieval.rerank,
