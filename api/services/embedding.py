@@ -62,6 +62,18 @@ def lane_of(inputs: int) -> Lane:
     return Lane.INTERACTIVE if inputs <= _INTERACTIVE_TEXTS else Lane.BULK
 
 
+def prompt_of(card: ModelCard, name: str | None, input_type: str | None) -> str:
+    """What goes in front of each text: the prompt of that name, else that for texts of this use,
+    else the model's default one.
+
+    Raises:
+        InvalidRequest: the model has no such prompt.
+    """
+    if name is None and input_type is not None:
+        return typed_prompt(card, input_type)
+    return named_prompt(card, name)
+
+
 def named_prompt(card: ModelCard, name: str | None) -> str:
     """The model's own prompt of that name, its default one for None.
 

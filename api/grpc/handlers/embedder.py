@@ -8,11 +8,10 @@ from api.grpc.reading import read
 from api.grpc.statuses import tell
 from api.grpc.streams import in_order
 from api.grpc.v1 import embedder_pb2 as pb
-from api.http.handlers.embeddings import prompt_of
 from api.schemas import EmbeddingsRequest
 from api.schemas_rerank import RerankRequest, TokenizeRequest
 from api.services import tokens
-from api.services.embedding import check_dimensions, fit, lane_of, read_inputs
+from api.services.embedding import check_dimensions, fit, lane_of, prompt_of, read_inputs
 from api.services.limits import refuse_more
 from api.services.rerank import Rank, rank
 from embedd.embedder import Truncated
@@ -95,7 +94,7 @@ async def _embed(
     embedded = await embedder.embed(
         texts,
         lane=lane,
-        prompt=prompt_of(wanted, embedder.card),
+        prompt=prompt_of(embedder.card, wanted.prompt_name, wanted.input_type),
         truncate=wanted.truncate,
         deadline_s=deadline_s,
     )
