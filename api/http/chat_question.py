@@ -18,12 +18,14 @@ from api.security.identity import Identity
 from api.security.needs import WRITE_UNLIMITED
 from api.security.quotas import metered
 from api.services.answer import AnswerEvent, Finished, Question
+from api.services.complete import Order
 from api.services.container import Services
 from api.services.conversations import Exchange, History
 from api.services.follow_up import Rewritten
 from api.services.rerank_hits import LATE
 from api.services.retrieve import Search
 from embedd.conversation import Turn
+from embedd.generators import Delta, Usage
 from index.store import Store
 
 
@@ -76,6 +78,18 @@ async def read_question(request: ChatRequest, services: Services, identity: Iden
     asked = Asked(question, heading, identity, with_usage, _exchange(services, conversation, history, sent))
     retrieval = request.retrieval or (Retrieval(collection=collection) if collection else None)
     return asked if retrieval is None else await _searching(asked, retrieval, services, identity)
+
+
+def metered_completion(
+    services: Services, order: Order, identity: Identity
+) -> AsyncGenerator[Delta | Usage, None]:
+    """The pieces of all texts of ``order``, at the expense of ``identity``."""
+    return metered(
+        services.gate.quotas,
+        identity,
+        services.completer.complete(order),
+        lambda event: total_tokens(event) if isinstance(event, Usage) else None,
+    )
 
 
 def _total_of(event: AnswerEvent) -> int | None:

@@ -26,9 +26,8 @@ from api.grpc.streams import as_done
 from api.grpc.v1 import inferencer_pb2 as pb
 from api.http import wire
 from api.http.chat_answer import WholeChoice
-from api.http.chat_question import read_question
+from api.http.chat_question import metered_completion, read_question
 from api.http.chat_request import completion_settings, prompts_of
-from api.http.handlers.completions import metered
 from api.http.model_requests import row_of, weights_of
 from api.schemas_chat import ChatRequest, CompletionRequest
 from api.schemas_models import ModelExchange, ModelsRequest
@@ -164,7 +163,7 @@ async def _begin(request: pb.GenerateRequest, call: Call) -> tuple[str, AsyncGen
         wanted = wire.checked(fields, CompletionRequest)
         generator = wanted.model or call.services.models.generator_name
         order = Order(tuple(prompts_of(wanted)), generator, completion_settings(wanted))
-        return generator, metered(call.services, order, call.identity)
+        return generator, metered_completion(call.services, order, call.identity)
     asked = await read_question(wire.checked(fields, ChatRequest), call.services, call.identity)
     return asked.heading.model, _told(asked.answer(call.services))
 
