@@ -46,6 +46,9 @@ class ModelRow:
 
 
 _NAMES: Final = tuple(field.name for field in fields(ModelRow))
+SHARED_NAMES: Final = tuple(name for name in _NAMES if name not in ("standing", "reason"))
+"""What a model is for every service that has it; how it stands is each one's own."""
+
 _COLUMNS: Final = ", ".join(_NAMES)
 _WRITE: Final = f"INSERT OR REPLACE INTO models ({_COLUMNS}) VALUES ({', '.join('?' * len(_NAMES))})"  # noqa: S608
 
