@@ -13,15 +13,12 @@ from msgspec import UNSET
 from api.errors import InvalidRequest
 from api.http.routing import Call, Reply
 from api.http.stages import Work, describe_truncated, headers_of
-from api.http.wire import Base64
+from api.http.wire import INLINE_NUMBERS, Base64
 from api.schemas import Embedding, EmbeddingsAnswer, EmbeddingsRequest, EmbeddingUsage, NoQuery
 from api.services.embedding import check_dimensions, fit, lane_of, prompt_of, read_inputs
 from embedd.calibration import Calibrator, quantise_int8, to_ubinary
 from embedd.embedder import Embeddings
 from embedd.specs import ModelCard
-
-_INLINE_NUMBERS = 4096
-"""Answers of more numbers than this are written in a thread; these take less than a millisecond."""
 
 
 async def embed(call: Call[EmbeddingsRequest, NoQuery]) -> Reply:
@@ -43,7 +40,7 @@ async def embed(call: Call[EmbeddingsRequest, NoQuery]) -> Reply:
     tokens = sum(embedded.tokens)
     characters = sum(map(len, inputs))
     work = Work(embedder.device, characters, tokens, embedded.times, embedded.truncated)
-    large = embedded.vectors.size > _INLINE_NUMBERS
+    large = embedded.vectors.size > INLINE_NUMBERS
     answer = partial(_answer, request, card, embedded, scale)
     return Reply(
         await asyncio.to_thread(answer) if large else answer(),

@@ -43,9 +43,6 @@ from embedd.token_vectors import TokenDtype
 _MOST_IN_FULL = 32
 """Inputs of one /embed_all, as many as TEI takes by default: every token of theirs comes back as numbers."""
 
-_INLINE_NUMBERS = 4096
-"""What is written in less than a millisecond; more is written in a thread."""
-
 _FULL: TokenDtype = "float32"
 
 
@@ -139,7 +136,7 @@ async def _embed(services: Services, request: TeiEmbedRequest) -> Reply:
     texts = _read(request.inputs, services.settings.max_texts_per_request)
     run = await _run(services.models, texts, request)
     vectors = embedding.fit(card, run.embedded.vectors, request.dimensions, normalize=request.normalize)
-    large = vectors.size > _INLINE_NUMBERS
+    large = vectors.size > wire.INLINE_NUMBERS
     return Reply(list(vectors), headers=headers_of(run.work, began), large=large, encoded=run.encoded)
 
 
