@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from api.errors import InvalidRequest
 from api.grpc.calls import Call
 from api.grpc.reading import read
-from api.grpc.statuses import tell
+from api.grpc.statuses import foreseen
 from api.grpc.streams import in_order
 from api.grpc.v1 import embedder_pb2 as pb
 from api.schemas import EmbeddingsRequest
@@ -40,11 +40,8 @@ async def embed_stream(
             return pb.EmbedStreamResponse(
                 batch=await _embed(request.batch, call, Lane.BULK, call.seconds_left)
             )
-        except Exception as error:
-            told = tell(error)
-            if not told.refusal.expected:
-                raise
-            return pb.EmbedStreamResponse(error=told.item())
+        except Exception as error:  # noqa: BLE001 - what nobody foresaw is raised again
+            return pb.EmbedStreamResponse(error=foreseen(error).item())
 
     async for answered in in_order(requests, answer, _texts_of, _TEXTS_AT_ONCE):
         yield answered

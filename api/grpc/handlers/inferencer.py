@@ -21,7 +21,7 @@ from api.grpc.answers import (
 )
 from api.grpc.calls import Call
 from api.grpc.reading import fields_of, read
-from api.grpc.statuses import tell
+from api.grpc.statuses import foreseen
 from api.grpc.streams import as_done
 from api.grpc.v1 import inferencer_pb2 as pb
 from api.http import wire
@@ -54,11 +54,8 @@ async def add_models(request: pb.AddModelsRequest, call: Call) -> pb.AddModelsRe
 async def _added(row: ModelRow, call: Call) -> pb.AddedModel:
     try:
         record, _ = await call.services.registry.add(row)
-    except Exception as error:
-        told = tell(error)
-        if not told.refusal.expected:
-            raise
-        return pb.AddedModel(name=row.name, error=told.item())
+    except Exception as error:  # noqa: BLE001 - what nobody foresaw is raised again
+        return pb.AddedModel(name=row.name, error=foreseen(error).item())
     return pb.AddedModel(name=row.name, model=describe_model(record))
 
 
@@ -121,11 +118,8 @@ async def run_batched(
     async def answer(request: pb.RunBatchedInferenceRequest) -> pb.RunBatchedInferenceResponse:
         try:
             response = await generate(request.request, call)
-        except Exception as error:
-            told = tell(error)
-            if not told.refusal.expected:
-                raise
-            return pb.RunBatchedInferenceResponse(id=request.id, error=told.item())
+        except Exception as error:  # noqa: BLE001 - what nobody foresaw is raised again
+            return pb.RunBatchedInferenceResponse(id=request.id, error=foreseen(error).item())
         return pb.RunBatchedInferenceResponse(id=request.id, response=response)
 
     async for answered in as_done(requests, answer, _ANSWERS_AT_ONCE):
