@@ -21,58 +21,33 @@ from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 import yaml
-from pydantic import AfterValidator, BeforeValidator, ByteSize, Field, TypeAdapter, ValidationError
+from pydantic import Field, ValidationError
 from pydantic_core import ErrorDetails
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
-    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
 )
 
-from api.security.addresses import is_loopback
+from api.setting_types import (
+    AnyCase,
+    Count,
+    LocalPath,
+    LogFormat,
+    LogLevel,
+    Names,
+    Seconds,
+    SecureUrl,
+    Size,
+    SizeOrNone,
+)
 
 _PREFIX = "EMBEDD_"
-
-LogLevel = Literal["debug", "info", "warning", "error"]
-LogFormat = Literal["auto", "console", "json"]
 
 
 class SettingsError(Exception):
     """The configuration cannot be used; the message names the flag, variable or file and says what to do."""
-
-
-def _comma_separated(value: object) -> object:
-    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
-
-
-def _size_in_bytes(value: object) -> object:
-    """``"32MiB"`` as a number of bytes; numbers pass."""
-    return int(TypeAdapter(ByteSize).validate_python(value)) if isinstance(value, str) else value
-
-
-def _lower(value: object) -> object:
-    return value.lower() if isinstance(value, str) else value
-
-
-def _check_secure(url: str) -> str:
-    """Whoever can change an answer on its way could let themselves in."""
-    address = urlsplit(url)
-    is_secure = address.scheme == "https" or (
-        address.scheme == "http" and is_loopback(address.hostname or "")
-    )
-    if not is_secure or not address.hostname:
-        raise ValueError("must be an address that begins with https://, or with http:// on this machine")
-    return url
-
-
-Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_comma_separated)]
-LocalPath = Annotated[Path, AfterValidator(Path.expanduser)]
-Size = Annotated[int, BeforeValidator(_size_in_bytes), Field(gt=0)]
-SizeOrNone = Annotated[int, BeforeValidator(_size_in_bytes), Field(ge=0)]
-Count = Annotated[int, Field(ge=1)]
-Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class Settings(BaseSettings):
@@ -213,7 +188,7 @@ class Settings(BaseSettings):
     jwt_key_file: LocalPath | None = Field(
         None, description="file that JSON Web Tokens are verified with: PEM, a JWKS, or a shared secret"
     )
-    jwt_jwks_url: Annotated[str, AfterValidator(_check_secure)] | None = Field(
+    jwt_jwks_url: SecureUrl | None = Field(
         None, description="address of the JWKS that JSON Web Tokens are verified with, instead of a file"
     )
     jwt_issuer: str | None = Field(None, min_length=1, description="the issuer (iss) that tokens must have")
@@ -259,10 +234,8 @@ class Settings(BaseSettings):
     parse_output_bytes: Size = Field(64 * 2**20, description="extracted text of one file, in characters")
 
     drain_timeout_s: Seconds = Field(20.0, description="time that running requests get at shutdown")
-    log_level: Annotated[LogLevel, BeforeValidator(_lower)] = Field(
-        "info", description="least severe event logged"
-    )
-    log_format: Annotated[LogFormat, BeforeValidator(_lower)] = Field(
+    log_level: Annotated[LogLevel, AnyCase] = Field("info", description="least severe event logged")
+    log_format: Annotated[LogFormat, AnyCase] = Field(
         "auto", description="json lines, console text, or console on a terminal and json elsewhere"
     )
     otlp_endpoint: str | None = Field(

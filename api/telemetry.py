@@ -16,7 +16,7 @@ import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from api.ecs import EcsFields, describe_exception
-from api.settings import LogFormat, LogLevel
+from api.setting_types import LogFormat, LogLevel
 
 
 def configure_logging(level: LogLevel, log_format: LogFormat) -> None:

@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from embedd.conversation import Continuation, Prompt, Tools
+from embedd.conversation import Continuation, Prompt, ToolCall, Tools
 from embedd.errors import InvalidInput
 from embedd.extractive import Quote
 from embedd.sampling import ResponseFormat, Sampling
@@ -55,6 +55,15 @@ class ToolCallPiece:
     id: str | None = None
     name: str | None = None
     arguments: str = ""
+
+
+def joined_call(pieces: Sequence[ToolCallPiece]) -> ToolCall:
+    """The call whose pieces these are, in their order."""
+    return ToolCall(
+        next((piece.id for piece in pieces if piece.id is not None), ""),
+        next((piece.name for piece in pieces if piece.name is not None), ""),
+        "".join(piece.arguments for piece in pieces),
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,8 +25,10 @@ ELSEWHERE = "elsewhere"
 
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 
+NAMED = re.compile(r"(?P<name>[A-Za-z0-9][\w.-]*)=(?P<what>.+)")
+"""A model behind the name that requests use: ``fast=/models/e5``."""
+
 _HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
-_NAMED = re.compile(r"(?P<name>[A-Za-z0-9][\w.-]*)=(?P<what>.+)")
 _BUCKET = re.compile(r"s3://[a-z0-9][a-z0-9.-]+(/[^\s?#]+)?")
 
 
@@ -151,7 +153,7 @@ def split_name(text: str) -> tuple[str, str]:
 
     One elsewhere is called like its model there, or by its first address.
     """
-    if found := _NAMED.fullmatch(text):
+    if found := NAMED.fullmatch(text):
         return found["name"], found["what"]
     if is_remote(text):
         try:

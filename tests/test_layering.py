@@ -20,15 +20,20 @@ def modules(package: str) -> list[Path]:
     return sorted((ROOT / package).rglob("*.py"))
 
 
-def imported_roots(module: Path) -> set[str]:
-    roots: set[str] = set()
+def imported_modules(module: Path) -> set[str]:
+    """The whole name of each that ``module`` imports: a module, or what is in one."""
+    found: set[str] = set()
     for node in ast.walk(ast.parse(module.read_text("utf-8"))):
         if isinstance(node, ast.Import):
-            roots |= {alias.name.partition(".")[0] for alias in node.names}
+            found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{module}: relative imports hide the layer"
-            roots.add((node.module or "").partition(".")[0])
-    return roots
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def imported_roots(module: Path) -> set[str]:
+    return {name.partition(".")[0] for name in imported_modules(module)}
 
 
 @pytest.mark.parametrize("package", sorted(OURS))
@@ -57,6 +62,15 @@ def test_only_the_grpc_layer_knows_grpc() -> None:
     allowed = modules("api/grpc")
     others = [module for package in OURS for module in modules(package) if module not in allowed]
     assert [str(module) for module in others if imported_roots(module) & GRPC_ONLY] == []
+
+
+def test_grpc_has_handlers_of_its_own() -> None:
+    found = {
+        str(module.relative_to(ROOT)): from_http
+        for module in modules("api/grpc")
+        if (from_http := {name for name in imported_modules(module) if name.startswith("api.http.handlers")})
+    }
+    assert found == {}
 
 
 def test_handlers_know_no_storage_engine() -> None:

@@ -221,11 +221,10 @@ class Client:
         if collection is not None:
             optional["retrieval"] = {"collection": collection, **(retrieval or {})}
         body |= {name: value for name, value in optional.items() if value is not None}
-        for data in self.events("POST", "/v1/chat/completions", json=body):
-            yield self.decode(data, ChatChunk)
+        return self.events("POST", "/v1/chat/completions", ChatChunk, json=body)
 
-    def events(self, method: str, path: str, **request: Any) -> Generator[bytes, None, None]:
-        """The data of each event of a stream, to its end; closing the iterator ends the request."""
+    def events(self, method: str, path: str, kind: type[T], **request: Any) -> Generator[T, None, None]:
+        """The events of a stream, to its end; closing the iterator ends the request."""
         with self._in_words(), self._http.stream(method, path, **request) as response:
             if response.is_error:
                 response.read()
@@ -235,7 +234,7 @@ class Client:
                     return
                 if data.startswith('{"error"'):
                     raise ServiceError(f"the answer broke off: {_message(data.encode()) or data}")
-                yield data.encode()
+                yield self.decode(data.encode(), kind)
         raise ConnectionLostError(f"{self.url} ended the answer in the middle; ask again")
 
     def send(self, method: str, path: str, **request: Any) -> bytes:

@@ -1,12 +1,10 @@
 """``embedd jobs``: what a service does while nobody waits, and how to watch and end it."""
 
-from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from urllib.parse import quote
 
 import click
 from msgspec import UNSET
-from rich.console import Console
 from rich.filesize import decimal
 from rich.progress import BarColumn, Progress, TextColumn
 
@@ -60,7 +58,7 @@ def cancel(*, id: str, at: Address) -> None:
 def follow(ctx: click.Context, *, id: str, at: Address) -> None:
     """Watch the job ID until it has ended; the exit status is 1 if it was cancelled or documents failed."""
     with Client(at) as client:
-        job = _watch(_events(client, id), standard_error())
+        job = _watch(client, id)
     _report(job)
     ctx.exit(0 if job.status == "finished" and not job.failed and not job.error else 1)
 
@@ -69,17 +67,13 @@ def _path_of(id: str) -> str:
     return f"/v1/jobs/{quote(id, safe='')}"
 
 
-def _events(client: Client, id: str) -> Iterator[JobAnswer]:
-    for data in client.events("GET", f"{_path_of(id)}/events"):
-        yield client.decode(data, JobAnswer)
-
-
-def _watch(events: Iterable[JobAnswer], console: Console) -> JobAnswer:
-    """Show every event where a person looks; gives the last one."""
+def _watch(client: Client, id: str) -> JobAnswer:
+    """Show every event of the job where a person looks; gives the last one."""
+    console = standard_error()
     columns = (BarColumn(), TextColumn("{task.description}"))
     with Progress(*columns, console=console, disable=not console.is_terminal) as shown:
         task = shown.add_task("")
-        for job in events:
+        for job in client.events("GET", f"{_path_of(id)}/events", JobAnswer):
             total, done = _measure(job)
             shown.update(task, total=total, completed=done, description=_standing(job))
     return job

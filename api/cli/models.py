@@ -1,12 +1,10 @@
 """``embedd models``: what models a service runs, how they are, and how they come and go."""
 
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 from urllib.parse import quote
 
 import click
 from msgspec import UNSET, to_builtins
-from rich.console import Console
 from rich.filesize import decimal
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 from rich.table import Table
@@ -54,7 +52,7 @@ def add(ctx: click.Context, /, *, no_wait: bool, at: Address, **wanted: object) 
     with Client(at) as client:
         model = client.decode(client.send("POST", "/v1/models", json=body), ModelAnswer)
         if not no_wait:
-            model = _watch(_events(client, model.id), standard_error())
+            model = _watch(client, model.id)
     _say(model)
     ctx.exit(1 if model.status == "failed" else 0)
 
@@ -87,7 +85,7 @@ def exchange(
         answer = client.send("PUT", _path_of(name), json=body, params=params)
         model = client.decode(answer, ModelAnswer)
         if not no_wait:
-            model = _watch(_events(client, name), standard_error())
+            model = _watch(client, name)
     _say(model)
     ctx.exit(1 if model.status == "failed" or model.reason is not UNSET else 0)
 
@@ -175,17 +173,13 @@ def _path_of(name: str) -> str:
     return f"/v1/models/{quote(name)}"
 
 
-def _events(client: Client, name: str) -> Iterator[ModelAnswer]:
-    for data in client.events("GET", f"{_path_of(name)}/events"):
-        yield client.decode(data, ModelAnswer)
-
-
-def _watch(events: Iterable[ModelAnswer], console: Console) -> ModelAnswer:
-    """Show every event where a person looks; gives the last one."""
+def _watch(client: Client, name: str) -> ModelAnswer:
+    """Show every event of the model where a person looks; gives the last one."""
+    console = standard_error()
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal) as shown:
         task = shown.add_task("", total=None)
-        for model in events:
+        for model in client.events("GET", f"{_path_of(name)}/events", ModelAnswer):
             shown.update(task, description=model.status if model.coming is UNSET else model.coming)
             if model.progress is not UNSET:
                 shown.update(task, completed=model.progress.bytes, total=model.progress.bytes_total)

@@ -7,27 +7,17 @@ is the server's to say (``appendfsync``).
 """
 
 import json
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from datetime import datetime
-from typing import Any, Final
-from urllib.parse import urlsplit
+from typing import Final
 
 from api.conversations.records import BEHIND_ALL, MOST_MESSAGES, Conversation, Message, expiry
 from api.conversations.store import full, not_found
+from api.redis_server import RedisServer, open_redis_server
 from index.codec import timestamp
-from index.errors import StorageFailed
-
-try:
-    from redis.asyncio import Redis
-    from redis.exceptions import RedisError
-except ImportError as error:
-    raise StorageFailed(
-        "conversations in Redis need the extra 'redis': pip install 'embedd[redis]'"
-    ) from error
 
 _IDS: Final = "embedd:conversations"
-_TIMEOUT_S: Final = 5.0
 _GONE: Final = -1
 _FULL: Final = -2
 # KEYS: the fields, the messages. ARGV: now, when it expires as text and in milliseconds ("" for never), how
@@ -47,10 +37,10 @@ return redis.call('LLEN', KEYS[2])
 class RedisConversations:
     """A `ConversationStore`; made by `open_redis`."""
 
-    def __init__(self, redis: Any, where: str) -> None:  # its methods are typed for two clients at once
-        self._redis = redis
-        self._where = where
-        self._append = redis.register_script(_APPEND)
+    def __init__(self, server: RedisServer) -> None:
+        self._in_words = server.in_words
+        self._redis = server.client
+        self._append = server.client.register_script(_APPEND)
 
     async def create(self, conversation: Conversation) -> None:
         fields = {
@@ -140,13 +130,6 @@ class RedisConversations:
             for id, fields, messages in zip(ids, found[::2], found[1::2], strict=True)
         ]
 
-    @contextmanager
-    def _in_words(self) -> Iterator[None]:
-        try:
-            yield
-        except (RedisError, OSError) as error:
-            raise StorageFailed(f"the Redis server at {self._where} refused: {error}") from error
-
 
 def _keys(id: str) -> tuple[str, str]:
     return f"embedd:conversation:{id}", f"embedd:conversation:{id}:messages"
@@ -185,14 +168,5 @@ async def open_redis(url: str) -> AsyncIterator[RedisConversations]:
     Raises:
         StorageFailed: it does not answer, or ``url`` is no address of one.
     """
-    where = urlsplit(url).hostname or urlsplit(url).path  # a URL may have a password
-    try:
-        redis: Any = Redis.from_url(url, decode_responses=True, socket_timeout=_TIMEOUT_S)
-    except ValueError as error:
-        raise StorageFailed(f"conversations cannot be kept at {where!r}: {error}") from error
-    async with redis:
-        try:
-            await redis.ping()
-        except (RedisError, OSError) as error:
-            raise StorageFailed(f"the Redis server at {where} does not answer: {error}") from error
-        yield RedisConversations(redis, where)
+    async with open_redis_server(url) as server:
+        yield RedisConversations(server)

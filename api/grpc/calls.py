@@ -24,7 +24,7 @@ from grpc import StatusCode
 
 from api.errors import MalformedRequest, ShuttingDown
 from api.grpc.measuring import CallMetrics
-from api.grpc.statuses import DETAILS, tell
+from api.grpc.statuses import DETAILS, refuse_as_grpc
 from api.grpc.tracing import following
 from api.http.authentication import key_in, permit_collection
 from api.request_ids import HEADER_REQUEST_ID, request_id
@@ -217,9 +217,9 @@ def _refuse_cut(call: Call) -> None:
 
 
 async def _refuse(error: Exception, method: Method, call: Call) -> None:
-    told = tell(error)
-    call.status = told.code
-    if not told.refusal.expected:
+    refused = refuse_as_grpc(error)
+    call.status = refused.code
+    if not refused.refusal.expected:
         log.error("call_failed", method=method.name, exc_info=error)
-    trailing = ((HEADER_REQUEST_ID, call.request_id), (DETAILS, told.status(call.request_id)))
-    await call.context.abort(told.code, told.message, trailing)
+    trailing = ((HEADER_REQUEST_ID, call.request_id), (DETAILS, refused.status(call.request_id)))
+    await call.context.abort(refused.code, refused.message, trailing)

@@ -6,10 +6,11 @@ from api.errors import InvalidRequest, RequestError, refuse
 from api.grpc.reading import read
 from api.grpc.v1 import index_pb2 as pb
 from api.grpc.writing import describe_outcome
-from api.http.handlers.documents import read_document
+from api.http.index_requests import read_document
 from api.schemas import DocumentRequest
 from api.services.container import Services
-from api.services.incoming import Incoming, Outcome, refuse_more
+from api.services.incoming import Incoming, Outcome
+from api.services.limits import refuse_more
 from index.errors import InvalidDocument, InvalidId
 from index.store import Store
 

@@ -55,7 +55,7 @@ FINER: dict[str, StatusCode] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class GrpcRefusal:
     """An error as a gRPC client sees it."""
 
     code: StatusCode
@@ -101,10 +101,18 @@ class Told:
         return None if seconds is None else Duration(seconds=int(seconds), nanos=int(seconds % 1 * 1e9))
 
 
-def tell(error: Exception) -> Told:
+def refuse_as_grpc(error: Exception) -> GrpcRefusal:
     """How ``error`` is answered; one without a row is INTERNAL without detail."""
     refusal = refuse(error)
-    return Told(FINER.get(refusal.code) or STATUSES[refusal.status], refusal)
+    return GrpcRefusal(FINER.get(refusal.code) or STATUSES[refusal.status], refusal)
+
+
+def foreseen(error: Exception) -> GrpcRefusal:
+    """How ``error`` is answered; raises it again if it has no row."""
+    refusal = refuse_as_grpc(error)
+    if not refusal.refusal.expected:
+        raise error
+    return refusal
 
 
 def _any(detail: Message) -> Any:

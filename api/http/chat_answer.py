@@ -28,7 +28,7 @@ from api.schemas_chat import (
     ToolCallDelta,
 )
 from api.services.answer import Grounding, Source
-from embedd.generators import Delta, FinishReason, TokenLogprob, ToolCallPiece, Usage
+from embedd.generators import Delta, FinishReason, TokenLogprob, ToolCallPiece, Usage, joined_call
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,9 +159,8 @@ def describe_grounding(grounding: Grounding | None) -> GroundingAnswer | UnsetTy
 
 
 def _call(pieces: Sequence[ToolCallPiece]) -> ToolCallAnswer:
-    id = next((piece.id for piece in pieces if piece.id is not None), "")
-    name = next((piece.name for piece in pieces if piece.name is not None), "")
-    return ToolCallAnswer(id, FunctionAnswer(name, "".join(piece.arguments for piece in pieces)))
+    call = joined_call(pieces)
+    return ToolCallAnswer(call.id, FunctionAnswer(call.name, call.arguments))
 
 
 def _call_delta(piece: ToolCallPiece) -> ToolCallDelta:

@@ -12,18 +12,20 @@ from api.conversations.records import Conversation
 from api.http.authentication import permit_collection
 from api.http.chat_answer import Heading, total_tokens
 from api.http.chat_request import chat_settings, turns_of
+from api.http.index_requests import filter_of
 from api.schemas_chat import ChatRequest, Retrieval
 from api.security.identity import Identity
 from api.security.needs import WRITE_UNLIMITED
 from api.security.quotas import metered
 from api.services.answer import AnswerEvent, Finished, Question
+from api.services.complete import Order
 from api.services.container import Services
 from api.services.conversations import Exchange, History
 from api.services.follow_up import Rewritten
 from api.services.rerank_hits import LATE
 from api.services.retrieve import Search
 from embedd.conversation import Turn
-from index.filters import parse_filter
+from embedd.generators import Delta, Usage
 from index.store import Store
 
 
@@ -78,6 +80,18 @@ async def read_question(request: ChatRequest, services: Services, identity: Iden
     return asked if retrieval is None else await _searching(asked, retrieval, services, identity)
 
 
+def metered_completion(
+    services: Services, order: Order, identity: Identity
+) -> AsyncGenerator[Delta | Usage, None]:
+    """The pieces of all texts of ``order``, at the expense of ``identity``."""
+    return metered(
+        services.gate.quotas,
+        identity,
+        services.completer.complete(order),
+        lambda event: total_tokens(event) if isinstance(event, Usage) else None,
+    )
+
+
 def _total_of(event: AnswerEvent) -> int | None:
     return total_tokens(event.usage) if isinstance(event, Finished) else None
 
@@ -130,7 +144,7 @@ async def _searching(asked: Asked, retrieval: Retrieval, services: Services, ide
     scope = Search(
         k=retrieval.k,
         mode=retrieval.mode,
-        filter=None if retrieval.filter is None else parse_filter(retrieval.filter),
+        filter=filter_of(retrieval.filter),
         acl=identity.tags(retrieval.acl),
         min_score=retrieval.min_score,
         rerank=_usual_rerank(store) if isinstance(retrieval.rerank, UnsetType) else retrieval.rerank,

@@ -5,7 +5,7 @@ A client that leaves cancels the handler, which closes the generator behind the 
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
-from typing import Any
+from typing import Any, Final
 
 import structlog
 from aiohttp import hdrs, web
@@ -17,6 +17,9 @@ log = structlog.get_logger()
 
 DONE = b"[DONE]"
 """How streams in OpenAI's shape end."""
+
+EVENT_PERIOD_S: Final = 0.25
+"""Between two looks at what is watched and tells nobody by itself; a look costs next to nothing."""
 
 _HEADERS = {
     hdrs.CONTENT_TYPE: "text/event-stream; charset=utf-8",

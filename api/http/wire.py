@@ -25,6 +25,9 @@ T = TypeVar("T")
 JSON = "application/json"
 MSGPACK = "application/msgpack"
 
+INLINE_NUMBERS = 4096
+"""What is written in less than a millisecond; answers of more numbers are written in a thread."""
+
 _UNSAID = "application/octet-stream"  # what aiohttp takes a missing Content-Type for
 
 _PATH = re.compile(r" - at `(?:key in )?\$\.?(?P<path>[^`]*)`$")

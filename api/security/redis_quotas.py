@@ -2,22 +2,11 @@
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import Any, Final
-from urllib.parse import urlsplit
+from typing import Final
 
+from api.redis_server import RedisServer, open_redis_server
 from api.security.shared_quotas import Levels, SharedQuotas
 from embedd.ownership import beside
-from index.errors import StorageFailed
-
-try:
-    from redis.asyncio import Redis
-    from redis.exceptions import RedisError
-except ImportError as error:
-    raise StorageFailed("quotas in Redis need the extra 'redis': pip install 'embedd[redis]'") from error
-
-_TIMEOUT_S: Final = 5.0
-_NO_LIMIT: Final = 1e15
-"""Infinity times no time at all would be no number."""
 
 # KEYS: a caller. ARGV: what its buckets hold, requests and tokens, and the tokens that are due. A bucket that
 # nobody knows is full, and one that nobody uses is full after some minutes, so it is forgotten then.
@@ -46,27 +35,22 @@ _PAY: Final = (
 class RedisLedger:
     """A `Ledger`."""
 
-    def __init__(self, redis: Any, where: str) -> None:  # its methods are typed for two clients at once
-        self._redis = redis
-        self._where = where
-        self._take = redis.register_script(_TAKE)
+    def __init__(self, server: RedisServer) -> None:
+        self._in_words = server.in_words
+        self._redis = server.client
+        self._take = server.client.register_script(_TAKE)
 
     async def take(self, caller: str, requests: float, tokens: float, due: float) -> Levels:
-        limits = min(requests, _NO_LIMIT), min(tokens, _NO_LIMIT)
-        try:
-            left, left_tokens, admitted = await self._take(keys=[_key(caller)], args=[*limits, due])
-        except (RedisError, OSError) as error:
-            raise StorageFailed(f"the Redis server at {self._where} refused: {error}") from error
+        with self._in_words():
+            left, left_tokens, admitted = await self._take(keys=[_key(caller)], args=[requests, tokens, due])
         return Levels(float(left), float(left_tokens), admitted == 1)
 
     async def pay(self, due: Mapping[str, float]) -> None:
-        try:
+        with self._in_words():
             async with self._redis.pipeline(transaction=True) as together:
                 for caller, tokens in due.items():
                     together.eval(_PAY, 1, _key(caller), -tokens)
                 await together.execute()
-        except (RedisError, OSError) as error:
-            raise StorageFailed(f"the Redis server at {self._where} refused: {error}") from error
 
 
 def _key(caller: str) -> str:
@@ -80,16 +64,7 @@ async def open_redis_quotas(url: str) -> AsyncIterator[SharedQuotas]:
     Raises:
         StorageFailed: it does not answer, or ``url`` is no address of one.
     """
-    where = urlsplit(url).hostname or urlsplit(url).path  # a URL may have a password
-    try:
-        redis: Any = Redis.from_url(url, decode_responses=True, socket_timeout=_TIMEOUT_S)
-    except ValueError as error:
-        raise StorageFailed(f"quotas cannot be kept at {where!r}: {error}") from error
-    async with redis:
-        try:
-            await redis.ping()
-        except (RedisError, OSError) as error:
-            raise StorageFailed(f"the Redis server at {where} does not answer: {error}") from error
-        quotas = SharedQuotas(RedisLedger(redis, where))
+    async with open_redis_server(url) as server:
+        quotas = SharedQuotas(RedisLedger(server))
         async with beside(quotas.work()):
             yield quotas

@@ -7,7 +7,6 @@ fair, and who has to be kept out has no key.
 """
 
 import asyncio
-import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping
@@ -24,6 +23,8 @@ log = structlog.get_logger()
 
 _PAY_EVERY_S: Final = 0.5
 _ANSWERS_WITHIN_S: Final = 2.0
+NO_LIMIT: Final = 1e15
+"""Holds more than anybody takes; infinity times no time at all would be no number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,7 @@ class Ledger(Protocol):
 
     async def take(self, caller: str, requests: float, tokens: float, due: float) -> Levels:
         """Pay ``due`` tokens, and take one request if there is one and tokens are not overdrawn, at once.
-        Buckets hold ``requests`` and ``tokens``, infinity where there is no limit, and fill within a minute.
+        Buckets hold ``requests`` and ``tokens``, ``NO_LIMIT`` where there is none, and fill within a minute.
         """
         ...
 
@@ -106,12 +107,11 @@ class SharedQuotas:
     async def _take(self, identity: Identity) -> Levels | None:
         """What the ledger says; None if it does not answer."""
         quota, due = identity.quota, self._due.pop(identity.name, 0.0)
-        limits = [
-            math.inf if one is None else one for one in (quota.requests_per_minute, quota.tokens_per_minute)
-        ]
+        requests = NO_LIMIT if quota.requests_per_minute is None else quota.requests_per_minute
+        tokens = NO_LIMIT if quota.tokens_per_minute is None else quota.tokens_per_minute
         try:
             async with asyncio.timeout(_ANSWERS_WITHIN_S):
-                levels = await self._ledger.take(identity.name, limits[0], limits[1], due)
+                levels = await self._ledger.take(identity.name, requests, tokens, due)
         except (StoreError, TimeoutError) as error:
             self._due[identity.name] += due
             self._note(str(error))

@@ -10,14 +10,12 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol, TypeAlias
 
 from api.security import key_store
+from api.services.model_rows import SHARED_NAMES
 
 Row: TypeAlias = tuple[Any, ...]
 
 KEY_COLUMNS: Final = key_store.COLUMNS
-MODEL_COLUMNS: Final = (
-    "name, kind, source, description, revision, sha256, allow_pickle, enabled, size_bytes, created_at,"
-    " updated_at"
-)
+MODEL_COLUMNS: Final = ", ".join(SHARED_NAMES)
 CONVERSATION_COLUMNS: Final = (
     "id, title, model, retrieval, metadata, created_at, updated_at, expires_at, lasts"
 )

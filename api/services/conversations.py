@@ -20,7 +20,7 @@ from api.errors import NotFound
 from api.services.answer import AnswerEvent, Finished
 from api.services.counting import TokenCounter
 from embedd.conversation import ToolCall, Turn
-from embedd.generators import Delta, ToolCallPiece
+from embedd.generators import Delta, ToolCallPiece, joined_call
 from embedd.ownership import beside, to_its_end
 from index.codec import timestamp
 from index.errors import StoreError
@@ -163,7 +163,8 @@ class Exchange:
         details |= {"sources": [_without_nulls(source) for source in sources]} if sources else {}
         if finished is not None and finished.grounding is not None:
             details["grounding"] = msgspec.to_builtins(finished.grounding)
-        answer = Turn("assistant", "".join(said.texts), _calls(said.calls))
+        calls = tuple(joined_call(pieces) for _, pieces in sorted(said.calls.items()))
+        answer = Turn("assistant", "".join(said.texts), calls)
         messages = [message_of(turn) for turn in self.sent] + [message_of(answer, details)]
         with suppress(NotFound):  # who deleted it while it was answered does not want it kept
             await self.store.append(self.conversation.id, messages)
@@ -214,17 +215,6 @@ def _first_kept(turns: Sequence[Turn], tokens: Sequence[int], budget: int) -> in
     if fitting == 0:
         return 0
     return next((place for place in range(fitting, len(turns)) if turns[place].role == "user"), len(turns))
-
-
-def _calls(pieces: Mapping[int, Sequence[ToolCallPiece]]) -> tuple[ToolCall, ...]:
-    return tuple(
-        ToolCall(
-            next((piece.id for piece in some if piece.id is not None), ""),
-            next((piece.name for piece in some if piece.name is not None), ""),
-            "".join(piece.arguments for piece in some),
-        )
-        for _, some in sorted(pieces.items())
-    )
 
 
 def _without_nulls(fields: Mapping[str, Any]) -> dict[str, Any]:

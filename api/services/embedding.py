@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from api.errors import InvalidRequest, PayloadTooLarge, WrongShape
+from api.errors import InvalidRequest, WrongShape
+from api.services.limits import refuse_more
 from embedd.lanes import Lane
 from embedd.specs import ModelCard
 from embedd.token_vectors import normalise
@@ -47,7 +48,7 @@ def read_inputs(value: Inputs, limit: int, param: str) -> list[str | Sequence[in
         if len(ids) < len(value):
             raise WrongShape(f"`{param}` mixes token ids with texts or with lists of ids", param=param)
         return [ids]
-    refuse_many(len(value), limit, param)
+    refuse_more(len(value), limit, param)
     return [one for one in value if not isinstance(one, int)]
 
 
@@ -56,17 +57,21 @@ def read_ids(value: Sequence[int | Sequence[int]], limit: int, param: str) -> li
     return [one for one in read_inputs(value, limit, param) if not isinstance(one, str)]
 
 
-def refuse_many(count: int, limit: int, param: str) -> None:
-    """Raises ``PayloadTooLarge`` if a request has more than ``limit`` inputs."""
-    if count > limit:
-        raise PayloadTooLarge(
-            f"`{param}` has {count} inputs, the limit is {limit}: send them in several requests", param=param
-        )
-
-
 def lane_of(inputs: int) -> Lane:
     """The lane of a request with so many inputs."""
     return Lane.INTERACTIVE if inputs <= _INTERACTIVE_TEXTS else Lane.BULK
+
+
+def prompt_of(card: ModelCard, name: str | None, input_type: str | None) -> str:
+    """What goes in front of each text: the prompt of that name, else that for texts of this use,
+    else the model's default one.
+
+    Raises:
+        InvalidRequest: the model has no such prompt.
+    """
+    if name is None and input_type is not None:
+        return typed_prompt(card, input_type)
+    return named_prompt(card, name)
 
 
 def named_prompt(card: ModelCard, name: str | None) -> str:

@@ -1,6 +1,5 @@
 """The generators that this service was started with: quoting, models of its own, and others elsewhere."""
 
-import re
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -24,11 +23,9 @@ from embedd.generators import (
     Usage,
 )
 from embedd.pool import ModelStatus
-from embedd.specs import GeneratorCard, ModelSpec, lies_in_bucket, parse_spec
+from embedd.specs import NAMED, GeneratorCard, ModelSpec, lies_in_bucket, parse_spec
 from embedd.upstream.generator import open_upstream_generator
 from embedd.upstream.specs import SCHEME, UpstreamLimits, parse_upstream
-
-_NAMED = re.compile(r"(?P<name>[A-Za-z0-9][\w.-]*)=(?P<what>.+)")
 
 
 class RunningGenerator(RunningModel, Generator, Protocol):
@@ -127,7 +124,7 @@ def named_generator(text: str) -> tuple[str, str]:
 
     An upstream is called like its model there.
     """
-    if found := _NAMED.fullmatch(text):
+    if found := NAMED.fullmatch(text):
         return found["name"], found["what"]
     if text.startswith(SCHEME):
         try:

@@ -8,8 +8,6 @@ from typing import Any, Literal
 
 import msgspec
 
-from api.errors import PayloadTooLarge
-
 WINDOW_DOCUMENTS = 32
 WINDOW_BYTES = 8 * 2**20
 """Documents parsed, embedded and written together: enough to fill batches, few enough for memory. A window
@@ -95,9 +93,3 @@ def fingerprint(document: Incoming, model_sha256: str) -> bytes:
     else:
         digest.update(document.data or (document.text or "").encode())
     return digest.digest()
-
-
-def refuse_more(count: int, limit: int, what: str) -> None:
-    """Raises ``PayloadTooLarge`` if a request has more than ``limit`` of the field ``what``."""
-    if count > limit:
-        raise PayloadTooLarge(f"{count} {what} in one request, the limit is {limit}", param=what)

@@ -262,7 +262,7 @@ async def open_model_registry(
     async with owned_tasks() as tasks:
         registry = ModelRegistry(models, catalog, rows, tasks)
         registry.begin_all()
-        rows.tell(registry.follow)
+        rows.on_change(registry.follow)
         try:
             yield registry
         finally:

@@ -46,6 +46,9 @@ class ModelRow:
 
 
 _NAMES: Final = tuple(field.name for field in fields(ModelRow))
+SHARED_NAMES: Final = tuple(name for name in _NAMES if name not in ("standing", "reason"))
+"""What a model is for every service that has it; how it stands is each one's own."""
+
 _COLUMNS: Final = ", ".join(_NAMES)
 _WRITE: Final = f"INSERT OR REPLACE INTO models ({_COLUMNS}) VALUES ({', '.join('?' * len(_NAMES))})"  # noqa: S608
 
@@ -73,7 +76,7 @@ def _create_tables(connection: sqlite3.Connection) -> None:
 MIGRATIONS: Final = (_create_tables,)
 
 
-Changed = Callable[[Mapping[str, ModelRow]], None]
+OnChange = Callable[[Mapping[str, ModelRow]], None]
 """Hears what the rows were before others changed them."""
 
 
@@ -94,8 +97,8 @@ class ModelRows(Protocol):
         """
         ...
 
-    def tell(self, changed: Changed) -> None:
-        """Call ``changed`` whenever others have changed rows."""
+    def on_change(self, listener: OnChange) -> None:
+        """Call ``listener`` whenever others have changed rows."""
         ...
 
     async def put(self, row: ModelRow) -> ModelRow:
@@ -142,7 +145,7 @@ class FileRows:
     async def refresh(self) -> None:
         """Nobody else changes the file."""
 
-    def tell(self, changed: Changed) -> None:
+    def on_change(self, listener: OnChange) -> None:
         """Nobody else changes the file."""
 
     async def put(self, row: ModelRow) -> ModelRow:

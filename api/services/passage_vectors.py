@@ -50,6 +50,11 @@ def passage_prompt(embedder: Embedder) -> str:
     return embedder.card.prompts.get("document", "")
 
 
+def query_prompt(embedder: Embedder) -> str:
+    """What this model wants in front of a text that others are searched by."""
+    return embedder.card.prompts.get("query", "")
+
+
 def passage_digest(embedder: Embedder, text: str) -> str:
     """A short name for all that decides what this model makes of ``text``, of 120 bits."""
     decisive = (embedder.card.sha256, passage_prompt(embedder), text)

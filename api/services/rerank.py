@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from api.services.models import Models
-from api.services.passage_vectors import passage_prompt
+from api.services.passage_vectors import passage_prompt, query_prompt
 from embedd import late
 from embedd.embedder import Embedder, Embeddings, Lane, StageTimes, Truncated
 from embedd.errors import InputRefused, InvalidInput, NotFinite, OutOfMemory, of_input
@@ -142,7 +142,7 @@ async def _ask(embedder: Embedder, task: _Task) -> late.LateQuery:
         embedder,
         task.query,
         lane=task.lane,
-        prompt=embedder.card.prompts.get("query", ""),
+        prompt=query_prompt(embedder),
         truncate=_cutting(task.truncate),
         deadline_s=task.seconds_left,
     )

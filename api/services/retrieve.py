@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from api.errors import InvalidRequest
 from api.services.models import Models
+from api.services.passage_vectors import query_prompt
 from api.services.rerank_hits import LATE, MOST_CANDIDATES, HitReranker, best, candidates
 from api.tracing import part
 from embedd import late
@@ -165,7 +166,7 @@ class Retriever:
         asked = await late.query(
             embedder,
             search.text or "",
-            prompt=embedder.card.prompts.get("query", ""),
+            prompt=query_prompt(embedder),
             deadline_s=self._models.deadline_s,
         )
         idf = await store.idf([word for word in asked.words if word is not None])
@@ -247,7 +248,7 @@ class Retriever:
 
     async def _embed(self, store: Store, text: str) -> Embeddings:
         embedder = self._models.embedder_of(store.settings)
-        prompt = embedder.card.prompts.get("query", "")
+        prompt = query_prompt(embedder)
         return await embedder.embed([text], prompt=prompt, deadline_s=self._models.deadline_s)
 
 

@@ -5,7 +5,6 @@
 from collections.abc import Sequence
 from typing import Final
 
-from api.security.postgres_keys import TOPIC as KEYS
 from api.services.belongings import (
     CONVERSATION_COLUMNS,
     KEY_COLUMNS,
@@ -13,6 +12,7 @@ from api.services.belongings import (
     MODEL_COLUMNS,
     Row,
 )
+from api.shared.keys import TOPIC as KEYS
 from api.shared.model_rows import TOPIC as MODELS
 from api.shared.tables import TELL
 from index.codec import timestamp

@@ -23,8 +23,6 @@ _PAY: Final = (
     "UPDATE buckets AS b SET tokens = b.tokens - due.tokens"
     " FROM unnest($1::text[], $2::float8[]) AS due(caller, tokens) WHERE b.caller = due.caller"
 )
-_NO_LIMIT: Final = 1e15
-"""Infinity times no time at all would be no number."""
 
 
 class PostgresLedger:
@@ -34,9 +32,8 @@ class PostgresLedger:
         self._database = database
 
     async def take(self, caller: str, requests: float, tokens: float, due: float) -> Levels:
-        limits = min(requests, _NO_LIMIT), min(tokens, _NO_LIMIT)
         async with self._database.connection() as connection:
-            row = await connection.fetchrow(_TAKE, caller, *limits, due)
+            row = await connection.fetchrow(_TAKE, caller, requests, tokens, due)
         assert row is not None, "it is there, or made"
         return Levels(*row)
 

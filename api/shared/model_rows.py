@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Final
 
 from api.errors import Conflict
-from api.services.model_rows import Changed, ModelRow
+from api.services.model_rows import SHARED_NAMES, ModelRow, OnChange
 from api.shared.news import News
 from api.shared.tables import TELL
 from index.codec import timestamp
@@ -20,21 +20,8 @@ from index.postgres.database import Database, Record
 from index.postgres.text import decode_text, encode_text
 
 TOPIC: Final = "models"
-_NAMES: Final = (
-    "name",
-    "kind",
-    "source",
-    "description",
-    "revision",
-    "sha256",
-    "allow_pickle",
-    "enabled",
-    "size_bytes",
-    "created_at",
-    "updated_at",
-)
-_COLUMNS: Final = ", ".join(_NAMES)
-_PLACES: Final = ", ".join(f"${place}" for place in range(1, len(_NAMES) + 1))
+_COLUMNS: Final = ", ".join(SHARED_NAMES)
+_PLACES: Final = ", ".join(f"${place}" for place in range(1, len(SHARED_NAMES) + 1))
 _INSERT: Final = (
     f"INSERT INTO models ({_COLUMNS}) VALUES ({_PLACES}) ON CONFLICT DO NOTHING RETURNING {_COLUMNS}"
 )
@@ -54,10 +41,10 @@ class SharedRows:
     def __init__(self, database: Database, news: News) -> None:
         self._database = database
         self._rows: dict[str, ModelRow] = {}
-        self._changed: Changed | None = None
+        self._listener: OnChange | None = None
         # What was changed here must not be undone by what was read before.
         self._changing = asyncio.Lock()
-        news.tell(TOPIC, self.refresh)
+        news.on_change(TOPIC, self.refresh)
 
     def __iter__(self) -> Iterator[ModelRow]:
         return iter([self._rows[name] for name in sorted(self._rows)])
@@ -65,16 +52,16 @@ class SharedRows:
     def get(self, name: str) -> ModelRow | None:
         return self._rows.get(name)
 
-    def tell(self, changed: Changed) -> None:
-        self._changed = changed
+    def on_change(self, listener: OnChange) -> None:
+        self._listener = listener
 
     async def refresh(self) -> None:
         async with self._changing:
             before = self._rows
             found = await self._database.fetch(f"SELECT {_COLUMNS} FROM models")
             self._rows = {row.name: row for row in map(self._row, found)}
-        if self._changed is not None and self._rows != before:
-            self._changed(before)
+        if self._listener is not None and self._rows != before:
+            self._listener(before)
 
     async def put(self, row: ModelRow) -> ModelRow:
         return await self._keep(row, _UPDATE if row.created_at else _INSERT)
@@ -85,8 +72,8 @@ class SharedRows:
     async def _keep(self, row: ModelRow, statement: str) -> ModelRow:
         now = timestamp()
         wanted = replace(row, created_at=row.created_at or now, updated_at=now)
-        values = [getattr(wanted, name) for name in _NAMES]
-        values[3] = encode_text(wanted.description)
+        encoded = replace(wanted, description=encode_text(wanted.description))
+        values = [getattr(encoded, name) for name in SHARED_NAMES]
         async with self._changing:
             async with self._database.transaction() as connection:
                 stored = await connection.fetchrow(statement, *values)
@@ -110,7 +97,7 @@ class SharedRows:
 
     def _row(self, stored: Record) -> ModelRow:
         """With what is known of it here."""
-        values = {name: stored[name] for name in _NAMES}
+        values = {name: stored[name] for name in SHARED_NAMES}
         values["description"] = decode_text(values["description"])
         row = ModelRow(**values)
         known = self._rows.get(row.name)

@@ -29,7 +29,7 @@ class News:
         """Seconds since all that had changed was known."""
         return time.monotonic() - self._looked_at
 
-    def tell(self, topic: str, reload: Reload) -> None:
+    def on_change(self, topic: str, reload: Reload) -> None:
         """Call ``reload`` at the next look, if there was ever anything, and after every change."""
         self._topics[topic] = reload
 

@@ -9,11 +9,11 @@ from typing import Final
 from api.conversations.postgres_store import PostgresConversations
 from api.conversations.store import ConversationStore, open_conversations
 from api.security.key_store import Keys
-from api.security.postgres_keys import PostgresKeys
 from api.security.quotas import Quotas
 from api.security.shared_quotas import SharedQuotas
 from api.services.store_watch import StoreWatch
 from api.settings import Settings
+from api.shared.keys import PostgresKeys
 from api.shared.ledger import PostgresLedger
 from api.shared.model_rows import SharedRows
 from api.shared.news import LOOK_S, News

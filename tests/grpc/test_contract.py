@@ -10,7 +10,7 @@ from grpc import StatusCode
 
 from api.errors import ROWS
 from api.grpc.methods import METHODS
-from api.grpc.statuses import FINER, STATUSES, tell
+from api.grpc.statuses import FINER, STATUSES, refuse_as_grpc
 from api.grpc.v1 import embedder_pb2, index_pb2, inferencer_pb2, worker_pb2
 
 ROOT = Path(__file__).parents[2]
@@ -54,6 +54,6 @@ def test_every_domain_error_has_a_status() -> None:
 
 
 def test_what_nobody_foresaw_is_internal_and_says_nothing() -> None:
-    told = tell(RuntimeError("a secret"))
+    told = refuse_as_grpc(RuntimeError("a secret"))
     assert told.code is StatusCode.INTERNAL
     assert "secret" not in told.message

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from api.security.postgres_keys import PostgresKeys
+from api.shared.keys import PostgresKeys
 from api.shared.model_rows import SharedRows
 from api.shared.news import News
 from api.shared.tables import PARTS

@@ -6,10 +6,10 @@ import pytest
 
 from api.errors import Conflict, NotFound
 from api.schemas_keys import KeyRequest
-from api.security import postgres_keys
 from api.security.contract import draft_of
 from api.security.identity import Scope
 from api.security.keys import Draft
+from api.shared import keys
 from index.codec import timestamp
 from index.errors import StoreUnavailable
 
@@ -50,7 +50,7 @@ async def test_a_key_that_the_other_has_just_made_can_be_revoked(one: Any, two: 
 
 
 async def test_there_are_so_many_keys_together(one: Any, two: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(postgres_keys, "MOST_KEYS", 2)
+    monkeypatch.setattr(keys, "MOST_KEYS", 2)
     for side in (one, two):
         await side.keys.create(draft())
     with pytest.raises(Conflict):
@@ -61,6 +61,6 @@ async def test_nobody_is_let_in_while_nobody_knows_what_was_revoked(
     one: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     key, _ = await one.keys.create(draft())
-    monkeypatch.setattr(postgres_keys, "TRUSTED_S", -1.0)
+    monkeypatch.setattr(keys, "TRUSTED_S", -1.0)
     with pytest.raises(StoreUnavailable, match="cannot be verified"):
         one.keys.find(key.id)

@@ -69,7 +69,7 @@ async def test_what_is_gone_is_not_exchanged(one: Any, two: Any) -> None:
 
 async def test_what_others_change_is_told_with_what_was_before(one: Any, two: Any) -> None:
     told: list[Mapping[str, ModelRow]] = []
-    two.models.tell(told.append)
+    two.models.on_change(told.append)
     await one.models.put(ROW)
     await two.news.look()
     await two.news.look()
@@ -81,7 +81,7 @@ async def test_what_others_change_is_told_with_what_was_before(one: Any, two: An
 
 async def test_what_a_service_changes_itself_is_not_told(one: Any) -> None:
     told: list[Mapping[str, ModelRow]] = []
-    one.models.tell(told.append)
+    one.models.on_change(told.append)
     await one.models.put(ROW)
     await one.news.look()
     assert told == []

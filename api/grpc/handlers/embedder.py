@@ -5,14 +5,14 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from api.errors import InvalidRequest
 from api.grpc.calls import Call
 from api.grpc.reading import read
-from api.grpc.statuses import tell
+from api.grpc.statuses import foreseen
 from api.grpc.streams import in_order
 from api.grpc.v1 import embedder_pb2 as pb
-from api.http.handlers.embeddings import prompt_of
 from api.schemas import EmbeddingsRequest
 from api.schemas_rerank import RerankRequest, TokenizeRequest
 from api.services import tokens
-from api.services.embedding import check_dimensions, fit, lane_of, read_inputs, refuse_many
+from api.services.embedding import check_dimensions, fit, lane_of, prompt_of, read_inputs
+from api.services.limits import refuse_more
 from api.services.rerank import Rank, rank
 from embedd.embedder import Truncated
 from embedd.encoding import Token
@@ -40,11 +40,8 @@ async def embed_stream(
             return pb.EmbedStreamResponse(
                 batch=await _embed(request.batch, call, Lane.BULK, call.seconds_left)
             )
-        except Exception as error:
-            told = tell(error)
-            if not told.refusal.expected:
-                raise
-            return pb.EmbedStreamResponse(error=told.item())
+        except Exception as error:  # noqa: BLE001 - what nobody foresaw is raised again
+            return pb.EmbedStreamResponse(error=foreseen(error).item())
 
     async for answered in in_order(requests, answer, _texts_of, _TEXTS_AT_ONCE):
         yield answered
@@ -55,7 +52,7 @@ async def rerank(request: pb.RerankRequest, call: Call) -> pb.RerankResponse:
     wanted = read(request, RerankRequest, query=request.query, documents=list(request.documents))
     if not request.documents:
         raise InvalidRequest("`documents` is empty: send at least one", param="documents")
-    refuse_many(len(request.documents), call.services.settings.max_texts_per_request, "documents")
+    refuse_more(len(request.documents), call.services.settings.max_texts_per_request, "documents")
     ranking = await rank(
         call.models, wanted.query, request.documents, model=wanted.model, truncate=wanted.truncate
     )
@@ -76,7 +73,7 @@ async def tokenize(request: pb.TokenizeRequest, call: Call) -> pb.TokenizeRespon
     model = call.services.models.embedder(wanted.model)
     if not request.texts:
         raise InvalidRequest("`texts` is empty: send at least one text", param="texts")
-    refuse_many(len(request.texts), call.services.settings.max_texts_per_request, "texts")
+    refuse_more(len(request.texts), call.services.settings.max_texts_per_request, "texts")
     found = await tokens.tokenize(
         model.tokenizer, request.texts, special=wanted.add_special_tokens, param="texts"
     )
@@ -94,7 +91,7 @@ async def _embed(
     embedded = await embedder.embed(
         texts,
         lane=lane,
-        prompt=prompt_of(wanted, embedder.card),
+        prompt=prompt_of(embedder.card, wanted.prompt_name, wanted.input_type),
         truncate=wanted.truncate,
         deadline_s=deadline_s,
     )

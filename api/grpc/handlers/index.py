@@ -11,12 +11,10 @@ from api.grpc.streams import gathered
 from api.grpc.v1 import index_pb2 as pb
 from api.grpc.writing import describe_hit, describe_outcome, describe_point, describe_stored
 from api.http import wire
-from api.http.handlers.documents import delete_selected, read_document
-from api.http.handlers.points import read_point
-from api.http.handlers.search import read_search
+from api.http.index_requests import delete_selected, read_document, read_point, read_search
 from api.schemas import DocumentRequest, PointRequest, PointsDelete, PointsGet
 from api.schemas_search import SearchRequest
-from api.services.incoming import refuse_more
+from api.services.limits import refuse_more
 from api.services.retrieve import Retriever
 from index.store import Store
 

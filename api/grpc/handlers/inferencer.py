@@ -21,14 +21,13 @@ from api.grpc.answers import (
 )
 from api.grpc.calls import Call
 from api.grpc.reading import fields_of, read
-from api.grpc.statuses import tell
+from api.grpc.statuses import foreseen
 from api.grpc.streams import as_done
 from api.grpc.v1 import inferencer_pb2 as pb
 from api.http import wire
 from api.http.chat_answer import WholeChoice
-from api.http.chat_question import read_question
+from api.http.chat_question import metered_completion, read_question
 from api.http.chat_request import completion_settings, prompts_of
-from api.http.handlers.completions import metered
 from api.http.model_requests import row_of, weights_of
 from api.schemas_chat import ChatRequest, CompletionRequest
 from api.schemas_models import ModelExchange, ModelsRequest
@@ -55,11 +54,8 @@ async def add_models(request: pb.AddModelsRequest, call: Call) -> pb.AddModelsRe
 async def _added(row: ModelRow, call: Call) -> pb.AddedModel:
     try:
         record, _ = await call.services.registry.add(row)
-    except Exception as error:
-        told = tell(error)
-        if not told.refusal.expected:
-            raise
-        return pb.AddedModel(name=row.name, error=told.item())
+    except Exception as error:  # noqa: BLE001 - what nobody foresaw is raised again
+        return pb.AddedModel(name=row.name, error=foreseen(error).item())
     return pb.AddedModel(name=row.name, model=describe_model(record))
 
 
@@ -122,11 +118,8 @@ async def run_batched(
     async def answer(request: pb.RunBatchedInferenceRequest) -> pb.RunBatchedInferenceResponse:
         try:
             response = await generate(request.request, call)
-        except Exception as error:
-            told = tell(error)
-            if not told.refusal.expected:
-                raise
-            return pb.RunBatchedInferenceResponse(id=request.id, error=told.item())
+        except Exception as error:  # noqa: BLE001 - what nobody foresaw is raised again
+            return pb.RunBatchedInferenceResponse(id=request.id, error=foreseen(error).item())
         return pb.RunBatchedInferenceResponse(id=request.id, response=response)
 
     async for answered in as_done(requests, answer, _ANSWERS_AT_ONCE):
@@ -164,7 +157,7 @@ async def _begin(request: pb.GenerateRequest, call: Call) -> tuple[str, AsyncGen
         wanted = wire.checked(fields, CompletionRequest)
         generator = wanted.model or call.services.models.generator_name
         order = Order(tuple(prompts_of(wanted)), generator, completion_settings(wanted))
-        return generator, metered(call.services, order, call.identity)
+        return generator, metered_completion(call.services, order, call.identity)
     asked = await read_question(wire.checked(fields, ChatRequest), call.services, call.identity)
     return asked.heading.model, _told(asked.answer(call.services))
 

@@ -7,7 +7,7 @@ import numpy as np
 from api.errors import InvalidRequest
 from api.grpc.calls import Call
 from api.grpc.v1 import worker_pb2 as pb
-from api.services.embedding import refuse_many
+from api.services.limits import refuse_more
 from api.services.registry import RETRY_AFTER_S
 from embedd.batches import BatchLimits
 from embedd.embedder import Embedder
@@ -107,7 +107,7 @@ def _batch_tokens(model: Model, call: Call) -> int:
 
 def _inputs(request: pb.RunRequest, model: Model, call: Call) -> list[Encoding]:
     lengths = list(request.lengths)
-    refuse_many(len(lengths), call.services.settings.max_texts_per_request, "lengths")
+    refuse_more(len(lengths), call.services.settings.max_texts_per_request, "lengths")
     seconds = list(request.seconds) or [-1] * len(lengths)
     if len(request.ids) != 4 * sum(lengths) or len(seconds) != len(lengths) or not lengths:
         raise InvalidRequest("`ids`, `lengths` and `seconds` do not fit each other", param="lengths")

@@ -7,13 +7,13 @@ from aiohttp import web
 from msgspec import UNSET
 from msgspec.structs import replace
 
-from api.http.chat_answer import Heading, WholeChoice, completion_choice, describe_usage, total_tokens
+from api.http.chat_answer import Heading, WholeChoice, completion_choice, describe_usage
+from api.http.chat_question import metered_completion
 from api.http.chat_request import completion_settings, prompts_of
 from api.http.routing import Call
 from api.http.sse import DONE, stream_events
 from api.schemas import NoQuery
 from api.schemas_chat import CompletionAnswer, CompletionChoice, CompletionRequest
-from api.security import quotas
 from api.security.identity import Identity
 from api.services.complete import Order
 from api.services.container import Services
@@ -40,7 +40,7 @@ async def _whole(
     services: Services, order: Order, heading: Heading, echoed: Sequence[str], identity: Identity
 ) -> CompletionAnswer:
     choices = [WholeChoice(index, [text]) for index, text in enumerate(echoed)]
-    async with aclosing(metered(services, order, identity)) as events:
+    async with aclosing(metered_completion(services, order, identity)) as events:
         async for event in events:
             if isinstance(event, Delta):
                 choices[event.choice].add(event)
@@ -71,7 +71,7 @@ async def _chunks(
     told = order.settings.logprobs is not None
     offsets = [0 for _ in echoed]
     waiting = list(echoed)
-    async with aclosing(metered(services, order, identity)) as events:
+    async with aclosing(metered_completion(services, order, identity)) as events:
         async for event in events:
             if isinstance(event, Usage):
                 if with_usage:
@@ -85,17 +85,6 @@ async def _chunks(
                     [completion_choice(event.choice, text, logprobs, event.finish_reason, offset=offset)]
                 )
             offsets[event.choice] += len(text)
-
-
-def metered(services: Services, order: Order, identity: Identity) -> AsyncGenerator[Delta | Usage, None]:
-    """The pieces of all texts, at the expense of ``identity``."""
-    events = services.completer.complete(order)
-    return quotas.metered(
-        services.gate.quotas,
-        identity,
-        events,
-        lambda event: total_tokens(event) if isinstance(event, Usage) else None,
-    )
 
 
 def _text(prompt: Continuation) -> str:

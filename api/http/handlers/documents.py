@@ -1,6 +1,5 @@
 """Documents: write, read, list, delete; JSON or multipart, at once or as a job."""
 
-import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from http import HTTPStatus
@@ -8,10 +7,11 @@ from http import HTTPStatus
 from aiohttp import hdrs
 from msgspec import UNSET
 
-from api.errors import ROWS, Conflict, InvalidRequest, NotFound, PreconditionFailed
+from api.errors import ROWS, Conflict, NotFound, PreconditionFailed
 from api.http import wire
 from api.http.handlers.jobs import describe_accepted_job, outcome_answer
 from api.http.idempotency import once_of, once_of_files
+from api.http.index_requests import delete_selected, read_document
 from api.http.preconditions import entity_tag, versions_wanted
 from api.http.routing import Call, Reply
 from api.http.uploads import receive_files
@@ -22,7 +22,6 @@ from api.schemas import (
     DocumentPage,
     DocumentPageQuery,
     DocumentQuery,
-    DocumentRequest,
     DocumentsDelete,
     DocumentsRequest,
     IngestQuery,
@@ -30,10 +29,9 @@ from api.schemas import (
 )
 from api.schemas_documents import DocumentChange
 from api.schemas_jobs import JobAccepted
-from api.services.file_types import MEDIA_TYPES
-from api.services.incoming import Incoming, Outcome, refuse_more
+from api.services.incoming import Incoming, Outcome
+from api.services.limits import refuse_more
 from index.errors import VersionConflict
-from index.filters import parse_filter
 from index.rows import DocumentPatch, Kept, Once, StoredDocument
 from index.store import Store
 
@@ -97,17 +95,6 @@ async def delete_many(call: Call[DocumentsDelete, NoQuery]) -> Deleted:
     store = await call.services.catalog.get(call.path["name"])
     once = await once_of(call.request)
     return Deleted(deleted=await delete_selected(store, call.body.ids, call.body.filter, once))
-
-
-async def delete_selected(
-    store: Store, ids: list[str] | None, condition: dict[str, object] | None, once: Once | None
-) -> int:
-    """Delete by ids or by filter: exactly one of them, so that nothing is deleted by accident."""
-    if (ids is None) == (condition is None):
-        raise InvalidRequest("send either `ids` or `filter`", param="ids")
-    if condition is not None:
-        return await store.delete_matching(parse_filter(condition), once)
-    return await store.delete(ids or [], once=once)
 
 
 async def _ingest(
@@ -185,30 +172,6 @@ def _precondition() -> Iterator[None]:
         yield
     except VersionConflict as conflict:
         raise PreconditionFailed(str(conflict)) from conflict
-
-
-def read_document(number: int, document: DocumentRequest) -> Incoming:
-    """Document ``number`` of a request; raises what contradicts itself or cannot be kept."""
-    where = f"documents.{number}"
-    if (document.text is None) == (document.data is None):
-        raise InvalidRequest(f"{where}: send either `text` or `data`", param=where)
-    if document.text is not None and not document.text.strip():
-        raise InvalidRequest(f"{where}: `text` is empty", param=f"{where}.text")
-    if document.data is not None and document.format is None:
-        raise InvalidRequest(f"{where}: `data` needs its `format`", param=f"{where}.format")
-    wire.check_metadata(document.metadata, f"{where}.metadata")
-    return Incoming(
-        id=document.id or uuid.uuid4().hex,
-        text=document.text,
-        data=document.data,
-        media_type=MEDIA_TYPES[document.format or "text"],
-        title=document.title,
-        metadata=document.metadata,
-        password=document.password,
-        expires_at=wire.moment_of(document.expires_at, f"{where}.expires_at"),
-        acl=tuple(document.acl),
-        if_version=document.version,
-    )
 
 
 def _change(change: DocumentChange) -> DocumentPatch:

@@ -13,15 +13,12 @@ from msgspec import UNSET
 from api.errors import InvalidRequest
 from api.http.routing import Call, Reply
 from api.http.stages import Work, describe_truncated, headers_of
-from api.http.wire import Base64
+from api.http.wire import INLINE_NUMBERS, Base64
 from api.schemas import Embedding, EmbeddingsAnswer, EmbeddingsRequest, EmbeddingUsage, NoQuery
-from api.services.embedding import check_dimensions, fit, lane_of, named_prompt, read_inputs, typed_prompt
+from api.services.embedding import check_dimensions, fit, lane_of, prompt_of, read_inputs
 from embedd.calibration import Calibrator, quantise_int8, to_ubinary
 from embedd.embedder import Embeddings
 from embedd.specs import ModelCard
-
-_INLINE_NUMBERS = 4096
-"""Answers of more numbers than this are written in a thread; these take less than a millisecond."""
 
 
 async def embed(call: Call[EmbeddingsRequest, NoQuery]) -> Reply:
@@ -36,14 +33,14 @@ async def embed(call: Call[EmbeddingsRequest, NoQuery]) -> Reply:
     embedded = await embedder.embed(
         inputs,
         lane=lane_of(len(inputs)),
-        prompt=prompt_of(request, card),
+        prompt=prompt_of(card, request.prompt_name, request.input_type),
         truncate=request.truncate,
         deadline_s=models.deadline_s,
     )
     tokens = sum(embedded.tokens)
     characters = sum(map(len, inputs))
     work = Work(embedder.device, characters, tokens, embedded.times, embedded.truncated)
-    large = embedded.vectors.size > _INLINE_NUMBERS
+    large = embedded.vectors.size > INLINE_NUMBERS
     answer = partial(_answer, request, card, embedded, scale)
     return Reply(
         await asyncio.to_thread(answer) if large else answer(),
@@ -58,13 +55,6 @@ def _inputs(request: EmbeddingsRequest, limit: int) -> list[str | Sequence[int]]
     if len({isinstance(one, str) for one in inputs}) > 1:
         raise InvalidRequest("`input` mixes texts with token ids: send one or the other", param="input")
     return inputs
-
-
-def prompt_of(request: EmbeddingsRequest, card: ModelCard) -> str:
-    """What goes in front of each text; raises ``InvalidRequest`` if the model has no such prompt."""
-    if request.prompt_name is None and request.input_type is not None:
-        return typed_prompt(card, request.input_type)
-    return named_prompt(card, request.prompt_name)
 
 
 def _check(request: EmbeddingsRequest, card: ModelCard) -> None:

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import nullcontext, suppress
-from typing import Final
 
 from aiohttp import web
 from msgspec import UNSET
@@ -11,7 +10,7 @@ from msgspec import UNSET
 from api.errors import NotFound, ShuttingDown
 from api.http.authentication import permit_collection, visible_names
 from api.http.routing import Call
-from api.http.sse import DONE, stream_events
+from api.http.sse import DONE, EVENT_PERIOD_S, stream_events
 from api.schemas import DocumentOutcome, NoQuery
 from api.schemas_jobs import JobAnswer, JobList, JobProgress, JobsQuery, JobStatus
 from api.services.container import Services
@@ -22,9 +21,6 @@ from api.services.reembed import is_reembedding
 from index.errors import CollectionNotFound
 from index.rows import JobState
 from index.store import Store
-
-EVENT_PERIOD_S: Final = 0.25
-"""Between two looks at a job that is watched; a look reads one row."""
 
 
 async def get(call: Call[None, NoQuery]) -> JobAnswer:

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from datetime import datetime
 from http import HTTPStatus
-from typing import Final
 
 from aiohttp import web
 from msgspec import UNSET
@@ -13,7 +12,7 @@ from api.errors import ShuttingDown, refuse
 from api.http.authentication import visible_aliases, visible_names
 from api.http.model_requests import row_of, weights_of
 from api.http.routing import Call, Reply
-from api.http.sse import DONE, stream_events
+from api.http.sse import DONE, EVENT_PERIOD_S, stream_events
 from api.schemas import Deleted, ErrorDetail, NoQuery
 from api.schemas_models import (
     ModelAnswer,
@@ -30,9 +29,6 @@ from api.schemas_models import (
 from api.services.container import Services
 from api.services.model_records import ModelRecord
 from embedd.errors import UnknownModel
-
-EVENT_PERIOD_S: Final = 0.25
-"""Between two looks at a model that is watched."""
 
 _CREATED = 0  # models of the settings are not created: the field is there because OpenAI's clients read it
 

@@ -1,13 +1,11 @@
 """Points: rows whose vectors the client brings, and passages read back one by one."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from msgspec import UNSET
 
-from api.http import wire
-from api.http.handlers.documents import delete_selected
 from api.http.idempotency import once_of
+from api.http.index_requests import delete_selected, filter_of, read_point
 from api.http.routing import Call
 from api.schemas import (
     Count,
@@ -17,7 +15,6 @@ from api.schemas import (
     PointAnswer,
     PointList,
     PointPage,
-    PointRequest,
     PointsDelete,
     PointsGet,
     PointsRequest,
@@ -25,9 +22,8 @@ from api.schemas import (
     Upserted,
 )
 from api.schemas_points import FacetAnswer, FacetsAnswer, FacetsRequest, PointsCount
-from api.services.incoming import refuse_more
-from index.filters import Filter, parse_filter
-from index.rows import Document, Passage, StoredPoint
+from api.services.limits import refuse_more
+from index.rows import StoredPoint
 
 
 async def post(call: Call[PointsRequest, NoQuery]) -> Upserted:
@@ -59,7 +55,7 @@ async def scroll(call: Call[PointsScroll, NoQuery]) -> PointPage:
     store = await call.services.catalog.get(call.path["name"])
     body = call.body
     found, after = await store.scroll(
-        body.limit, body.after, _condition(body.filter), with_vectors="vector" in body.include
+        body.limit, body.after, filter_of(body.filter), with_vectors="vector" in body.include
     )
     return PointPage(points=[_describe(point, body.include) for point in found], next=after)
 
@@ -72,42 +68,15 @@ async def count(call: Call[None, NoQuery]) -> Count:
 async def count_matching(call: Call[PointsCount, NoQuery]) -> Count:
     """How many points match."""
     store = await call.services.catalog.get(call.path["name"])
-    return Count(count=await store.count(_condition(call.body.filter)))
+    return Count(count=await store.count(filter_of(call.body.filter)))
 
 
 async def facets(call: Call[FacetsRequest, NoQuery]) -> FacetsAnswer:
     """The values of a metadata key, and how many points have each."""
     store, body = await call.services.catalog.get(call.path["name"]), call.body
-    found = await store.facets(body.key, body.limit, _condition(body.filter))
+    found = await store.facets(body.key, body.limit, filter_of(body.filter))
     return FacetsAnswer(
         values=[FacetAnswer(value=one.value, count=one.points) for one in found.values], total=found.total
-    )
-
-
-def _condition(filter_: dict[str, Any] | None) -> Filter | None:
-    return None if filter_ is None else parse_filter(filter_)
-
-
-def read_point(number: int, point: PointRequest) -> Document:
-    """The document that is point ``number`` of a request; raises what cannot be kept of it."""
-    text = point.text
-    wire.check_metadata(point.metadata, f"points.{number}.metadata")
-    passage = Passage(
-        text=text,
-        start=0,
-        end=len(text or ""),
-        vector=wire.vector_of(point.vector, f"points.{number}.vector"),
-    )
-    return Document(
-        id=point.id,
-        title=point.title or "",
-        text=text,
-        metadata=point.metadata,
-        passages=(passage,),
-        is_point=True,
-        expires_at=wire.moment_of(point.expires_at, f"points.{number}.expires_at"),
-        acl=tuple(point.acl),
-        if_version=point.version,
     )
 
 

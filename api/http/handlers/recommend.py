@@ -3,12 +3,12 @@
 import time
 
 from api.http.handlers.search import describe_hit
+from api.http.index_requests import filter_of
 from api.http.routing import Call
 from api.schemas import NoQuery, SearchAnswer
 from api.schemas_points import RecommendRequest
 from api.services.recommend import Examples, Wanted
 from api.services.recommend import recommend as recommend_points
-from index.filters import parse_filter
 
 
 async def recommend(call: Call[RecommendRequest, NoQuery]) -> SearchAnswer:
@@ -17,7 +17,7 @@ async def recommend(call: Call[RecommendRequest, NoQuery]) -> SearchAnswer:
     body = call.body
     wanted = Wanted(
         k=body.k,
-        filter=None if body.filter is None else parse_filter(body.filter),
+        filter=filter_of(body.filter),
         acl=call.identity.tags(body.acl),
         min_score=body.min_score,
         exact=body.exact,

@@ -19,7 +19,7 @@ from api.schemas_rerank import (
     RerankResult,
     RerankTokens,
 )
-from api.services.embedding import refuse_many
+from api.services.limits import refuse_more
 from api.services.rerank import Ranking, rank
 
 
@@ -45,7 +45,7 @@ async def rerank_v2(call: Call[RerankRequest, NoQuery]) -> Reply:
 def _texts(documents: Sequence[str | RerankDocument], limit: int) -> list[str]:
     if not documents:
         raise InvalidRequest("`documents` is empty: send at least one", param="documents")
-    refuse_many(len(documents), limit, "documents")
+    refuse_more(len(documents), limit, "documents")
     return [one if isinstance(one, str) else one.text for one in documents]
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from msgspec import UNSET
 
 from api.errors import InvalidRequest
-from api.http import wire
+from api.http.index_requests import read_search
 from api.http.routing import Call
 from api.http.stages import describe_cut_query
 from api.schemas import (
@@ -17,11 +17,9 @@ from api.schemas import (
     SearchBatchAnswer,
     SearchHit,
 )
-from api.schemas_search import FusionRequest, SearchBatchRequest, SearchRequest
-from api.security.identity import Identity
+from api.schemas_search import SearchBatchRequest, SearchRequest
 from api.services.retrieve import Found, Search
-from index.filters import parse_filter
-from index.rows import Fusion, Hit
+from index.rows import Hit
 
 
 async def search(call: Call[SearchRequest, NoQuery]) -> SearchAnswer:
@@ -66,30 +64,6 @@ def _describe(found: Found, request: SearchRequest, began: float) -> SearchAnswe
         plan=found.plan,
         truncated_query=describe_cut_query(found.cut),
     )
-
-
-def read_search(request: SearchRequest, identity: Identity) -> Search:
-    """What ``identity`` looks for by ``request``; raises what is wrong with its vector or filter."""
-    return Search(
-        k=request.k,
-        mode=request.mode,
-        text=request.query,
-        vector=None if request.vector is None else wire.vector_of(request.vector, "vector"),
-        filter=None if request.filter is None else parse_filter(request.filter),
-        acl=identity.tags(request.acl),
-        min_score=request.min_score,
-        exact=request.exact,
-        with_content=not {"text", "metadata"}.isdisjoint(request.include),
-        with_vectors="vector" in request.include,
-        rerank=request.rerank,
-        fusion=_fusion(request.fusion or FusionRequest()),
-        group_by=request.group_by,
-        diversity=None if request.mmr is None else request.mmr.diversity,
-    )
-
-
-def _fusion(request: FusionRequest) -> Fusion:
-    return Fusion(request.method, request.dense_weight)
 
 
 def describe_hit(hit: Hit, include: Sequence[Include]) -> SearchHit:

@@ -33,6 +33,7 @@ from api.schemas_tei import (
 )
 from api.services import embedding
 from api.services.container import Services
+from api.services.limits import refuse_more
 from api.services.models import Models
 from embedd.batches import BatchLimits
 from embedd.embedder import Embeddings, Lane
@@ -41,9 +42,6 @@ from embedd.token_vectors import TokenDtype
 
 _MOST_IN_FULL = 32
 """Inputs of one /embed_all, as many as TEI takes by default: every token of theirs comes back as numbers."""
-
-_INLINE_NUMBERS = 4096
-"""What is written in less than a millisecond; more is written in a thread."""
 
 _FULL: TokenDtype = "float32"
 
@@ -138,14 +136,14 @@ async def _embed(services: Services, request: TeiEmbedRequest) -> Reply:
     texts = _read(request.inputs, services.settings.max_texts_per_request)
     run = await _run(services.models, texts, request)
     vectors = embedding.fit(card, run.embedded.vectors, request.dimensions, normalize=request.normalize)
-    large = vectors.size > _INLINE_NUMBERS
+    large = vectors.size > wire.INLINE_NUMBERS
     return Reply(list(vectors), headers=headers_of(run.work, began), large=large, encoded=run.encoded)
 
 
 async def _similarity(services: Services, request: TeiSimilarityRequest) -> Reply:
     began = time.perf_counter()
     sentences = request.inputs.sentences
-    embedding.refuse_many(
+    refuse_more(
         len(given(sentences, "inputs.sentences")) + 1,
         services.settings.max_texts_per_request,
         "inputs.sentences",

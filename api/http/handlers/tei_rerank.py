@@ -11,7 +11,7 @@ from api.http.stages import headers_of, ranking_work
 from api.http.tei_body import given, truncation_of
 from api.schemas import NoQuery
 from api.schemas_tei import TeiRank, TeiRerankRequest
-from api.services.embedding import refuse_many
+from api.services.limits import refuse_more
 from api.services.rerank import Rank, Ranking, rank
 
 
@@ -41,7 +41,7 @@ def _texts(body: TeiRerankRequest, limit: int) -> list[str]:
             "belongs to /v1/rerank",
             param="texts",
         )
-    refuse_many(len(given(body.texts, "texts")), limit, "texts")
+    refuse_more(len(given(body.texts, "texts")), limit, "texts")
     return body.texts
 
 

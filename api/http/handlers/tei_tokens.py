@@ -8,6 +8,7 @@ from api.http.tei_body import given
 from api.schemas import NoQuery
 from api.schemas_tei import TeiDecodeRequest, TeiTokenizeRequest
 from api.services import embedding, tokens
+from api.services.limits import refuse_more
 
 
 async def tokenize(call: Call[TeiTokenizeRequest, NoQuery]) -> Reply:
@@ -38,7 +39,7 @@ async def decode(call: Call[TeiDecodeRequest, NoQuery]) -> Reply:
 
 def _refuse_unlikely(items: Sequence[Sequence[object]], limit: int, param: str) -> None:
     """Refuse what TEI does not tokenise: too many, or one with nothing in it."""
-    embedding.refuse_many(len(given(items, param)), limit, param)
+    refuse_more(len(given(items, param)), limit, param)
     for index, item in enumerate(items):
         if not item:
             raise InvalidRequest(f"`{param}` {index} is empty", param=param)

@@ -11,7 +11,8 @@ from api.schemas_rerank import (
     TokenizeRequest,
 )
 from api.services import tokens
-from api.services.embedding import read_ids, refuse_many
+from api.services.embedding import read_ids
+from api.services.limits import refuse_more
 
 
 async def tokenize(call: Call[TokenizeRequest, NoQuery]) -> Reply:
@@ -21,7 +22,7 @@ async def tokenize(call: Call[TokenizeRequest, NoQuery]) -> Reply:
     texts = [body.input] if isinstance(body.input, str) else body.input
     if not texts:
         raise InvalidRequest("`input` is empty: send at least one text", param="input")
-    refuse_many(len(texts), call.services.settings.max_texts_per_request, "input")
+    refuse_more(len(texts), call.services.settings.max_texts_per_request, "input")
     found = await tokens.tokenize(model.tokenizer, texts, special=body.add_special_tokens, param="input")
     data = [TokenizedInput(index, len(one), one) for index, one in enumerate(found)]
     return Reply(TokenizeAnswer(model.card.name, model.card.max_tokens, data), large=True)

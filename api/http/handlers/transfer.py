@@ -31,11 +31,11 @@ async def import_lines(call: Call[None, NoQuery]) -> Imported:
         # The next block is received and the one that has come is read while the one before is written.
         reading = asyncio.to_thread(jsonl.decode_lines, block, number, store.settings)
         number += block.count(b"\n")
-        copies, block = await _beside(_write(store, copies, answer), reading, anext(blocks, b""))
+        copies, block = await _at_once(_write(store, copies, answer), reading, anext(blocks, b""))
     return answer
 
 
-async def _beside(
+async def _at_once(
     writing: Awaitable[None], reading: Awaitable[list[DocumentCopy]], receiving: Awaitable[bytes]
 ) -> tuple[list[DocumentCopy], bytes]:
     """What was read and what was received; all three are at their end. What is wrong with the lines before

@@ -34,7 +34,7 @@ class PostgresKeys:
         self._keys: dict[str, Key] = {}
         # What was changed here must not be undone by what was read before.
         self._changing = asyncio.Lock()
-        news.tell(TOPIC, self._read)
+        news.on_change(TOPIC, self._read)
 
     @property
     def is_empty(self) -> bool:
