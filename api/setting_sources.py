@@ -12,7 +12,8 @@ from typing import Any
 
 import yaml
 
-from api.settings import Settings, flag_of, load_settings, nearest_setting, read_file, set_variables
+from api.settings import FILE_KEYS, Settings, flag_of, load_settings, set_variables
+from api.settings_file import nearest_setting, read_file
 
 MASK = "***"
 
@@ -53,7 +54,8 @@ def stray_variables() -> Iterator[str]:
     """What is wrong with each ``EMBEDD_`` variable that looks like a setting's and is none."""
     for key in sorted(set_variables()):
         if key not in Settings.model_fields and not _OF_OTHERS.fullmatch(key.upper()):
-            yield f"the variable EMBEDD_{key.upper()} is no setting and is ignored; {nearest_setting(key)}"
+            meant = nearest_setting(key, FILE_KEYS)
+            yield f"the variable EMBEDD_{key.upper()} is no setting and is ignored; {meant}"
 
 
 def example() -> str:
@@ -70,7 +72,7 @@ def _sources(flags: Mapping[str, object]) -> Iterator[tuple[str, str]]:
     given = {name for name, value in flags.items() if value is not None}
     variables = set_variables()
     config = flags.get("config") or variables.get("config")
-    file = read_file(Path(str(config))) if config else {}
+    file = read_file(Path(str(config)), FILE_KEYS) if config else {}
     for name in Settings.model_fields:
         if name in given:
             yield name, f"flag {flag_of(name)}"

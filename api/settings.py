@@ -12,7 +12,6 @@ directory.
 What it does not know: what a model name means (``embedd.specs`` does) and whether a port is free.
 """
 
-import difflib
 import os
 import re
 from collections.abc import Mapping
@@ -20,7 +19,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-import yaml
 from pydantic import Field, ValidationError
 from pydantic_core import ErrorDetails
 from pydantic_settings import (
@@ -42,12 +40,19 @@ from api.setting_types import (
     Size,
     SizeOrNone,
 )
+from api.settings_file import SettingsError, read_file
+
+__all__ = [
+    "FILE_KEYS",
+    "Settings",
+    "SettingsError",
+    "flag_of",
+    "load_settings",
+    "set_variables",
+    "upstream_key",
+]
 
 _PREFIX = "EMBEDD_"
-
-
-class SettingsError(Exception):
-    """The configuration cannot be used; the message names the flag, variable or file and says what to do."""
 
 
 class Settings(BaseSettings):
@@ -262,8 +267,12 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Flags, then the environment, then the file that one of these two names."""
         config = init_settings().get("config") or env_settings().get("config")
-        file = read_file(Path(config)) if config else {}
+        file = read_file(Path(config), FILE_KEYS) if config else {}
         return init_settings, env_settings, InitSettingsSource(settings_cls, init_kwargs=file)
+
+
+FILE_KEYS = frozenset(Settings.model_fields) - {"config"}
+"""What may stand in the file."""
 
 
 def upstream_key(name: str, url: str) -> str:
@@ -289,44 +298,6 @@ def load_settings(flags: Mapping[str, object]) -> Settings:
         return Settings(**given)
     except ValidationError as error:
         raise SettingsError("\n".join(_explain(detail, given) for detail in error.errors())) from error
-
-
-def read_file(path: Path) -> dict[str, Any]:
-    """What a settings file says.
-
-    Raises:
-        SettingsError: it cannot be read, or has keys that are no settings.
-    """
-    path = path.expanduser()
-    try:
-        content = yaml.safe_load(path.read_text("utf-8"))
-    except OSError as error:
-        raise SettingsError(f"cannot read the settings file {path}: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SettingsError(f"the settings file {path} is not YAML: {_in_one_line(error)}") from error
-    if content is None:
-        return {}
-    if not isinstance(content, dict):
-        raise SettingsError(f"the settings file {path} must hold 'name: value' lines, such as 'port: 8080'")
-    _refuse_unknown_keys(path, content)
-    return content
-
-
-def _refuse_unknown_keys(path: Path, content: Mapping[object, object]) -> None:
-    problems = [
-        f"the settings file {path} has the unknown key '{key}'; {nearest_setting(str(key))}"
-        for key in content
-        if key not in Settings.model_fields or key == "config"
-    ]
-    if problems:
-        raise SettingsError("\n".join(problems))
-
-
-def nearest_setting(key: str) -> str:
-    """What may have been meant by ``key``, which is no setting."""
-    known = sorted(Settings.model_fields.keys() - {"config"})
-    found = difflib.get_close_matches(key.lower().replace("-", "_"), known, n=1, cutoff=0.5)
-    return f"did you mean '{found[0]}'?" if found else f"known keys: {', '.join(known)}"
 
 
 def _explain(detail: ErrorDetails, flags: Mapping[str, object]) -> str:
@@ -367,7 +338,3 @@ def set_variables() -> dict[str, str]:
 
 def _variable(name: str) -> str:
     return set_variables().get(name, "")
-
-
-def _in_one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
