@@ -62,12 +62,14 @@ class ModelRecord:
 
 
 def record_of(
-    row: ModelRow, registry: Registry[Any], progress: Progress | None, *, answered_by_others: bool
+    row: ModelRow, registry: Registry[Any], progress: Progress | None, *, is_coming: bool, others_answer: bool
 ) -> ModelRecord:
-    """The model of ``row``, for which other weights may still answer."""
+    """The model of ``row``. Others than its weights answer until they have come, or where they could not."""
     state = next((state for state in registry.states() if state.name == row.name), None)
     status, reason = _status(row, registry, state, progress)
-    coming = _under_way(row, progress) if answered_by_others else None
+    if others_answer and not is_coming:
+        status, reason = "failed", row.reason
+    coming = _under_way(row, progress) if others_answer and is_coming else None
     return ModelRecord(row.name, row.kind, status, reason, row, state, progress, coming)
 
 

@@ -9,11 +9,11 @@ are exchanged answer until the others are warm, and after that to the end of the
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from contextvars import Context
 from dataclasses import replace
-from typing import Any, Final
+from typing import Final, TypeAlias
 
 import structlog
 
@@ -21,16 +21,19 @@ from api.errors import Conflict
 from api.services.bringing import Bringing
 from api.services.model_checks import check_model, differences
 from api.services.model_records import ModelRecord, Weights
-from api.services.model_rows import ModelRow, ModelRows
+from api.services.model_rows import ModelRow, ModelRows, Outcome
 from api.services.models import Models
 from embedd.errors import UnknownModel
-from embedd.ownership import owned_tasks
+from embedd.ownership import owned_tasks, to_its_end
 from index.catalogs import Collections
 from index.errors import CollectionNotFound
 
 log = structlog.get_logger()
 
 MOST_MODELS: Final = 200
+
+_Ended: TypeAlias = "asyncio.Future[None] | None"
+"""Done when a model that was let go has ended, behind its last request; None if there was none."""
 
 
 class ModelRegistry:
@@ -78,12 +81,15 @@ class ModelRegistry:
         """
         check_model(wanted, self._models.openers)
         await self._rows.refresh()
+        return await to_its_end(self._add(wanted))
+
+    async def _add(self, wanted: ModelRow) -> tuple[ModelRecord, bool]:
         async with self._changing:
             row = self._rows.get(wanted.name)
             if row is None:
                 self._refuse_configured(wanted.name)
                 self._refuse_one_more()
-                row = await self._rows.put(wanted)
+                row = await self._rows.add(wanted)
                 self._bringing.begin(row)
                 return self._bringing.record(row), True
             if differing := differences(row, wanted):
@@ -108,22 +114,23 @@ class ModelRegistry:
             StorageFailed, StorageFull: nothing has changed.
         """
         await self._rows.refresh()
+        row, ended = await to_its_end(self._change(name, enabled, description))
+        if ended is not None:
+            await asyncio.shield(ended)
+        return self._bringing.record(row)
+
+    async def _change(
+        self, name: str, enabled: bool | None, description: str | None
+    ) -> tuple[ModelRow, _Ended]:
         async with self._changing:
-            row = self._own(name)
-            was_enabled = row.enabled
-            row = await self._rows.put(
-                replace(
-                    row,
-                    enabled=was_enabled if enabled is None else enabled,
-                    description=row.description if description is None else description,
-                )
-            )
-            if was_enabled and not row.enabled:
-                await self._bringing.end(row)
-                row = await self._rows.put(replace(row, standing="registered", reason=""))
-            elif row.enabled and not was_enabled:
+            before, ended = self._own(name), None
+            row = await self._rows.change(before, enabled=enabled, description=description)
+            if before.enabled and not row.enabled:
+                row = await self._rows.settle(row, Outcome("registered"))
+                ended = await self._bringing.let_go(name)
+            elif row.enabled and not before.enabled:
                 self._bringing.begin(row)
-            return self._bringing.record(row)
+            return row, ended
 
     async def exchange(self, name: str, wanted: Weights, *, force: bool = False) -> ModelRecord:
         """Have the model answer with other weights once they are loaded; until then those that are there do,
@@ -137,15 +144,17 @@ class ModelRegistry:
             StorageFailed, StorageFull: nothing has changed.
         """
         await self._rows.refresh()
+        return await to_its_end(self._exchange(name, wanted, force))
+
+    async def _exchange(self, name: str, wanted: Weights, force: bool) -> ModelRecord:
         async with self._changing:
-            before = self._own(name)
-            row = wanted.of(before)
+            row = wanted.of(self._own(name))
             check_model(row, self._models.openers)
             if not force:
                 await self._refuse_used(name)
             row = await self._rows.exchange(row)
             await self._bringing.stop(name)
-            self._bringing.begin(row, before)
+            self._bringing.begin(row, undo=True)
             return self._bringing.record(row)
 
     async def remove(self, name: str, *, force: bool = False) -> bool:
@@ -157,57 +166,56 @@ class ModelRegistry:
             StorageFailed, StorageFull: it is still there.
         """
         await self._rows.refresh()
+        was_there, ended = await to_its_end(self._remove(name, force))
+        if ended is not None:
+            await asyncio.shield(ended)
+        return was_there
+
+    async def _remove(self, name: str, force: bool) -> tuple[bool, _Ended]:
         async with self._changing:
             if self._rows.get(name) is None:
                 self._refuse_configured(name)
-                return False
-            row = self._own(name)
+                return False, None
             if not force:
                 await self._refuse_used(name)
             await self._rows.remove(name)
-            await self._bringing.end(row)
-            return True
+            return True, await self._bringing.let_go(name)
 
     def begin_all(self) -> None:
         """Bring every enabled model; called once."""
         for row in self._rows:
             self._bringing.begin(row)
 
-    def follow(self, before: Mapping[str, ModelRow]) -> None:
-        """Bring what others have added or enabled, and end what they have removed or disabled, beside all
-        else: the last requests of a model may take their time.
-        """
-        self._tasks.create_task(self._follow(before), context=Context())
+    def follow(self) -> None:
+        """Have what others have changed, beside all else."""
+        self._tasks.create_task(self._follow(), context=Context())
 
-    async def _follow(self, before: Mapping[str, ModelRow]) -> None:
+    async def _follow(self) -> None:
         async with self._changing:
-            now = {row.name: row for row in self._rows}
-            was, wanted = _enabled(before), _enabled(now)
-            for name, _ in was - wanted:
-                if name in now and now[name].enabled and now[name].kind == before[name].kind:
-                    await self._bringing.stop(name)  # others come in its place
-                else:
-                    await self._bringing.end(before[name])
-            for name, _ in wanted - was:
-                self._bringing.begin(now[name])
+            await self._bringing.follow({row.name: row for row in self._rows})
 
     def stop(self) -> None:
         """Leave what is being brought as it is, for the next start."""
         self._bringing.stop_all()
 
-    async def _settle(self, row: ModelRow, instead: ModelRow | None = None, **facts: Any) -> None:
+    async def _settle(
+        self, row: ModelRow, outcome: Outcome, instead: ModelRow | None = None
+    ) -> ModelRow | None:
         """Keep what has become of it, or of the one that stays ``instead``; it may have been described,
         removed or exchanged meanwhile.
         """
         async with self._changing:
             current = self._rows.get(row.name)
             if current is None or not current.enabled or current.created_at != row.created_at:
-                return
+                return None
             with suppress(Conflict):  # at another service, of which this one will hear
                 if instead is None:
-                    await self._rows.put(replace(current, **facts))
-                else:
-                    await self._rows.exchange(replace(instead, description=current.description, **facts))
+                    return await self._rows.settle(current, outcome)
+                stays = replace(instead, created_at=current.created_at, description=current.description)
+                return await self._rows.exchange(
+                    replace(stays, standing=outcome.standing, reason=outcome.reason)
+                )
+            return None
 
     def _own(self, name: str) -> ModelRow:
         row = self._rows.get(name)
@@ -247,11 +255,6 @@ class ModelRegistry:
                 if (await self._catalog.get(each)).settings.model == name:
                     found.append(each)
         return found
-
-
-def _enabled(rows: Mapping[str, ModelRow]) -> set[tuple[str, str]]:
-    """The models that are to be there; one that was removed and added again is another one."""
-    return {(row.name, row.created_at) for row in rows.values() if row.enabled}
 
 
 @asynccontextmanager

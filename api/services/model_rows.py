@@ -5,13 +5,14 @@ One thread writes, with an fsync before each answer. All rows are in memory as w
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import astuple, dataclass, fields, replace
+from dataclasses import asdict, astuple, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Final, Literal, Protocol
 
 from api.services.registry import Kind
+from embedd.ownership import to_its_end
 from index.codec import timestamp
 from index.database import read_rows
 from index.writer import Change, Writer, open_writer
@@ -45,6 +46,17 @@ class ModelRow:
     updated_at: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What has become of a model: its standing, and what is known of its weights since, if anything."""
+
+    standing: Standing
+    reason: str = ""
+    revision: str | None = None
+    sha256: str | None = None
+    size_bytes: int | None = None
+
+
 _NAMES: Final = tuple(field.name for field in fields(ModelRow))
 SHARED_NAMES: Final = tuple(name for name in _NAMES if name not in ("standing", "reason"))
 """What a model is for every service that has it; how it stands is each one's own."""
@@ -76,8 +88,8 @@ def _create_tables(connection: sqlite3.Connection) -> None:
 MIGRATIONS: Final = (_create_tables,)
 
 
-OnChange = Callable[[Mapping[str, ModelRow]], None]
-"""Hears what the rows were before others changed them."""
+OnChange = Callable[[], None]
+"""Called when others have changed rows."""
 
 
 class ModelRows(Protocol):
@@ -101,21 +113,41 @@ class ModelRows(Protocol):
         """Call ``listener`` whenever others have changed rows."""
         ...
 
-    async def put(self, row: ModelRow) -> ModelRow:
-        """Keep ``row`` in the place of one of its name; gives it with its times.
+    async def add(self, row: ModelRow) -> ModelRow:
+        """Keep a new one; gives it with its times.
 
         Raises:
-            Conflict: it is new, and somebody else was faster, or it is not that one any more.
+            Conflict: somebody else has added one of that name.
+            StorageFailed, StorageFull: nothing has changed.
+        """
+        ...
+
+    async def change(
+        self, row: ModelRow, *, enabled: bool | None = None, description: str | None = None
+    ) -> ModelRow:
+        """Keep what is given of ``row``, and give all of it.
+
+        Raises:
+            Conflict: somebody else has removed or exchanged it.
+            StorageFailed, StorageFull: nothing has changed.
+        """
+        ...
+
+    async def settle(self, row: ModelRow, outcome: Outcome) -> ModelRow:
+        """Keep what has become of ``row``, and nothing else of it.
+
+        Raises:
+            Conflict: somebody else has removed or exchanged it.
             StorageFailed, StorageFull: nothing has changed.
         """
         ...
 
     async def exchange(self, row: ModelRow) -> ModelRow:
-        """Keep ``row`` as another model in the place of the one of its name, with pins of its own; gives it
-        with its times.
+        """Keep ``row`` as another model in the place of the one of its name and ``created_at``, with pins of
+        its own; gives it with its times.
 
         Raises:
-            Conflict: somebody else has removed that one.
+            Conflict: somebody else has removed or exchanged that one.
             StorageFailed, StorageFull: nothing has changed.
         """
         ...
@@ -148,28 +180,48 @@ class FileRows:
     def on_change(self, listener: OnChange) -> None:
         """Nobody else changes the file."""
 
-    async def put(self, row: ModelRow) -> ModelRow:
-        now = timestamp()
-        stored = replace(row, created_at=row.created_at or now, updated_at=now)
+    async def add(self, row: ModelRow) -> ModelRow:
+        return await self._keep(replace(row, created_at=timestamp()))
 
-        def write(connection: sqlite3.Connection) -> Change[None]:
-            connection.execute(_WRITE, astuple(stored))
-            return Change(None)
+    async def change(
+        self, row: ModelRow, *, enabled: bool | None = None, description: str | None = None
+    ) -> ModelRow:
+        enabled = row.enabled if enabled is None else enabled
+        description = row.description if description is None else description
+        return await self._keep(replace(row, enabled=enabled, description=description))
 
-        await self._writer.submit(write)
-        self._rows[row.name] = stored
-        return stored
+    async def settle(self, row: ModelRow, outcome: Outcome) -> ModelRow:
+        known = {name: value for name, value in asdict(outcome).items() if value is not None}
+        return await self._keep(replace(row, **known))
 
     async def exchange(self, row: ModelRow) -> ModelRow:
-        return await self.put(replace(row, created_at=""))
+        return await self._keep(replace(row, created_at=timestamp()))
 
     async def remove(self, name: str) -> None:
         def write(connection: sqlite3.Connection) -> Change[None]:
             connection.execute("DELETE FROM models WHERE name = ?", (name,))
             return Change(None)
 
-        await self._writer.submit(write)
-        self._rows.pop(name, None)
+        async def remove() -> None:
+            await self._writer.submit(write)
+            self._rows.pop(name, None)
+
+        await to_its_end(remove())
+
+    async def _keep(self, row: ModelRow) -> ModelRow:
+        """On disk and in memory, whether or not anybody waits for it to the end."""
+        stored = replace(row, updated_at=timestamp())
+
+        def write(connection: sqlite3.Connection) -> Change[None]:
+            connection.execute(_WRITE, astuple(stored))
+            return Change(None)
+
+        async def keep() -> ModelRow:
+            await self._writer.submit(write)
+            self._rows[row.name] = stored
+            return stored
+
+        return await to_its_end(keep())
 
 
 def _row(stored: Sequence[Any]) -> ModelRow:

@@ -180,13 +180,13 @@ class Registry(Generic[ModelT]):
             self._tasks.create_task(before.end(), name=f"end of model {name}")
         return model
 
-    async def remove(self, name: str) -> None:
-        """Forget the model ``name``; returns when it has ended, behind its last request."""
+    def let_go(self, name: str) -> "asyncio.Future[None]":
+        """Forget the model ``name``; done when it has ended, behind its last request."""
         for known in (self.running, self.coming, self.broken):
             known.pop(name, None)
         held = self._held.pop(name, None)
-        if held is not None:
-            await held.end()
+        ended = _nothing() if held is None else held.end()
+        return self._tasks.create_task(ended, name=f"end of model {name}", context=Context())
 
     def fail(self, name: str, error: Exception) -> str:
         """Keep the reason why there is no model ``name``, and give it."""
@@ -261,7 +261,8 @@ class _Held(Generic[ModelT]):
                 await self.entered.result().idle()
         except TimeoutError:
             log.warning("model_ended_in_use", model=self._name, waited_s=LONGEST_LEAVE_S)
-        self.leave.set()
+        finally:
+            self.leave.set()
         assert self.task is not None, "it is held by a task"
         await asyncio.wait([self.task])
 
@@ -290,6 +291,10 @@ async def open_registry(
             yield registry
         finally:
             registry.close()
+
+
+async def _nothing() -> None:
+    """There is none to end."""
 
 
 def _because(status: ModelStatus) -> str:

@@ -9,10 +9,10 @@ each service's own and in its memory; what a model is, is the same for all. All 
 import asyncio
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 from api.errors import Conflict
-from api.services.model_rows import SHARED_NAMES, ModelRow, OnChange
+from api.services.model_rows import SHARED_NAMES, ModelRow, OnChange, Outcome
 from api.shared.news import News
 from api.shared.tables import TELL
 from index.codec import timestamp
@@ -25,14 +25,20 @@ _PLACES: Final = ", ".join(f"${place}" for place in range(1, len(SHARED_NAMES) +
 _INSERT: Final = (
     f"INSERT INTO models ({_COLUMNS}) VALUES ({_PLACES}) ON CONFLICT DO NOTHING RETURNING {_COLUMNS}"
 )
-# Whoever pins a model first pins it for all; what somebody else has exchanged is left alone.
-_UPDATE: Final = (
-    "UPDATE models SET (kind, source, description, revision, sha256, allow_pickle, enabled, size_bytes,"
-    " created_at, updated_at)"
-    " = ($2, $3, $4, coalesce(revision, $5), coalesce(sha256, $6), $7, $8, $9, $10, $11)"
-    f" WHERE name = $1 AND created_at = $10 RETURNING {_COLUMNS}"
+_CHANGE: Final = (
+    "UPDATE models SET enabled = coalesce($3, enabled), description = coalesce($4, description),"
+    f" updated_at = $5 WHERE name = $1 AND created_at = $2 RETURNING {_COLUMNS}"
 )
-_EXCHANGE: Final = f"UPDATE models SET ({_COLUMNS}) = ({_PLACES}) WHERE name = $1 RETURNING {_COLUMNS}"
+# Whoever pins a model first pins it for all.
+_PIN: Final = (
+    "UPDATE models SET revision = coalesce(revision, $3), sha256 = coalesce(sha256, $4),"
+    " size_bytes = coalesce(size_bytes, $5), updated_at = $6"
+    f" WHERE name = $1 AND created_at = $2 RETURNING {_COLUMNS}"
+)
+_EXCHANGE: Final = (
+    f"UPDATE models SET ({_COLUMNS}) = ({_PLACES})"
+    f" WHERE name = $1 AND created_at = ${len(SHARED_NAMES) + 1} RETURNING {_COLUMNS}"
+)
 
 
 class SharedRows:
@@ -61,31 +67,43 @@ class SharedRows:
             found = await self._database.fetch(f"SELECT {_COLUMNS} FROM models")
             self._rows = {row.name: row for row in map(self._row, found)}
         if self._listener is not None and self._rows != before:
-            self._listener(before)
+            self._listener()
 
-    async def put(self, row: ModelRow) -> ModelRow:
-        return await self._keep(row, _UPDATE if row.created_at else _INSERT)
+    async def add(self, row: ModelRow) -> ModelRow:
+        return await self._write(row.name, _INSERT, *_new_values(row))
+
+    async def change(
+        self, row: ModelRow, *, enabled: bool | None = None, description: str | None = None
+    ) -> ModelRow:
+        text = None if description is None else encode_text(description)
+        return await self._write(row.name, _CHANGE, row.created_at, enabled, text, timestamp())
+
+    async def settle(self, row: ModelRow, outcome: Outcome) -> ModelRow:
+        pins = (outcome.revision, outcome.sha256, outcome.size_bytes)
+        known_pins = (row.revision, row.sha256, row.size_bytes)
+        if any(new is not None and old is None for new, old in zip(pins, known_pins, strict=True)):
+            await self._write(row.name, _PIN, row.created_at, *pins, timestamp())
+        known = self._rows.get(row.name)
+        if known is None or known.created_at != row.created_at:
+            raise _changed_elsewhere(row.name)
+        settled = replace(known, standing=outcome.standing, reason=outcome.reason)
+        self._rows = self._rows | {row.name: settled}
+        return settled
 
     async def exchange(self, row: ModelRow) -> ModelRow:
-        return await self._keep(replace(row, created_at=""), _EXCHANGE)
+        kept = await self._write(row.name, _EXCHANGE, *_new_values(row), row.created_at)
+        return await self.settle(kept, Outcome(row.standing, row.reason))
 
-    async def _keep(self, row: ModelRow, statement: str) -> ModelRow:
-        now = timestamp()
-        wanted = replace(row, created_at=row.created_at or now, updated_at=now)
-        encoded = replace(wanted, description=encode_text(wanted.description))
-        values = [getattr(encoded, name) for name in SHARED_NAMES]
+    async def _write(self, name: str, statement: str, *values: Any) -> ModelRow:
+        """Carry out a statement that gives the row of this ``name`` if it was found as it was known."""
         async with self._changing:
             async with self._database.transaction() as connection:
-                stored = await connection.fetchrow(statement, *values)
+                stored = await connection.fetchrow(statement, name, *values)
+                if stored is None:
+                    raise _changed_elsewhere(name)
                 await connection.execute(TELL, TOPIC)
-            if stored is None:
-                raise Conflict(
-                    f"model {row.name!r} was changed at another service at the same time: look again",
-                    param="name",
-                    code="model_exists",
-                )
-            kept = replace(self._row(stored), standing=row.standing, reason=row.reason)
-            self._rows[row.name] = kept
+            kept = self._row(stored)
+            self._rows = self._rows | {name: kept}
             return kept
 
     async def remove(self, name: str) -> None:
@@ -93,12 +111,29 @@ class SharedRows:
             async with self._database.transaction() as connection:
                 await connection.execute("DELETE FROM models WHERE name = $1", name)
                 await connection.execute(TELL, TOPIC)
-            self._rows.pop(name, None)
+            self._rows = {known: row for known, row in self._rows.items() if known != name}
 
     def _row(self, stored: Record) -> ModelRow:
-        """With what is known of it here."""
+        """With how it stands here, if it is still the same."""
         values = {name: stored[name] for name in SHARED_NAMES}
         values["description"] = decode_text(values["description"])
         row = ModelRow(**values)
         known = self._rows.get(row.name)
-        return row if known is None else replace(row, standing=known.standing, reason=known.reason)
+        if known is None or known.created_at != row.created_at:
+            return row
+        return replace(row, standing=known.standing, reason=known.reason)
+
+
+def _new_values(row: ModelRow) -> list[Any]:
+    """Those of ``row`` as a model of this moment, behind its name."""
+    now = timestamp()
+    new = replace(row, description=encode_text(row.description), created_at=now, updated_at=now)
+    return [getattr(new, name) for name in SHARED_NAMES[1:]]
+
+
+def _changed_elsewhere(name: str) -> Conflict:
+    return Conflict(
+        f"model {name!r} was changed at another service at the same time: look again",
+        param="name",
+        code="model_exists",
+    )

@@ -20,6 +20,7 @@ import asyncpg
 
 from harness.grown import Matrix
 from harness.options import REPOSITORY
+from harness.service import until_at_rest
 from harness.vector_rows import EF, ROWS_PER_WRITE, K, id_of, metadata_of, text_of
 from index.catalog import open_catalog
 from index.growth import GraphTuning
@@ -163,6 +164,7 @@ async def _milvus(folder: Path, vectors: Matrix) -> AsyncIterator[Filled]:
         began = time.perf_counter()
         written_s = await fill(collection, vectors)
         await collection.mirror.caught_up()
+        await until_at_rest(server.pid)
         ready_s = time.perf_counter() - began
         client = importlib.import_module("pymilvus").AsyncMilvusClient(uri=server.url, dedicated=True)
         stack.push_async_callback(client.close)

@@ -3,6 +3,8 @@
 import asyncio
 import itertools
 from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,8 +13,10 @@ from asking import Ask, client_of, open_ready
 from fake_models import until
 
 from api.app import open_services
+from api.services import bringing
 from api.services.container import Services
 from api.settings import Settings, load_settings
+from index.errors import StorageFull
 
 REAL = "all-MiniLM-L6-v2"
 
@@ -37,11 +41,15 @@ async def client(services: Services) -> AsyncIterator[TestClient[Any, Any]]:
 
 @pytest.fixture
 async def trial(ask: Ask, services: Services) -> AsyncIterator[str]:
-    """The name of a model that was added and is ready."""
+    """The name of a model that was added, is ready, and is kept as such."""
     await ask("POST", "/v1/models", {"source": "fake", "name": "trial"}, status=202)
-    await until(lambda: services.registry.get("trial").status == "ready")
+    await until(lambda: services.registry.get("trial").row.standing == "ready")
     yield "trial"
     await ask("DELETE", "/v1/models/trial?force=true")
+
+
+def lives(pid: int) -> bool:
+    return Path(f"/proc/{pid}").exists()
 
 
 async def settled(ask: Ask, services: Services) -> Any:
@@ -116,6 +124,80 @@ async def test_the_last_of_several_exchanges_holds(ask: Ask, services: Services,
         await ask("PUT", "/v1/models/trial", {"source": source}, status=202)
     shown = await settled(ask, services)
     assert (shown["status"], shown["source"], "reason" in shown) == ("ready", "fake", False)
+
+
+async def test_what_answers_stays_if_the_last_of_several_cannot_be_loaded(
+    ask: Ask, services: Services, trial: str
+) -> None:
+    await ask("PUT", "/v1/models/trial", {"allow_pickle": True}, status=202)
+    await ask("PUT", "/v1/models/trial", {"source": "fake-reranker"}, status=202)
+    shown = await settled(ask, services)
+    assert (shown["status"], shown["source"], shown["allow_pickle"]) == ("ready", "fake", False)
+
+
+async def test_news_in_the_midst_of_an_exchange_do_not_disturb_it(
+    ask: Ask, services: Services, trial: str
+) -> None:
+    await ask("PUT", "/v1/models/trial", {"source": "fake-reranker"}, status=202)
+    for _ in range(3):
+        services.registry.follow()
+        await asyncio.sleep(0)
+    shown = await settled(ask, services)
+    assert (shown["status"], shown["source"]) == ("ready", "fake")
+
+
+async def test_weights_of_others_that_cannot_be_loaded_here_are_told_until_they_are_put_back(
+    ask: Ask, client: TestClient[Any, Any], services: Services, trial: str
+) -> None:
+    rows: Any = services.registry._rows
+    row = rows.get(trial)
+    workers = services.models.embedders.get(trial).worker_pids
+    rows._rows[trial] = replace(row, source="fake-reranker", sha256=None, created_at="2030-01-01T00:00:00Z")
+    services.registry.follow()
+    await until(lambda: services.registry.get("trial").status == "failed")
+    shown = await ask("GET", "/v1/models/trial")
+    assert "is for reranking, not for embedding" in shown["reason"]
+    await ask("POST", "/v1/embeddings", {"model": trial, "input": "tide"})
+    rows._rows[trial] = replace(row, created_at="2030-01-02T00:00:00Z")
+    services.registry.follow()
+    await until(lambda: services.registry.get("trial").status == "ready")
+    assert services.models.embedders.get(trial).worker_pids == workers, "nothing was loaded again"
+
+
+async def test_what_has_become_of_a_model_is_kept_when_the_rows_can_be_written_again(
+    ask: Ask, services: Services, trial: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows: Any = services.registry._rows
+    settle, tries = rows.settle, itertools.count()
+
+    async def often_refused(*given: Any) -> Any:
+        if next(tries) < 3:
+            raise StorageFull("no room")
+        return await settle(*given)
+
+    monkeypatch.setattr(rows, "settle", often_refused)
+    monkeypatch.setattr(bringing, "_PAUSES_S", (0.001,))
+    await ask("PUT", "/v1/models/trial", {"allow_pickle": True}, status=202)
+    await until(lambda: rows.get(trial).standing == "ready")
+    assert next(tries) == 4
+
+
+async def test_a_model_ends_behind_its_last_request_though_nobody_waits_for_it(
+    ask: Ask, services: Services, trial: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, last = services.models.embedders.get(trial), asyncio.Event()
+    (worker,) = model.worker_pids
+    monkeypatch.setattr(type(model), "idle", lambda _: last.wait())
+    removing = asyncio.create_task(services.registry.remove(trial))
+    await until(lambda: services.registry._rows.get(trial) is None)
+    await ask("POST", "/v1/models", {"source": "fake", "name": "meanwhile"}, status=202)
+    removing.cancel()
+    await asyncio.wait([removing])
+    assert lives(worker)
+    last.set()
+    await until(lambda: not lives(worker))
+    monkeypatch.undo()
+    await ask("DELETE", "/v1/models/meanwhile")
 
 
 async def test_what_cannot_be_exchanged_is_refused(ask: Ask, trial: str) -> None:

@@ -59,7 +59,7 @@ async def test_all_of_it_arrives_and_comes_back(database: Database, one: Any, da
         for request in (full, KeyRequest(name="other")):
             await folder.keys.create(draft_of(request))
         model = ModelRow("m", "embedding", "hub/m", "d\0", "r1", "0" * 64, size_bytes=9)
-        await folder.models.put(model)
+        await folder.models.add(model)
         talk = conversation_of(
             title="a\0", model="m\0", retrieval={"collection": "a"}, metadata={"n": 1.5}, lasts=1e9
         )
@@ -86,7 +86,7 @@ async def test_again_it_brings_what_is_new_and_leaves_what_is_there(
     here, shared = FolderBelongings(tmp_path), SharedBelongings(database)
     async with opened(tmp_path) as folder:
         kept, revoked = [(await folder.keys.create(draft_of(KeyRequest(name="k"))))[0] for _ in range(2)]
-        await folder.models.put(ModelRow("m", "embedding", "hub/m"))
+        await folder.models.add(ModelRow("m", "embedding", "hub/m"))
         talks = [conversation_of() for _ in range(2)]
         for talk in talks:
             await folder.conversations.create(talk)
@@ -96,7 +96,7 @@ async def test_again_it_brings_what_is_new_and_leaves_what_is_there(
 
         await folder.keys.revoke(revoked.id)
         await one.keys.revoke(kept.id)
-        await one.models.put(ModelRow("n", "embedding", "hub/n"))
+        await one.models.add(ModelRow("n", "embedding", "hub/n"))
         there = PostgresConversations(database)
         await there.append(talks[0].id, [message_of("there alone")])
         await folder.conversations.append(talks[1].id, [message_of("second"), message_of("third")])

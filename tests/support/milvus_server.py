@@ -25,6 +25,12 @@ class MilvusServer:
     def url(self) -> str:
         return f"http://127.0.0.1:{self._port}"
 
+    @property
+    def pid(self) -> int:
+        """Of the process that runs."""
+        assert self._process is not None
+        return self._process.pid
+
     def start(self) -> None:
         """Returns when it listens; one that runs goes on."""
         if self._process is not None and self._process.poll() is None:
