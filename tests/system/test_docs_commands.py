@@ -1,15 +1,16 @@
 """What the documents tell people to type works: every command, the Python block, every JSON example."""
 
 import json
-import os
 import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from real_service import Launcher, Service
+from real_service import environment
 
 ROOT = Path(__file__).parents[2]
 PAGES = ("README.md", "docs/operations.md", "bench/README.md", "CONTRIBUTING.md")
@@ -18,7 +19,7 @@ EMBEDD = str(Path(sys.executable).with_name("embedd"))
 # Commands that other tests run, or that cannot run here, each with its reason.
 NOT_RUN_HERE = {
     "make": "these are what runs the tests; tests/packaging holds the Makefile's targets",
-    ".venv/bin/embedd serve": "every system test starts a service, and this one is talking to it",
+    ".venv/bin/embedd serve": "every system test starts a service",
     ".venv/bin/embedd keys": "test_key_commands.py runs these, over a folder of their own without a service",
     **dict.fromkeys(
         [f".venv/bin/embedd {name}" for name in ("check", "backup", "restore", "export", "import")],
@@ -62,16 +63,42 @@ RUN_HERE = [
 ]
 
 
+@dataclass(frozen=True, slots=True)
+class Demo:
+    """What `embedd demo` said before it went on serving, and where it does."""
+
+    said: str
+    url: str
+
+
 @pytest.fixture(scope="module")
-def real_model(shared_services: Launcher) -> Service:
-    """A service with the default model, as the documents assume."""
-    return shared_services.start(model="all-MiniLM-L6-v2")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+    """What `make run` starts, and what the README goes on with from a second terminal."""
+    folder = tmp_path_factory.mktemp("demo")
+    words = [EMBEDD, "demo", "--port", "0", "--grpc-port", "0", "--data", str(folder / "data")]
+    with (folder / "errors").open("wb") as errors:
+        process = subprocess.Popen(
+            words, cwd=ROOT, env=environment(), stdout=subprocess.PIPE, stderr=errors, text=True
+        )
+    assert process.stdout is not None
+    try:
+        said = ""
+        for line in process.stdout:
+            said += line
+            if found := re.match(r"Serving at (\S+) until", line):
+                yield Demo(said, found[1])
+                break
+        else:
+            raise AssertionError((folder / "errors").read_text())
+    finally:
+        process.terminate()
+        process.communicate(timeout=60)
 
 
-def run(words: list[str], service: Service) -> "subprocess.CompletedProcess[str]":
-    environment = os.environ | {"EMBEDD_URL": service.url}
+def run(words: list[str], url: str) -> "subprocess.CompletedProcess[str]":
+    variables = environment() | {"EMBEDD_URL": url}
     return subprocess.run(
-        words, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=150, check=False
+        words, cwd=ROOT, env=variables, capture_output=True, text=True, timeout=150, check=False
     )
 
 
@@ -85,16 +112,23 @@ def test_every_exception_is_still_in_the_documents() -> None:
 
 
 @pytest.mark.slow
-def test_every_command_and_the_python_block_do_what_they_say(real_model: Service) -> None:
+def test_the_demo_answers_a_question_about_the_project_with_citations(demo: Demo) -> None:
+    answer, _, sources = demo.said.partition("Sources")
+    assert re.search(r"\[\d+\]", answer)
+    assert "docs/" in sources or "README.md" in sources
+
+
+@pytest.mark.slow
+def test_every_command_and_the_python_block_do_what_they_say(demo: Demo) -> None:
     for command in RUN_HERE:
-        here = command.replace("http://127.0.0.1:8080", real_model.url)
+        here = command.replace("http://127.0.0.1:8080", demo.url)
         words = [EMBEDD if word == ".venv/bin/embedd" else word for word in shlex.split(here)]
         if words[0] == "curl":
             words.insert(1, "--fail-with-body")
-        done = run(words, real_model)
+        done = run(words, demo.url)
         assert done.returncode == 0, (command, done.stdout, done.stderr)
     (block,) = blocks("README.md", "python")
-    done = run([sys.executable, "-c", block.replace("http://127.0.0.1:8080", real_model.url)], real_model)
+    done = run([sys.executable, "-c", block.replace("http://127.0.0.1:8080", demo.url)], demo.url)
     assert done.returncode == 0, done.stderr
     dimension, answer, *sources = done.stdout.splitlines()
     assert dimension == "384"
@@ -113,13 +147,3 @@ def test_the_source_in_the_documents_has_true_offsets() -> None:
     text = "The moon pulls the sea. Spring tides come at new and full moon."
     assert text in (ROOT / "README.md").read_text("utf-8")
     assert text[source["start"] : source["end"]] == source["quote"]
-
-
-@pytest.mark.slow
-def test_the_demo_answers_a_question_about_the_project_with_citations(tmp_path: Path) -> None:
-    words = [EMBEDD, "demo", "--once", "--port", "0", "--grpc-port", "0", "--data", str(tmp_path / "data")]
-    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=150, check=False)
-    assert done.returncode == 0, done.stderr
-    answer, _, sources = done.stdout.partition("Sources")
-    assert re.search(r"\[\d+\]", answer)
-    assert "docs/" in sources or "README.md" in sources
