@@ -26,6 +26,15 @@ CONNECT_S: Final = 10.0
 _STATEMENT_S: Final = 120.0
 # For one of the pool, also while the server starts again.
 _ACQUIRE_S: Final = 10.0
+# A service that is gone without a word would hold what it has locked for hours. None of our transactions
+# waits for anything but the server and a disk.
+_ABANDONED: Final = {
+    "idle_in_transaction_session_timeout": "60s",
+    "tcp_keepalives_idle": "30",
+    "tcp_keepalives_interval": "10",
+    "tcp_keepalives_count": "3",
+    "tcp_user_timeout": "60s",
+}
 # When the server is asked again what became of a write, and how long for each answer.
 _ASKED_AFTER_S: Final = (0.0, 0.1, 0.4, 1.0, 2.0)
 _OUTCOME_S: Final = 5.0
@@ -228,7 +237,8 @@ async def open_pool(address: Address, vector_schema: str, connections: int) -> A
 def session_settings(*schemas: str) -> dict[str, str]:
     """Of every connection; statements are short, and each is planned for what it asks."""
     path = ", ".join(f'"{schema}"' for schema in schemas)
-    return {"search_path": path, "application_name": "embedd", "timezone": "UTC", "jit": "off"}
+    shared = {"search_path": path, "application_name": "embedd", "timezone": "UTC", "jit": "off"}
+    return shared | _ABANDONED
 
 
 async def _prepare(connection: Connection, vector_schema: str) -> None:
