@@ -58,7 +58,7 @@ async def test_a_write_whose_connection_is_ended_leaves_nothing(
             for n, collection in enumerate(both)
         ]
 
-        waiting = "wait_event_type = 'Lock' AND query LIKE '%FOR UPDATE%'"
+        waiting = "wait_event_type = 'Lock' AND query LIKE '%FOR NO KEY UPDATE%'"
 
         async def wait_for_the_row() -> bool:
             return await counted(postgres, "pid", waiting) == 2

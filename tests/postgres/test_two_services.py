@@ -1,6 +1,7 @@
 """Two services that share a database: each sees what the other does, and of two that collide one wins."""
 
 import asyncio
+import os
 from itertools import pairwise
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from waiting import until
 from index.errors import CollectionExists, CollectionNotFound, NameTaken, VersionConflict
 from index.postgres.catalog import PostgresCatalog
 from index.postgres.collection import PostgresCollection
+from index.postgres.database import Database
 from index.rows import DocumentPatch, Once, Receipt
 
 Catalogs = tuple[PostgresCatalog, PostgresCatalog]
@@ -163,6 +165,24 @@ async def test_receipts_of_both_services_are_counted_each_once(both: Both) -> No
     state = await both[1].job("job")
     assert state is not None
     assert (state.done, state.passages, state.finished_at is not None) == (20, 20, True)
+
+
+async def test_a_write_does_not_wait_for_files_that_are_being_kept_nor_they_for_it(
+    database: Database, both: Both, tmp_path: Path
+) -> None:
+    os.mkfifo(tmp_path / "slow")
+    (tmp_path / "file").write_bytes(b"content")
+    keeping = asyncio.create_task(both[0].uploads.keep("job", {0: tmp_path / "file", 1: tmp_path / "slow"}))
+    slow = await asyncio.to_thread((tmp_path / "slow").open, "wb")  # it is opened at the other end
+    with slow:
+        async with asyncio.timeout(20):
+            await both[1].upsert([document_of("a", 1)])
+        assert not keeping.done()
+    await keeping
+    async with database.transaction() as connection:
+        await connection.execute("SELECT FROM collections FOR NO KEY UPDATE")  # as a write does
+        async with asyncio.timeout(20):
+            await both[1].uploads.keep("other", {0: tmp_path / "file"})
 
 
 async def test_a_file_that_waits_is_brought_to_whichever_service_asks(both: Both, tmp_path: Path) -> None:
