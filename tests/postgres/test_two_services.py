@@ -10,6 +10,7 @@ from store_samples import document_of, ids_of, settings_of
 from waiting import until
 
 from index.errors import CollectionExists, CollectionNotFound, NameTaken, VersionConflict
+from index.postgres import registry
 from index.postgres.catalog import PostgresCatalog
 from index.postgres.collection import PostgresCollection
 from index.postgres.database import Database
@@ -52,6 +53,29 @@ async def test_what_one_drops_is_gone_for_the_other(catalogs: Catalogs, both: Bo
     for name in ("notes", "alias"):
         with pytest.raises(CollectionNotFound):
             await other.get(name)
+
+
+async def test_a_collection_that_is_in_use_is_dropped_later_and_holds_up_no_other_change(
+    catalogs: Catalogs, both: Both, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registry, "_DROP_WAITS", "100ms")
+    waiting = (
+        "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'DROP TABLE%'"
+    )
+
+    async def drop_waits() -> bool:
+        return bool(await database.value(waiting))
+
+    async with database.transaction() as connection:
+        await connection.execute(f"SELECT FROM {both[0].tables.passages}")
+        dropping = asyncio.create_task(catalogs[0].drop("notes"))
+        await until(drop_waits)
+        async with asyncio.timeout(20):
+            await catalogs[1].create(settings_of("other"))
+            await both[1].upsert([document_of("a", 1)])
+        assert not dropping.done()
+    await dropping
+    assert catalogs[0].names() == ["other"]
 
 
 async def test_the_collection_that_came_under_a_dropped_ones_name_is_another(
