@@ -205,6 +205,10 @@ class Database:
         """
         await self.value("SELECT 1")
 
+    async def renew(self) -> None:
+        """Have new connections from now on: those that there are may be lost."""
+        await self._pool.expire_connections()
+
     async def close(self) -> None:
         """End every connection; nobody uses one any more."""
         try:
