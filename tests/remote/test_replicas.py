@@ -250,3 +250,24 @@ async def test_a_request_that_is_given_up_frees_its_place() -> None:
         assert embedder.waiting_tokens(Lane.INTERACTIVE) == 0
         server.hold.set()
         await embedder.embed(fresh())
+
+
+async def test_tokens_are_told_by_another_server_where_one_says_nothing() -> None:
+    times = replace(QUICK, silence_s=2.0)
+    async with (
+        open_tei() as one,
+        open_tei() as other,
+        open_elsewhere(f"{one.url}|{other.url}", times=times) as embedder,
+    ):
+        pool = embedder._engine._pool
+        await until(lambda: pool.live == 2)
+        one.tokenizes = False
+        text = " ".join(fresh(40))
+        (cut,) = (await embedder.embed([text])).truncated
+        assert cut.tokens == 122
+        assert one.of("/tokenize")
+        assert other.of("/tokenize")
+        assert pool._replicas[0].strikes == 1
+        asked = len(one.of("/tokenize"))
+        await embedder.embed([" ".join(fresh(40))])
+        assert len(one.of("/tokenize")) == asked
