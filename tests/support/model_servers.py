@@ -29,7 +29,8 @@ class ModelServer:
     """``bodies`` has what came to each path but for probes; ``next`` says how to answer the next ones that
     embed or rerank, one each, ``behave`` all others. ``most`` is the most inputs of a request, ``busy`` how
     many are under way and ``busiest`` how many were at once. While ``hold`` is set, nothing is answered.
-    Unless it ``tokenizes`` it says nothing when it is asked for tokens. ``rotated`` is another model.
+    Unless it ``tokenizes`` it says nothing when it is asked for tokens. ``rotated`` is another model; what an
+    embedding model is for is ``spelled`` so.
     """
 
     url: str = ""
@@ -37,6 +38,7 @@ class ModelServer:
     kind: str = "embedding"
     most: int = 8
     key: str = ""
+    spelled: str = "embedding"
     rotated: bool = False
     bodies: list[tuple[str, Any]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
@@ -108,7 +110,7 @@ def _tei_routes(server: ModelServer) -> list[web.RouteDef]:
 
 
 def _tei_facts(server: ModelServer) -> list[web.RouteDef]:
-    model_type: Any = {"embedding": {"pooling": "mean"}}
+    model_type: Any = {server.spelled: {"pooling": "mean"}}
     if server.kind == "reranking":
         model_type = {"reranker": {"id2label": {"0": "LABEL_0"}, "label2id": {"LABEL_0": 0}}}
 
