@@ -174,9 +174,16 @@ class RemotePool:
         replica, pause_s = self._replicas[number], self._limits.pause_s
         while True:
             began = self._clock()
-            if await self._greet(replica):
-                await self._watch(replica)
-                self._metrics.worker_restarted()
+            try:
+                if await self._greet(replica):
+                    await self._watch(replica)
+                    self._metrics.worker_restarted()
+            except Exception as error:  # noqa: BLE001 - a bug that this server has found; the others go on
+                problem = f"{replica.peer.url} is not understood: {error!r}"
+                if problem != replica.problem:
+                    _log.exception("remote_replica_absent", model=self._name, url=replica.peer.url)
+                replica.give_up_all(problem)
+                self._announce()
             if self._clock() - began > _STABLE_S:
                 pause_s = self._limits.pause_s
             await asyncio.sleep(pause_s)

@@ -21,6 +21,8 @@ from remote_models import QUICK, open_elsewhere
 
 from embedd.embedder import Lane
 from embedd.errors import InputRefused, ModelUnavailable, NotFinite, Overloaded, WorkerDied
+from embedd.remote.peers import Facts
+from embedd.remote.tei import Tei
 
 
 def fresh(count: int = 1) -> list[str]:
@@ -216,6 +218,27 @@ async def test_another_model_behind_an_address_is_not_asked() -> None:
         for _ in range(4):
             await embedder.embed(fresh())
         assert bool(one.of("/embed")) != bool(other.of("/embed"))
+
+
+async def test_a_server_that_is_not_understood_leaves_the_others_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    describe = Tei.describe
+    async with open_tei() as one, open_tei() as other:
+
+        async def describe_all_but_one(self: Tei) -> Facts:
+            if self._asker.url == one.url:
+                raise KeyError("what nobody has thought of")
+            return await describe(self)
+
+        monkeypatch.setattr(Tei, "describe", describe_all_but_one)
+        async with open_elsewhere(f"{one.url}|{other.url}") as embedder:
+            pool = embedder._engine._pool
+            await until(lambda: "what nobody has thought of" in pool.problem)
+            await embedder.embed(fresh())
+            assert pool.live == 1
+            monkeypatch.undo()
+            await until(lambda: pool.live == 2)
 
 
 async def test_an_unhealthy_server_is_noticed_while_nobody_asks() -> None:
