@@ -26,7 +26,7 @@
     ├── StorageFull             no space is left
     ├── StorageFailed           the disk or the database refused for another reason
     │   └── StoreUnavailable    the database server is away, or takes no writes; come back later
-    │       └── OutcomeUnknown  it went away while it was told to keep a write
+    │       └── OutcomeUnknown  it went away, or fell silent, while it was told to keep a write
     └── VectorsUnavailable      the engine that has the vectors does not answer
 
 The errors know no status codes; the edge maps them.
@@ -234,7 +234,7 @@ class StoreUnavailable(StorageFailed):
 
 
 class OutcomeUnknown(StoreUnavailable):
-    """The connection was lost while a write was committed: either all of it was kept or nothing.
+    """The server did not say what became of a write that it was told to keep: it has all of it or nothing.
 
     A write that came with an idempotency key can be sent again; of others the document's version tells.
     """

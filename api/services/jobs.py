@@ -28,7 +28,7 @@ from api.services.reembed import Reembedder, is_reembedding
 from embedd.errors import EmbeddError
 from embedd.ownership import beside, to_its_end
 from index.catalogs import Collections
-from index.errors import CollectionNotFound, JobNotHeld, StoreError
+from index.errors import CollectionNotFound, JobNotHeld, OutcomeUnknown, StoreError
 from index.rows import JobItem, JobState, Once
 from index.store import Store
 
@@ -68,7 +68,7 @@ class JobRunner:
         return await to_its_end(self._keep(store, job_id, documents, once))
 
     async def _keep(self, store: Store, job_id: str, documents: Sequence[Incoming], once: Once | None) -> str:
-        kept_id = None
+        kept_id, is_known = None, True
         uploads = {place: one.upload for place, one in enumerate(documents) if one.upload is not None}
         sizes = await asyncio.to_thread(lambda: [size_of(document) for document in documents])
         items = [encode_item(document) for document in documents]
@@ -76,8 +76,11 @@ class JobRunner:
             if uploads:
                 await store.uploads.keep(job_id, uploads)
             kept_id = await store.add_job(job_id, items, once, sizes)
+        except (OutcomeUnknown, asyncio.CancelledError):
+            is_known = False  # there may be a job that needs them; if there is none, they are swept
+            raise
         finally:
-            if uploads and kept_id != job_id:
+            if uploads and is_known and kept_id != job_id:
                 await store.uploads.drop(job_id)
         if kept_id == job_id:
             self._queue.put(job_id)

@@ -21,8 +21,8 @@ from embedd.errors import (
     ModelUnavailable,
     Overloaded,
     UpstreamError,
-    UpstreamFailed,
     UpstreamRefused,
+    UpstreamTimedOut,
 )
 from embedd.metrics import ModelMetrics
 from embedd.ownership import beside
@@ -130,23 +130,40 @@ class RemotePool:
         self._announce()
 
     async def ask(self, question: Callable[[Peer], Awaitable[T]]) -> T:
-        """The answer of the server that has least to do; of another one if it does not answer.
+        """The answer of the server that has least to do; of another one if it does not answer in time.
 
         Raises:
             ModelUnavailable: there is none; the message says why.
             UpstreamError: two of them do not answer, or there is no second.
         """
         first, *others = self._by_wait()
+        if not others:
+            return await self._ask_one(first, question, self._limits.silence_s)
+        # Whoever asks waits for `silence_s` in all.
         try:
-            async with asyncio.timeout(self._limits.silence_s):
-                return await question(first.peer)
+            return await self._ask_one(first, question, self._limits.silence_s / 2)
         except UpstreamRefused:
             raise
-        except (UpstreamError, TimeoutError) as error:
-            if not others:
-                raise UpstreamFailed(self._told(first, error)) from error
-        async with asyncio.timeout(self._limits.silence_s):
-            return await question(others[0].peer)
+        except UpstreamError:
+            return await self._ask_one(others[0], question, self._limits.silence_s / 2)
+
+    async def _ask_one(
+        self, replica: RemoteReplica, question: Callable[[Peer], Awaitable[T]], within_s: float
+    ) -> T:
+        try:
+            async with asyncio.timeout(within_s):
+                return await question(replica.peer)
+        except UpstreamRefused:
+            raise
+        except UpstreamError as error:
+            replica.blame(error)
+            raise
+        except TimeoutError as error:
+            silent = UpstreamTimedOut(
+                f"the server of {self._name!r} at {replica.peer.url} took more than {within_s:g} s"
+            )
+            replica.blame(silent)
+            raise silent from error
 
     def _by_wait(self) -> list[RemoteReplica]:
         self.check()
@@ -157,9 +174,16 @@ class RemotePool:
         replica, pause_s = self._replicas[number], self._limits.pause_s
         while True:
             began = self._clock()
-            if await self._greet(replica):
-                await self._watch(replica)
-                self._metrics.worker_restarted()
+            try:
+                if await self._greet(replica):
+                    await self._watch(replica)
+                    self._metrics.worker_restarted()
+            except Exception as error:  # noqa: BLE001 - a bug that this server has found; the others go on
+                problem = f"{replica.peer.url} is not understood: {error!r}"
+                if problem != replica.problem:
+                    _log.exception("remote_replica_absent", model=self._name, url=replica.peer.url)
+                replica.give_up_all(problem)
+                self._announce()
             if self._clock() - began > _STABLE_S:
                 pause_s = self._limits.pause_s
             await asyncio.sleep(pause_s)

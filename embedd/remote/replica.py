@@ -131,6 +131,12 @@ class RemoteReplica:
         for run in self._runs:
             run.cancel()
 
+    def blame(self, error: UpstreamError) -> None:
+        """It is not there, or has answered badly, or not at all."""
+        self.strikes += 1
+        if isinstance(error, UpstreamUnavailable) or self.strikes >= _MOST_STRIKES:
+            self.give_up(str(error))
+
     def take_place(self) -> RemotePlace:
         """A place there, to be given back with ``leave``."""
         place = RemotePlace(self)
@@ -164,14 +170,9 @@ class RemoteReplica:
                 f"the server of {self._name!r} at {self.peer.url} took more than {self._times.silence_s:g} s"
             )
             raise BatchLost(self.problem, began=True) from error
-        except UpstreamUnavailable as error:
-            self.give_up(str(error))
-            raise BatchLost(str(error), began=False) from error
         except UpstreamError as error:
-            self.strikes += 1
-            if self.strikes >= _MOST_STRIKES:
-                self.give_up(str(error))
-            raise BatchLost(str(error), began=True) from error
+            self.blame(error)
+            raise BatchLost(str(error), began=not isinstance(error, UpstreamUnavailable)) from error
         seconds = self._clock() - began
         self._learn(place, told, seconds, full=full)
         bad = np.flatnonzero(~np.isfinite(told.rows).all(axis=1))

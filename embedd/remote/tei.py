@@ -56,7 +56,8 @@ class Tei:
         pooling = ""
         if self._kind == "embedding":
             probe = (await self.embed([PROBE_TEXT]))[0]
-            details = info.model_type["embedding"] if isinstance(info.model_type, dict) else None
+            # Under a name that is spelled in one way or another.
+            details = next(iter(info.model_type.values())) if isinstance(info.model_type, dict) else None
             pooling = str(details.get("pooling", "")) if isinstance(details, dict) else ""
         else:
             probe = await self.rerank(*PROBE_PAIR)

@@ -9,7 +9,8 @@ A collection whose rows are not there, or are those of another history, is fille
 and then follows the history from the moment at which that began.
 
 Invariants: rows are in Milvus before a mark says so. Rows of an older version are deleted after those of the
-next one came, and are known by their version until then.
+next one came, and are known by their version until then. Rows that are made anew are in another place, whose
+name was never used before.
 """
 
 import asyncio
@@ -26,7 +27,7 @@ from index.errors import CollectionNotFound, HistoryLost, StoreError, VectorsUna
 from index.milvus.expression import documents_among, keys_among
 from index.milvus.marks import Mark, Marks
 from index.milvus.server import Milvus
-from index.milvus.shape import keys_of, place_of, rows_of, shape_of
+from index.milvus.shape import keys_of, new_place, rows_of, shape_of
 from index.paging import pages
 from index.rows import DocumentCopy
 from index.store import Store
@@ -42,6 +43,10 @@ _RETRY_S: Final = 1.0
 _MARK_EVERY_S: Final = 5.0
 
 
+class _Overtaken(Exception):
+    """Another service has begun in another place, and its mark is the one that counts."""
+
+
 class Mirror:
     """Made by ``MilvusCollection``; ``close`` ends it."""
 
@@ -51,6 +56,7 @@ class Mirror:
         self._marks = marks
         self._prefix = prefix
         self._mark: Mark | None = None
+        self._begun = ""  # a place that is in no mark yet
         self._marked_at = 0.0
         # Of this service's writes, numbered: the last that was committed, the last that was answered without
         # being in Milvus, and whose documents nobody else brings there.
@@ -73,7 +79,7 @@ class Mirror:
         mark = self._mark
         if self._is_behind or mark is None or mark.filling or self._milvus.reason:
             return None
-        return self._place_of(mark)
+        return mark.place
 
     async def written(self, ids: Iterable[str] = ()) -> None:
         """Until Milvus has what was just committed, or cannot have it for now; ``ids`` are of the documents
@@ -108,10 +114,10 @@ class Mirror:
     async def close(self) -> None:
         """Stop; whoever waits for a write of theirs to be in Milvus waits no more."""
         await stop(self._task)
-        mark, self._mark = self._mark, None
-        if mark is not None and not self._milvus.reason:
-            with suppress(VectorsUnavailable):
-                await self._marks.write(self._name, mark)
+        if self._mark is not None and not self._milvus.reason:
+            with suppress(VectorsUnavailable, _Overtaken):
+                await self._write_mark(self._mark)
+        self._mark = None
 
     async def drop(self) -> None:
         """Remove the rows, and stop.
@@ -120,16 +126,12 @@ class Mirror:
             VectorsUnavailable: they are still there.
         """
         await stop(self._task)
-        if (mark := self._mark or await self._marks.read(self._name)) is not None:
-            await self._milvus.drop(self._place_of(mark))
-            await self._marks.remove(self._name)
+        await self._let_go(self._mark, await self._marks.read(self._name))
+        await self._marks.remove(self._name)
 
     @property
     def _name(self) -> str:
         return self._truth.settings.name
-
-    def _place_of(self, mark: Mark) -> str:
-        return place_of(self._prefix, self._name, mark.history)
 
     async def _run(self) -> None:
         try:
@@ -158,6 +160,10 @@ class Mirror:
             self._fall_behind()
             # It may be made anew meanwhile, or lose what it had not told to its disk.
             self._mark = None
+        except _Overtaken:
+            self._fall_behind()
+            self._mark = None
+            self._wake.set()
         except Exception:  # noqa: BLE001 - whatever it is, the truth answers until it is over
             structlog.get_logger().exception("milvus_behind", collection=self._name)
             self._fall_behind()
@@ -187,29 +193,37 @@ class Mirror:
     async def _found(self) -> Mark:
         """The mark to go on from; a new one, with no rows behind it, if there is none that means anything."""
         await self._milvus.ping()
-        now = await self._truth.changes(0, 0)
+        # In this order: a mark of another history is then of one that is over, whoever wrote it.
         mark = await self._marks.read(self._name)
+        now = await self._truth.changes(0, 0)
         if (
             mark is None
             or mark.history != now.history
             or mark.moment > now.until
-            or not await self._milvus.has(self._place_of(mark))
+            or not await self._milvus.has(mark.place)
         ):
             return await self._begin(mark)
-        await self._milvus.load(self._place_of(mark))
+        await self._milvus.load(mark.place)
         self._mark = mark
         return mark
 
     async def _begin(self, old: Mark | None) -> Mark:
         self._fall_behind()
+        await self._let_go(old)
         now = await self._truth.changes(0, 0)
-        mark = Mark(now.history, now.until, filling=True)
-        for place in {self._place_of(each) for each in (old, mark) if each is not None}:
+        self._begun = new_place(self._prefix, self._name)
+        await self._milvus.create(self._begun, shape_of(self._truth.settings))
+        mark = Mark(now.history, self._begun, now.until, filling=True)
+        await self._write_mark(mark)
+        self._begun = ""
+        return mark
+
+    async def _let_go(self, *marks: Mark | None) -> None:
+        """Drop what is there of their rows, and of those that are in no mark."""
+        for place in {self._begun, *(mark.place for mark in marks if mark is not None)} - {""}:
             if await self._milvus.has(place):
                 await self._milvus.drop(place)
-        await self._milvus.create(self._place_of(mark), shape_of(self._truth.settings))
-        await self._write_mark(mark)
-        return mark
+        self._begun = ""
 
     async def _fill(self, mark: Mark) -> Mark:
         """All that the truth has becomes rows; what happened since it began is left to who follows."""
@@ -245,16 +259,16 @@ class Mirror:
         for copy in copies:
             rows += rows_of(copy, self._truth.settings, moment)
             while len(rows) >= _ROWS:
-                await self._milvus.upsert(self._place_of(mark), rows[:_ROWS])
+                await self._milvus.upsert(mark.place, rows[:_ROWS])
                 rows = rows[_ROWS:]
-        await self._milvus.upsert(self._place_of(mark), rows)
+        await self._milvus.upsert(mark.place, rows)
 
     async def _missing(self, mark: Mark, copies: Sequence[DocumentCopy]) -> list[DocumentCopy]:
         """Those of other services' writes, or of this one's before it was started, that are not there."""
         if not copies:
             return []
         keys = [key for copy in copies for key in keys_of(copy)]
-        found = await self._milvus.rows(self._place_of(mark), keys_among(keys), ["key", "updated_at"])
+        found = await self._milvus.rows(mark.place, keys_among(keys), ["key", "updated_at"])
         there = {(row["key"], row["updated_at"]) for row in found}
         return [copy for copy in copies if not _rows_told(copy) <= there]
 
@@ -269,11 +283,14 @@ class Mirror:
             older = f"moment < {moment} and {documents_among(ids)}"
             if keys := [key for copy in copies for key in keys_of(copy)]:
                 older += f" and not ({keys_among(keys)})"
-            await self._milvus.delete(self._place_of(mark), older)
+            await self._milvus.delete(mark.place, older)
 
     async def _write_mark(self, mark: Mark, *, soon: bool = False) -> None:
         now = time.monotonic()
         if not soon or now - self._marked_at >= _MARK_EVERY_S:
+            if await self._marks.is_overtaken(self._name, mark):
+                await self._let_go(mark)
+                raise _Overtaken
             await self._marks.write(self._name, mark)
             self._marked_at = now
         self._mark = mark

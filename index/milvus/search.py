@@ -121,9 +121,9 @@ async def _find(request: Request, sources: Sources, depth: int) -> _Found:
         _nearest(request, sources, depth, f"{plan}+lexical"), sources.truth.search(_by_words(query, depth))
     )
     lexical = {hit.id: hit.scores["lexical"] for hit in words.hits}
-    lacking = await sources.truth.points(
-        [id_ for id_ in lexical if id_ not in found.dense], with_vectors=True
-    )
+    others = await sources.truth.points([id_ for id_ in lexical if id_ not in found.dense], with_vectors=True)
+    # They may have changed since the words were found: who may see them, too.
+    lacking = [point for point in others if _matches(point, query)]
     points = found.points | {point.id: point for point in lacking}
     parts = found.dense | _scores(request.vector, lacking, sources.metric)
     known = {id_: score for id_, score in lexical.items() if id_ in parts}
@@ -208,7 +208,7 @@ async def _hits(query: Query, found: _Found, truth: Store) -> tuple[Hit, ...]:
     packed: Mapping[str, bytes | None] = {}
     if query.with_token_vectors:
         points = await truth.points(list(found.scores), with_token_vectors=True)
-        packed = {point.id: point.token_vectors for point in points}
+        packed = {point.id: point.token_vectors for point in points if _matches(point, query)}
     return tuple(_hit(id_, found, query, packed.get(id_)) for id_ in found.scores)
 
 

@@ -8,6 +8,7 @@ No field is a partition key: what somebody may see is a set of tags, and a parti
 A vector is kept as it is searched, so that the inner product is the cosine too.
 """
 
+import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,7 +19,7 @@ from index.milvus.terms import MOST_TERMS, attributes_of
 from index.rows import CollectionSettings, DocumentCopy, Metric
 
 NEVER: Final = 2**62
-_NAME_PARTS: Final = 12
+_RANDOM_BYTES: Final = 8
 _STAMP_LENGTH: Final = 32
 _KEY_LENGTH: Final = MAX_ID_BYTES + 2 * _STAMP_LENGTH
 _METRICS: Final[dict[Metric, str]] = {"cosine": "IP", "dot": "IP", "l2": "L2"}
@@ -61,9 +62,11 @@ def shape_of(settings: CollectionSettings) -> Shape:
     )
 
 
-def place_of(prefix: str, name: str, history: str) -> str:
-    """The name in Milvus of the collection ``name`` with that history; Milvus takes no hyphens."""
-    return f"{prefix}{name.replace('-', '_')}_{history[:_NAME_PARTS]}"
+def new_place(prefix: str, name: str) -> str:
+    """A name in Milvus for the rows of the collection ``name``, which no others had: whoever still looks into
+    rows that were dropped must not meet some that are not all there yet. Milvus takes no hyphens.
+    """
+    return f"{prefix}{name.replace('-', '_')}_{secrets.token_hex(_RANDOM_BYTES)}"
 
 
 def rows_of(copy: DocumentCopy, settings: CollectionSettings, moment: int) -> list[dict[str, Any]]:

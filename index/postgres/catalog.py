@@ -200,11 +200,12 @@ async def open_postgres_catalog(
     holder = uuid.uuid4().hex
     async with AsyncExitStack() as stack:
         others = [await stack.enter_async_context(open_replica(url, database)) for url in replicas]
-        stale: Reader = Replicated(database, others) if others else database
+        replicated = Replicated(database, others)
+        stale: Reader = replicated if others else database
         leases = PostgresLeases(control or database, holder, lease_s)
         catalog = PostgresCatalog(database, stale, spool, holder, leases)
         await catalog.refresh()
         stack.callback(catalog.close)
-        works = (catalog.follow(), (upkeep or Upkeep()).run(database, catalog.collections))
-        async with beside(*works, name="postgres-catalog"):
+        keeping = (upkeep or Upkeep()).run(database, catalog.collections)
+        async with beside(catalog.follow(), keeping, replicated.watch(), name="postgres-catalog"):
             yield catalog

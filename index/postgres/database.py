@@ -1,7 +1,7 @@
 """Connections to one PostgreSQL server: a pool of them, and errors in the store's own words.
 
 A read whose connection is lost is made once more on a new one. A write is never made twice: if its connection
-is lost while it is committed, the server is asked what became of it.
+is lost while it is committed, or says nothing for too long, the server is asked what became of it.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ from typing import Any, Final, Protocol, TypeAlias, TypeVar
 
 import asyncpg
 
-from index.errors import OutcomeUnknown, StoreUnavailable
+from index.errors import OutcomeUnknown
 from index.postgres.address import Address
 from index.postgres.failures import DATABASE_ERRORS, LOST, translate
 from index.postgres.vectors import decode_vector, encode_vector
@@ -26,9 +26,25 @@ CONNECT_S: Final = 10.0
 _STATEMENT_S: Final = 120.0
 # For one of the pool, also while the server starts again.
 _ACQUIRE_S: Final = 10.0
-# When the server is asked again what became of a write.
+# A service that is gone without a word would hold what it has locked for hours. None of our transactions
+# waits for anything but the server and a disk.
+_ABANDONED: Final = {
+    "idle_in_transaction_session_timeout": "60s",
+    "tcp_keepalives_idle": "30",
+    "tcp_keepalives_interval": "10",
+    "tcp_keepalives_count": "3",
+    "tcp_user_timeout": "60s",
+}
+# When the server is asked again what became of a write, and how long for each answer.
 _ASKED_AFTER_S: Final = (0.0, 0.1, 0.4, 1.0, 2.0)
-_OUTCOME: Final = "SELECT pg_xact_status($1::text::xid8), pg_postmaster_start_time()"
+_OUTCOME_S: Final = 5.0
+_CLOSE_S: Final = 2.0
+# It writes to the log as well, behind the write: so it is answered when the standbys that commits wait for
+# have both, and what only this server has is not told as kept.
+_OUTCOME: Final = (
+    "SELECT pg_xact_status($1::text::xid8), pg_postmaster_start_time(),"
+    " pg_logical_emit_message(true, 'embedd', ''::text)::text"
+)
 
 
 class Reader(Protocol):
@@ -134,27 +150,50 @@ class Database:
             assert mark is not None
             try:
                 await transaction.commit()
-            except LOST as error:
-                if not await self._was_committed(mark):
-                    raise self.translate(error) from error
+            except (*LOST, TimeoutError) as error:
+                try:
+                    if not await self._was_committed(mark):
+                        raise self.translate(error) from error
+                finally:
+                    # To give it back would wait for what it was told last, and an error of that hide ours.
+                    with suppress(*DATABASE_ERRORS):
+                        connection.terminate()
 
     async def _was_committed(self, mark: Record) -> bool:
         """Whether the transaction of this number was, which ended while it was committed."""
         number, started = mark
         if number is None:  # it wrote nothing
             return True
+        await self._pool.expire_connections()
         for pause_s in _ASKED_AFTER_S:
             await asyncio.sleep(pause_s)
-            with suppress(StoreUnavailable):
-                await self._pool.expire_connections()
-                row = await self.row(_OUTCOME, number)
+            with suppress(*DATABASE_ERRORS):
+                status, now_started = await self._outcome(number)
                 # A server that crashed may have given the number to another.
-                if row is not None and (row[0] == "aborted" or (row[0] == "committed" and row[1] == started)):
-                    return bool(row[0] == "committed")
+                if status == "aborted" or (status == "committed" and now_started == started):
+                    return bool(status == "committed")
         raise OutcomeUnknown(
-            f"the connection to {self.address} was lost while this was written; whether it is kept is not"
-            " known: look, or send it again with the same idempotency key"
+            f"{self.address} did not say whether it kept this write: the connection was lost, or the answer"
+            " took too long; look, or send it again with the same idempotency key"
         )
+
+    async def _outcome(self, number: str) -> tuple[str, Any]:
+        """What became of a transaction, and when the server was started. Asked over a connection of its own:
+        those of the pool may all be lost by writes that ask the same.
+        """
+        connection = await asyncpg.connect(
+            self.address.url,
+            timeout=_OUTCOME_S,
+            command_timeout=_OUTCOME_S,
+            server_settings=session_settings(self.address.schema),
+        )
+        try:
+            row = await connection.fetchrow(_OUTCOME, number)
+            assert row is not None
+            return row[0], row[1]
+        finally:
+            with suppress(*DATABASE_ERRORS):
+                await connection.close(timeout=_CLOSE_S)  # which also calls back what is not answered
 
     def translate(self, error: BaseException) -> Exception:
         """The store's error for one that asyncpg raised."""
@@ -165,6 +204,10 @@ class Database:
         StoreUnavailable: the server does not answer.
         """
         await self.value("SELECT 1")
+
+    async def renew(self) -> None:
+        """Have new connections from now on: those that there are may be lost."""
+        await self._pool.expire_connections()
 
     async def close(self) -> None:
         """End every connection; nobody uses one any more."""
@@ -198,7 +241,8 @@ async def open_pool(address: Address, vector_schema: str, connections: int) -> A
 def session_settings(*schemas: str) -> dict[str, str]:
     """Of every connection; statements are short, and each is planned for what it asks."""
     path = ", ".join(f'"{schema}"' for schema in schemas)
-    return {"search_path": path, "application_name": "embedd", "timezone": "UTC", "jit": "off"}
+    shared = {"search_path": path, "application_name": "embedd", "timezone": "UTC", "jit": "off"}
+    return shared | _ABANDONED
 
 
 async def _prepare(connection: Connection, vector_schema: str) -> None:

@@ -17,13 +17,16 @@ from index.postgres.writer import Turn
 
 LEASE_S: Final = 10.0
 _IS_OVER: Final = "(lease_until IS NULL OR lease_until <= clock_timestamp())"
-# Of each collection the oldest, for its jobs are done in their order. Who finds a row locked takes another.
+# Of each collection the oldest, for its jobs are done in their order. Who finds a row locked takes another. A
+# plan may carry out a subquery several times, and find another row each time; what is materialized only once.
 _CLAIM: Final = (
-    "UPDATE jobs SET holder = $1, lease_until = clock_timestamp() + $2::interval WHERE (collection, id) IN ("
-    f"SELECT collection, id FROM jobs AS j WHERE finished_at IS NULL AND {_IS_OVER} AND NOT EXISTS"
+    "WITH next AS MATERIALIZED (SELECT collection, id FROM jobs AS j"
+    f" WHERE finished_at IS NULL AND {_IS_OVER} AND NOT EXISTS"
     " (SELECT 1 FROM jobs AS before WHERE before.finished_at IS NULL AND before.collection = j.collection"
     " AND before.number < j.number) ORDER BY coalesce(lease_until, created_at), number LIMIT 1"
-    " FOR UPDATE SKIP LOCKED) RETURNING id"
+    " FOR UPDATE SKIP LOCKED)"
+    " UPDATE jobs SET holder = $1, lease_until = clock_timestamp() + $2::interval FROM next"
+    " WHERE jobs.collection = next.collection AND jobs.id = next.id RETURNING jobs.id"
 )
 _RENEW: Final = (
     "UPDATE jobs SET lease_until = clock_timestamp() + $3::interval"

@@ -1,30 +1,34 @@
 """Readers over databases: replicas before the primary, and those of one collection."""
 
+import asyncio
 import itertools
-import time
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 import asyncpg
 
 from index.errors import CollectionNotFound, StorageFailed, StoreUnavailable
 from index.postgres.database import Connection, Database, Reader, Record
+from index.postgres.replica import Replica
 
 T = TypeVar("T")
-
-_AWAY_S: Final = 5.0
 
 
 class Replicated:
     """A ``Reader`` of one replica after the other, whose answers may be a moment old; of the primary where
-    none can answer.
+    none can answer. They are asked for as long as ``watch`` runs.
     """
 
     def __init__(self, primary: Database, replicas: Sequence[Database]) -> None:
         self._primary = primary
-        self._replicas = replicas
-        self._turns = itertools.cycle(range(len(replicas)))
-        self._away_until = [0.0] * len(replicas)
+        self._replicas = [Replica(replica) for replica in replicas]
+        self._turns = itertools.cycle(self._replicas)
+
+    async def watch(self) -> None:
+        """Know which of them are there, until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for replica in self._replicas:
+                group.create_task(replica.watch())
 
     async def fetch(self, sql: str, *arguments: Any) -> list[Record]:
         return await self.read(lambda connection: connection.fetch(sql, *arguments))
@@ -37,13 +41,13 @@ class Replicated:
 
     async def read(self, reading: Callable[[Connection], Awaitable[T]]) -> T:
         for _ in self._replicas:
-            number = next(self._turns)
-            if self._away_until[number] > time.monotonic():
+            replica = next(self._turns)
+            if not replica.is_there:
                 continue
             try:
-                return await self._replicas[number].read(reading)
+                return await replica.read(reading)
             except StoreUnavailable:
-                self._away_until[number] = time.monotonic() + _AWAY_S
+                continue
             except StorageFailed:
                 break  # it may not have heard of the table yet; what is wrong the primary says as well
         return await self._primary.read(reading)

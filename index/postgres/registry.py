@@ -8,9 +8,11 @@ from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
+import asyncpg
+
 from index.codec import decode_json, encode_json
 from index.collection_settings import differences, usual_quantization
-from index.errors import CollectionExists, CollectionNotFound, NameTaken
+from index.errors import CollectionExists, CollectionNotFound, NameTaken, StoreUnavailable
 from index.postgres import tables
 from index.postgres.database import Connection, Database, Record
 from index.postgres.notices import notify
@@ -35,6 +37,14 @@ _ASSIGN: Final = (
 _TARGETS: Final = (
     "SELECT a.alias, c.name FROM aliases AS a JOIN collections AS c ON c.key = a.collection"
     " WHERE a.alias = ANY($1)"
+)
+_DROP_WAITS: Final = "3s"
+_DROP_TRIES: Final = 40
+# Searches and writes are over soon; a graph may be built for hours.
+_END_BUILDS: Final = (
+    "SELECT pg_cancel_backend(b.pid)"
+    " FROM pg_stat_progress_create_index AS b JOIN pg_stat_activity AS a USING (pid)"
+    " WHERE b.relid = to_regclass($1) AND b.datname = current_database() AND a.usename = current_user"
 )
 
 
@@ -95,18 +105,34 @@ async def _add(connection: Connection, settings: CollectionSettings) -> None:
 
 
 async def drop(database: Database, name: str) -> None:
-    """Remove a collection with all that is in it, and its aliases, behind the write that is under way in it.
+    """Remove a collection with all that is in it, and its aliases, behind what is under way in it.
 
     Raises:
         CollectionNotFound: there is none.
         NameTaken: the name is an alias.
+        StoreUnavailable: it is in use for too long.
     """
+    for _ in range(_DROP_TRIES - 1):
+        try:
+            await _drop(database, name)
+        except StoreUnavailable as error:
+            if not isinstance(error.__cause__, asyncpg.LockNotAvailableError):
+                raise
+        else:
+            return
+    await _drop(database, name)
+
+
+async def _drop(database: Database, name: str) -> None:
+    """Remove it, unless it is in use for so long that others should have their turn at the registry first."""
     async with _change(database) as connection:
+        await connection.execute(f"SET LOCAL lock_timeout = '{_DROP_WAITS}'")
         await _refuse_alias(connection, name, "delete the collection by its own name, or only the alias")
         sql = "DELETE FROM collections WHERE name = ANY($1) RETURNING key"
         key = await connection.fetchval(sql, askable([name]))
         if key is None:
             raise CollectionNotFound(name)
+        await connection.execute(_END_BUILDS, Tables(key).passages)
         await connection.execute(tables.drop(Tables(key)))
         await notify(connection)
 

@@ -21,6 +21,7 @@ from index.postgres import changes, deletion, idempotency, vector_index
 from index.postgres.collection import PostgresCollection
 from index.postgres.database import Database
 from index.postgres.tables import Tables
+from index.postgres.uploads import ABOUT_TO_BE_KEPT
 from index.postgres.writer import Write
 
 EVERY_S: Final = 15.0
@@ -57,19 +58,24 @@ class Upkeep:
 async def keep(database: Database, collection: PostgresCollection) -> None:
     """Do what there is to do in one collection."""
     tables = collection.tables
-    due = await database.row(_due(tables), tables.key, KEPT, REMEMBERED)
+    due = await database.row(_due(tables), tables.key, KEPT, REMEMBERED, ABOUT_TO_BE_KEPT)
     assert due is not None
-    for is_due, work in zip(due, _WORKS, strict=True):
+    *works_due, has_files_of_no_job = due
+    for is_due, work in zip(works_due, _WORKS, strict=True):
         while is_due and await collection.keep_up(work):
             pass
+    if has_files_of_no_job:
+        await collection.uploads.sweep(await collection.unfinished_jobs())
     await vector_index.keep(database, tables, collection.settings)
 
 
 def _due(tables: Tables) -> str:
-    """Whether there is something for each of ``_WORKS``."""
+    """Whether there is something for each of ``_WORKS``, and whether there are files without a job."""
     old = "WHERE collection = $1 AND {} <= clock_timestamp() - {}::interval"
     return (
         f"SELECT EXISTS (SELECT 1 FROM {tables.documents} WHERE expires_at <= statement_timestamp()),"
         f" EXISTS (SELECT 1 FROM idempotency {old.format('created_at', '$2')}),"
-        f" EXISTS (SELECT 1 FROM deletions {old.format('deleted_at', '$3')})"
+        f" EXISTS (SELECT 1 FROM deletions {old.format('deleted_at', '$3')}),"
+        f" EXISTS (SELECT 1 FROM uploads AS u {old.format('created_at', '$4')} AND NOT EXISTS"
+        " (SELECT 1 FROM jobs WHERE collection = $1 AND id = u.job AND finished_at IS NULL))"
     )

@@ -21,7 +21,7 @@ _PART_BYTES: Final = 1 << 20
 # So many bytes are brought at once, or one file.
 _AT_ONCE_BYTES: Final = 256 << 20
 # Whoever keeps the files of a job that is not there yet has kept the job by then, or failed.
-_ABOUT_TO_BE_KEPT: Final = timedelta(hours=1)
+ABOUT_TO_BE_KEPT: Final = timedelta(hours=1)
 _KEEP: Final = (
     "INSERT INTO uploads (collection, job, position, part, bytes, created_at)"
     " VALUES ($1, $2, $3, $4, $5, clock_timestamp())"
@@ -85,7 +85,7 @@ class PostgresUploads:
         await self._database.execute(_DROP, self._key, askable([job_id]))
 
     async def sweep(self, waiting: Collection[str]) -> None:
-        await self._database.execute(_SWEEP, self._key, askable(waiting), _ABOUT_TO_BE_KEPT)
+        await self._database.execute(_SWEEP, self._key, askable(waiting), ABOUT_TO_BE_KEPT)
 
 
 def _parts(path: Path) -> Iterator[bytes]:

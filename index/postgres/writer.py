@@ -18,9 +18,10 @@ T = TypeVar("T")
 
 MAX_WAITING_WRITES: Final = 1024
 MAX_WAITING_ROWS: Final = 65_536
-# The clock is read when the wait for the row has ended, so behind all that was written before.
+# The clock is read when the wait for the row has ended, so behind all that was written before. Rows that
+# refer to this one may come meanwhile, as files do that are being kept for a job.
 _LOCK: Final = (
-    "WITH mine AS MATERIALIZED (SELECT change, next_seq FROM collections WHERE key = $1 FOR UPDATE)"
+    "WITH mine AS MATERIALIZED (SELECT change, next_seq FROM collections WHERE key = $1 FOR NO KEY UPDATE)"
     " SELECT date_trunc('milliseconds', clock_timestamp()), change, next_seq FROM mine"
 )
 _TAKE: Final = "UPDATE collections SET change = $2, next_seq = $3 WHERE key = $1"

@@ -4,7 +4,9 @@ import asyncio
 import sqlite3
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from milvus_server import MilvusServer
 from store_samples import PAST, document_of, ids_of, point_of, settings_of, vector_of
@@ -15,7 +17,7 @@ from index.filters import parse_filter
 from index.growth import NO_GRAPHS
 from index.milvus.catalog import MilvusCatalog
 from index.milvus.collection import MilvusCollection
-from index.milvus.marks import Mark, Marks
+from index.milvus.marks import Marks
 from index.rows import DocumentPatch, Query
 from index.writer import Change
 
@@ -101,8 +103,7 @@ async def test_what_came_to_milvus_before_a_crash_is_there_once(
         await collection.upsert([document_of("a", 5)])
         await collection.close()
         # As a service that is killed before it said how far it had come.
-        history = (await collection.changes(0, 0)).history
-        await Marks(catalog.milvus, prefix).write("notes", Mark(history, 0))
+        await _change_mark(catalog, prefix, moment=0)
     async with open_over(milvus_url) as catalog:
         collection = await met(catalog)
         assert await rows(catalog, collection) == ["1:b#0", "2:a#0"]
@@ -111,13 +112,20 @@ async def test_what_came_to_milvus_before_a_crash_is_there_once(
 async def test_a_filling_that_was_cut_short_goes_on(open_over: Open, prefix: str, milvus_url: str) -> None:
     async with open_over(milvus_url) as catalog:
         collection = await made(catalog, "a", "b", "c", "d")
-        place, now = collection.mirror.place, await collection.changes(0, 0)
+        place = collection.mirror.place
         await collection.close()
         assert place is not None
         await catalog.milvus.delete(place, 'document_id > "b"')
-        await Marks(catalog.milvus, prefix).write("notes", Mark(now.history, now.until, True, "b"))
+        await _change_mark(catalog, prefix, filling=True, behind="b")
     async with open_over(milvus_url) as catalog:
         assert await found(await met(catalog)) == ["a#0", "b#0", "c#0", "d#0"]
+
+
+async def _change_mark(catalog: MilvusCatalog, prefix: str, **fields: Any) -> None:
+    marks = Marks(catalog.milvus, prefix)
+    mark = await marks.read("notes")
+    assert mark is not None
+    await marks.write("notes", replace(mark, **fields))
 
 
 async def test_a_write_brings_along_what_others_committed(

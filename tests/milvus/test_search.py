@@ -10,7 +10,8 @@ from index.filters import parse_filter
 from index.milvus import search
 from index.milvus.catalog import MilvusCatalog
 from index.milvus.collection import MilvusCollection
-from index.rows import Query
+from index.milvus.server import Near
+from index.rows import Query, SearchResult
 
 
 @pytest.fixture
@@ -73,6 +74,31 @@ async def test_what_milvus_finds_and_the_filter_does_not_mean_is_no_hit(
     result = await filled.search(Query(7, vector=vector_of(1), filter=parse_filter({"even": True})))
     assert (len(result.hits), result.plan) == (7, "filtered-milvus")
     assert all(hit.metadata == {"even": True} for hit in result.hits)
+
+
+async def test_what_was_found_by_words_and_does_not_match_any_more_is_no_hit(
+    filled: MilvusCollection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when somebody is not to see it from between the two reads on."""
+    find_words = filled.truth.search
+
+    async def find_and_change(query: Query) -> SearchResult:
+        found = await find_words(query)
+        await filled.truth.upsert([document_of("d4", 4, metadata={"even": False})])
+        return found
+
+    async def find_nothing(*_: Any) -> list[list[Near]]:
+        return [[]]
+
+    async def count_nothing(*_: Any) -> int:
+        return 0
+
+    monkeypatch.setattr(filled.truth, "search", find_and_change)
+    monkeypatch.setattr(filled._milvus, "search", find_nothing)
+    monkeypatch.setattr(filled._milvus, "count", count_nothing)
+    query = Query(5, vector=vector_of(1), text="word4", filter=parse_filter({"even": True}))
+    result = await filled.search(query)
+    assert (ids_of(result), result.plan) == ([], "filtered-milvus+lexical")
 
 
 async def test_more_than_milvus_gives_at_once_is_answered_by_the_truth(filled: MilvusCollection) -> None:

@@ -13,9 +13,11 @@ from store_samples import document_of, everything_of, settings_of
 from waiting import until
 
 from index.errors import OutcomeUnknown, StoreUnavailable, VersionConflict
+from index.postgres import database as databases
 from index.postgres.catalog import PostgresCatalog
 from index.postgres.collection import PostgresCollection
 from index.postgres.database import Database
+from index.postgres.opening import open_database
 from index.rows import Once
 
 Both = tuple[PostgresCollection, PostgresCollection]
@@ -56,7 +58,7 @@ async def test_a_write_whose_connection_is_ended_leaves_nothing(
             for n, collection in enumerate(both)
         ]
 
-        waiting = "wait_event_type = 'Lock' AND query LIKE '%FOR UPDATE%'"
+        waiting = "wait_event_type = 'Lock' AND query LIKE '%FOR NO KEY UPDATE%'"
 
         async def wait_for_the_row() -> bool:
             return await counted(postgres, "pid", waiting) == 2
@@ -68,6 +70,24 @@ async def test_a_write_whose_connection_is_ended_leaves_nothing(
     assert await everything_of(both[1]) == before
     await both[0].upsert([document_of("new", 3)])
     assert await both[1].document("new") is not None
+
+
+async def test_a_service_that_falls_silent_in_a_write_holds_up_the_others_for_a_while_only(
+    postgres_url: str, both: Both, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_database(postgres_url) as usual, usual.connection() as connection:
+        limits = [await connection.fetchval(f"SHOW {name}") for name in databases._ABANDONED]
+        assert limits == ["1min", "30", "10", "3", "60000"]
+    monkeypatch.setitem(databases._ABANDONED, "idle_in_transaction_session_timeout", "500ms")
+
+    async def begin_and_say_nothing_more() -> None:
+        async with open_database(postgres_url) as silent, silent.transaction() as connection:
+            await connection.execute("SELECT 1 FROM collections FOR UPDATE")
+            await both[0].upsert([document_of("a", 1)])
+
+    with pytest.raises(StoreUnavailable):
+        await begin_and_say_nothing_more()
+    assert await both[1].document("a") is not None
 
 
 async def test_connections_ended_at_any_time_leave_whole_writes(postgres: PostgresServer, both: Both) -> None:

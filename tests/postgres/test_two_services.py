@@ -1,6 +1,7 @@
 """Two services that share a database: each sees what the other does, and of two that collide one wins."""
 
 import asyncio
+import os
 from itertools import pairwise
 from pathlib import Path
 
@@ -9,8 +10,10 @@ from store_samples import document_of, ids_of, settings_of
 from waiting import until
 
 from index.errors import CollectionExists, CollectionNotFound, NameTaken, VersionConflict
+from index.postgres import registry
 from index.postgres.catalog import PostgresCatalog
 from index.postgres.collection import PostgresCollection
+from index.postgres.database import Database
 from index.rows import DocumentPatch, Once, Receipt
 
 Catalogs = tuple[PostgresCatalog, PostgresCatalog]
@@ -50,6 +53,29 @@ async def test_what_one_drops_is_gone_for_the_other(catalogs: Catalogs, both: Bo
     for name in ("notes", "alias"):
         with pytest.raises(CollectionNotFound):
             await other.get(name)
+
+
+async def test_a_collection_that_is_in_use_is_dropped_later_and_holds_up_no_other_change(
+    catalogs: Catalogs, both: Both, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registry, "_DROP_WAITS", "100ms")
+    waiting = (
+        "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'DROP TABLE%'"
+    )
+
+    async def drop_waits() -> bool:
+        return bool(await database.value(waiting))
+
+    async with database.transaction() as connection:
+        await connection.execute(f"SELECT FROM {both[0].tables.passages}")
+        dropping = asyncio.create_task(catalogs[0].drop("notes"))
+        await until(drop_waits)
+        async with asyncio.timeout(20):
+            await catalogs[1].create(settings_of("other"))
+            await both[1].upsert([document_of("a", 1)])
+        assert not dropping.done()
+    await dropping
+    assert catalogs[0].names() == ["other"]
 
 
 async def test_the_collection_that_came_under_a_dropped_ones_name_is_another(
@@ -163,6 +189,24 @@ async def test_receipts_of_both_services_are_counted_each_once(both: Both) -> No
     state = await both[1].job("job")
     assert state is not None
     assert (state.done, state.passages, state.finished_at is not None) == (20, 20, True)
+
+
+async def test_a_write_does_not_wait_for_files_that_are_being_kept_nor_they_for_it(
+    database: Database, both: Both, tmp_path: Path
+) -> None:
+    os.mkfifo(tmp_path / "slow")
+    (tmp_path / "file").write_bytes(b"content")
+    keeping = asyncio.create_task(both[0].uploads.keep("job", {0: tmp_path / "file", 1: tmp_path / "slow"}))
+    slow = await asyncio.to_thread((tmp_path / "slow").open, "wb")  # it is opened at the other end
+    with slow:
+        async with asyncio.timeout(20):
+            await both[1].upsert([document_of("a", 1)])
+        assert not keeping.done()
+    await keeping
+    async with database.transaction() as connection:
+        await connection.execute("SELECT FROM collections FOR NO KEY UPDATE")  # as a write does
+        async with asyncio.timeout(20):
+            await both[1].uploads.keep("other", {0: tmp_path / "file"})
 
 
 async def test_a_file_that_waits_is_brought_to_whichever_service_asks(both: Both, tmp_path: Path) -> None:

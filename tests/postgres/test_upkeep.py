@@ -1,5 +1,7 @@
 """What is done in the database when nobody waits: what has expired is deleted, what is old forgotten."""
 
+from pathlib import Path
+
 import pytest
 from store_samples import FUTURE, PAST, document_of
 
@@ -55,3 +57,18 @@ async def test_old_keys_do_not_count_and_are_forgotten(database: Database, both:
     assert await store.remembered(Once("key", b"another")) is None
     await upkeep.keep(database, store)
     assert await database.value("SELECT count(*) FROM idempotency") == 0
+
+
+async def test_old_files_that_no_job_waits_for_are_forgotten(
+    database: Database, both: Both, tmp_path: Path
+) -> None:
+    store = both[0]
+    (tmp_path / "file").write_bytes(b"content")
+    for job in ("waiting", "never kept"):
+        await store.uploads.keep(job, {0: tmp_path / "file"})
+    await store.add_job("waiting", [b"x"])
+    await upkeep.keep(database, store)
+    assert await database.value("SELECT count(*) FROM uploads") == 2
+    await database.execute("UPDATE uploads SET created_at = created_at - interval '2 hours'")
+    await upkeep.keep(database, store)
+    assert [row[0] for row in await database.fetch("SELECT job FROM uploads")] == ["waiting"]

@@ -40,6 +40,11 @@ async def test_tei_is_found_by_its_info_and_gives_what_the_model_gives() -> None
         assert all(len(body["inputs"]) <= server.most and not body["truncate"] for body in asked)
 
 
+async def test_tei_may_spell_what_its_model_is_for_as_it_likes() -> None:
+    async with open_tei(spelled="Embedding") as server, open_elsewhere(server.url, patience_s=9) as embedder:
+        assert embedder.card.pooling == "mean"
+
+
 @pytest.mark.parametrize("prefix", ["", "/v1"])
 @pytest.mark.parametrize("given", ["", "/v1"])
 async def test_openai_is_found_with_and_without_a_version(prefix: str, given: str) -> None:

@@ -21,6 +21,8 @@ from remote_models import QUICK, open_elsewhere
 
 from embedd.embedder import Lane
 from embedd.errors import InputRefused, ModelUnavailable, NotFinite, Overloaded, WorkerDied
+from embedd.remote.peers import Facts
+from embedd.remote.tei import Tei
 
 
 def fresh(count: int = 1) -> list[str]:
@@ -218,6 +220,27 @@ async def test_another_model_behind_an_address_is_not_asked() -> None:
         assert bool(one.of("/embed")) != bool(other.of("/embed"))
 
 
+async def test_a_server_that_is_not_understood_leaves_the_others_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    describe = Tei.describe
+    async with open_tei() as one, open_tei() as other:
+
+        async def describe_all_but_one(self: Tei) -> Facts:
+            if self._asker.url == one.url:
+                raise KeyError("what nobody has thought of")
+            return await describe(self)
+
+        monkeypatch.setattr(Tei, "describe", describe_all_but_one)
+        async with open_elsewhere(f"{one.url}|{other.url}") as embedder:
+            pool = embedder._engine._pool
+            await until(lambda: "what nobody has thought of" in pool.problem)
+            await embedder.embed(fresh())
+            assert pool.live == 1
+            monkeypatch.undo()
+            await until(lambda: pool.live == 2)
+
+
 async def test_an_unhealthy_server_is_noticed_while_nobody_asks() -> None:
     async with open_tei() as server, open_elsewhere(server.url) as embedder:
         server.healthy = False
@@ -250,3 +273,24 @@ async def test_a_request_that_is_given_up_frees_its_place() -> None:
         assert embedder.waiting_tokens(Lane.INTERACTIVE) == 0
         server.hold.set()
         await embedder.embed(fresh())
+
+
+async def test_tokens_are_told_by_another_server_where_one_says_nothing() -> None:
+    times = replace(QUICK, silence_s=2.0)
+    async with (
+        open_tei() as one,
+        open_tei() as other,
+        open_elsewhere(f"{one.url}|{other.url}", times=times) as embedder,
+    ):
+        pool = embedder._engine._pool
+        await until(lambda: pool.live == 2)
+        one.tokenizes = False
+        text = " ".join(fresh(40))
+        (cut,) = (await embedder.embed([text])).truncated
+        assert cut.tokens == 122
+        assert one.of("/tokenize")
+        assert other.of("/tokenize")
+        assert pool._replicas[0].strikes == 1
+        asked = len(one.of("/tokenize"))
+        await embedder.embed([" ".join(fresh(40))])
+        assert len(one.of("/tokenize")) == asked

@@ -15,7 +15,7 @@ from api.services.ingest import Ingestor
 from api.settings import Settings
 from embedd.embedder import Embedder
 from embedd.errors import ModelUnavailable
-from index.errors import DataFolderInUse
+from index.errors import DataFolderInUse, OutcomeUnknown
 from index.rows import CollectionSettings, Once
 from index.store import Store
 
@@ -181,6 +181,27 @@ async def test_a_job_that_cannot_be_kept_leaves_no_uploads_behind(
     with pytest.raises(OverflowError):
         await services.jobs.submit(store, [Incoming(id="file", upload=tmp_path / "file")])
     assert list((services.settings.data / "collections/a/uploads").iterdir()) == []
+
+
+async def test_a_job_that_may_have_been_kept_has_its_uploads(
+    services: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = await collection(services, "a")
+    add_job = store.add_job
+
+    async def add_unheard(*arguments: Any) -> str:
+        await add_job(*arguments)
+        raise OutcomeUnknown("nobody knows")
+
+    monkeypatch.setattr(store, "add_job", add_unheard)
+    (tmp_path / "file").write_text("Spring tides come at new moon.")
+    upload = Incoming(id="file", upload=tmp_path / "file", filename="file.txt")
+    with pytest.raises(OutcomeUnknown):
+        await services.jobs.submit(store, [upload])
+    [job_id] = await store.unfinished_jobs()
+    await services.jobs.resume()
+    assert (await finished(store, job_id)).failed == 0
+    assert await store.document("file") is not None
 
 
 async def test_a_job_of_a_dropped_collection_ends_and_the_runner_goes_on(

@@ -23,6 +23,9 @@ class CuttingProxy:
         self.is_down = False
         # Also nobody gets through any more, once a connection was cut.
         self.stays_down = False
+        # Where it is not set nothing comes through, and nobody is told.
+        self.passes = asyncio.Event()
+        self.passes.set()
         self.port = 0
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -32,9 +35,10 @@ class CuttingProxy:
         to_server, from_server = None, None
         try:
             from_server, to_server = await asyncio.open_connection("127.0.0.1", self._server_port)
-            back = asyncio.create_task(_pass(from_server, writer))
+            back = asyncio.create_task(self._pass(from_server, writer))
             with suppress(ConnectionError):
                 while data := await reader.read(65536):
+                    await self.passes.wait()
                     if b"COMMIT" in data and self.cut is not Cut.NEVER:
                         await self._end(data, to_server, back)
                         break
@@ -59,13 +63,13 @@ class CuttingProxy:
         self.cut = Cut.NEVER
         self.is_down = self.stays_down
 
-
-async def _pass(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with suppress(ConnectionError):
-        while data := await reader.read(65536):
-            writer.write(data)
-            await writer.drain()
-    writer.close()
+    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            while data := await reader.read(65536):
+                await self.passes.wait()
+                writer.write(data)
+                await writer.drain()
+        writer.close()
 
 
 @asynccontextmanager
@@ -77,4 +81,5 @@ async def cutting_proxy(port: int) -> AsyncIterator[CuttingProxy]:
     try:
         yield proxy
     finally:
+        proxy.passes.set()
         server.close()

@@ -29,7 +29,8 @@ class ModelServer:
     """``bodies`` has what came to each path but for probes; ``next`` says how to answer the next ones that
     embed or rerank, one each, ``behave`` all others. ``most`` is the most inputs of a request, ``busy`` how
     many are under way and ``busiest`` how many were at once. While ``hold`` is set, nothing is answered.
-    ``rotated`` is another model.
+    Unless it ``tokenizes`` it says nothing when it is asked for tokens. ``rotated`` is another model; what an
+    embedding model is for is ``spelled`` so.
     """
 
     url: str = ""
@@ -37,12 +38,14 @@ class ModelServer:
     kind: str = "embedding"
     most: int = 8
     key: str = ""
+    spelled: str = "embedding"
     rotated: bool = False
     bodies: list[tuple[str, Any]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
     next: list[Behave] = field(default_factory=list)
     behave: Behave | None = None
     healthy: bool = True
+    tokenizes: bool = True
     hold: asyncio.Event = field(default_factory=asyncio.Event)
     busy: int = 0
     busiest: int = 0
@@ -107,7 +110,7 @@ def _tei_routes(server: ModelServer) -> list[web.RouteDef]:
 
 
 def _tei_facts(server: ModelServer) -> list[web.RouteDef]:
-    model_type: Any = {"embedding": {"pooling": "mean"}}
+    model_type: Any = {server.spelled: {"pooling": "mean"}}
     if server.kind == "reranking":
         model_type = {"reranker": {"id2label": {"0": "LABEL_0"}, "label2id": {"LABEL_0": 0}}}
 
@@ -157,9 +160,11 @@ def _tei_models(server: ModelServer) -> list[web.RouteDef]:
 
 
 def _tei_tokens(server: ModelServer) -> list[web.RouteDef]:
-    async def tokenize(request: web.Request) -> web.Response:
+    async def tokenize(request: web.Request) -> web.StreamResponse:
         body = await request.json()
         server.bodies.append((request.path, body))
+        if not server.tokenizes:
+            return await falling_silent(request)
         texts = _listed(body["inputs"])
         if len(texts) > server.most:
             return _tei_error(413, "batch size is too large", "Validation")

@@ -9,6 +9,7 @@ import pytest
 from store_samples import ids_of, point_of, settings_of
 
 from index import planner
+from index.errors import StorageFailed
 from index.filters import parse_filter
 from index.postgres import vector_index
 from index.postgres.catalog import PostgresCatalog
@@ -177,6 +178,27 @@ async def test_one_that_was_left_unfinished_is_built_anew(
     assert (await store.search(Query(20, vector=vectors(1)[0][:8]))).plan == "exact"
     await vector_index.keep(database, store.tables, store.settings, tuning)
     assert await database.value(is_whole, name) is True
+
+
+async def test_a_collection_whose_index_is_being_built_is_dropped_at_once(
+    catalog: PostgresCatalog, database: Database
+) -> None:
+    store, _ = await catalog.create(settings_of())
+    await store.upsert([point_of(f"p{n}", n) for n in range(20)])
+    tuning = replace(TUNING, threshold=10)
+    # Behind one who reads anything at all the build waits, and has the table meanwhile.
+    async with database.connection() as other, other.transaction(isolation="repeatable_read"):
+        await other.execute("SELECT FROM version")
+        build = asyncio.create_task(vector_index.keep(database, store.tables, store.settings, tuning))
+        waiting = "relid = to_regclass($1) AND phase LIKE 'waiting%'"
+        sql = f"SELECT count(*) FROM pg_stat_progress_create_index WHERE {waiting}"
+        while not await database.value(sql, store.tables.passages):
+            pass
+        async with asyncio.timeout(20):
+            await catalog.drop("notes")
+        with pytest.raises(StorageFailed, match="cancel"):
+            await build
+    assert not await database.value("SELECT to_regclass($1) IS NOT NULL", store.tables.passages)
 
 
 async def test_services_that_want_one_at_once_build_one(catalog: PostgresCatalog, database: Database) -> None:
