@@ -111,7 +111,7 @@ class Bringing:
             row,
             registry,
             self._progress.get(row.name),
-            is_coming=row.name in self._coming,
+            is_coming=row.name in self._coming or not _is_same(self._begun.get(row.name), row),
             others_answer=answering is not None and not _is_same(answering, row),
         )
 
