@@ -25,7 +25,7 @@ IN_PARALLEL := --numprocesses $(WORKERS) --dist worksteal
 export PYTHONDONTWRITEBYTECODE :=
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help setup run test fuzz coverage types check bench peers figures screenshots stubs lock clean
+.PHONY: help setup run test thorough fuzz coverage types check bench peers figures screenshots stubs lock clean
 
 help:  ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */  make \1\t/' | expand -t 16
@@ -37,6 +37,9 @@ run: setup  ## start the service, ask the project's own docs a question, keep se
 
 test: setup  ## the whole test suite (or a part: ARGS="tests/index -k filter")
 	$(BIN)/python -m pytest $(if $(ARGS),$(ARGS),$(IN_PARALLEL))
+
+thorough: setup  ## the tests that take too long for every run
+	$(BIN)/python -m pytest -m thorough $(ARGS)
 
 fuzz: setup  ## half an hour of requests that /openapi.json allows or nearly does (shorter: ARGS="--minutes 5")
 	$(BIN)/python tests/support/contract_fuzzing.py $(ARGS)

@@ -183,7 +183,7 @@ def test_parts_that_run_beside_each_other_do_not_mix(tmp_path: Path, kind: str) 
         np.testing.assert_allclose(beside.run(batch).rows, alone, atol=1e-6)
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
 def test_a_compiled_model_gives_the_same(tmp_path: Path) -> None:
     folder = build_embedding_model(tmp_path, "mean")

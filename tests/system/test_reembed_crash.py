@@ -10,7 +10,7 @@ from real_service import Launcher
 DOCUMENTS = 600
 KILLS = 3
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.thorough
 
 
 def text_behind(kill: int) -> str:

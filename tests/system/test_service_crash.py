@@ -38,6 +38,7 @@ async def test_a_kill_in_the_middle_of_recovery_breaks_no_promise(victim: Victim
     victim.check()
 
 
+@pytest.mark.thorough
 async def test_kills_beside_a_stored_graph_break_no_promise_and_it_answers_again(victim: Victim) -> None:
     victim.seed_points(POINTS_OF_A_STORED_GRAPH)
     victim.wait_for_stored_graph()
