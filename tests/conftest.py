@@ -16,7 +16,9 @@ from postgres_server import PostgresServer, postgres_server, programs
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 # How long an example takes says how busy the machine is.
-settings.register_profile("usual", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile(
+    "usual", max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("usual")
 settings.register_profile("thorough", max_examples=5_000, stateful_step_count=100, deadline=None)
 

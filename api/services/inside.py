@@ -22,6 +22,7 @@ from api.schemas_debug import (
     RunningTasks,
 )
 from api.services.models import Models
+from api.services.registry import Registry
 from embedd.embedder import Embedder, Lane
 from embedd.reranker import Reranker
 from index.catalogs import Collections
@@ -45,9 +46,8 @@ def model_queues(models: Models) -> ModelQueues:
 
 async def memory(models: Models, catalog: Collections) -> Memory:
     """What the service, its workers and the collections take."""
-    running = chain.from_iterable(
-        each.running.items() for each in (models.embedders, models.rerankers, models.generators)
-    )
+    kinds: list[Registry[Any]] = [models.embedders, models.rerankers, models.generators]
+    running = chain.from_iterable(kind.running.items() for kind in kinds)
     processes = {os.getpid(): "service"} | {pid: name for name, one in running for pid in one.worker_pids}
     sizes = []
     for name in catalog.names():

@@ -24,7 +24,7 @@ def test_lines_say_all_that_a_document_is(copies: list[DocumentCopy]) -> None:
     assert [comparable(copy) for copy in again] == [comparable(copy) for copy in copies]
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(
     copies=st.lists(
         st.builds(DocumentCopy, documents(), stamps), max_size=8, unique_by=lambda copy: copy.document.id
@@ -74,7 +74,7 @@ def test_a_parquet_file_says_all_that_lines_say(copies: list[DocumentCopy], tmp_
     assert [comparable(copy) for copy in again] == [comparable(copy) for copy in copies]
 
 
-@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(
     copies=st.lists(
         st.builds(DocumentCopy, documents(), stamps), max_size=8, unique_by=lambda copy: copy.document.id

@@ -23,7 +23,7 @@ WRITES: list[tuple[str, str, Any]] = [
     ("DELETE", "/v1/collections/vectors/documents/p", None),
 ]
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.thorough
 
 
 def send(client: httpx.Client, number: int) -> tuple[int, Any]:

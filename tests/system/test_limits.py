@@ -372,7 +372,7 @@ def routes_with_bodies(description: Schema) -> list[tuple[str, str, Schema]]:
     return found
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_no_json_whatsoever_makes_the_service_fail(client: httpx.Client) -> None:
     description = client.get("/openapi.json").json()
     routes = routes_with_bodies(description)
