@@ -5,6 +5,8 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
+from cutting_proxy import CuttingProxy, cutting_proxy
+from postgres_server import PostgresServer
 from postgres_services import service
 from store_samples import settings_of
 
@@ -12,6 +14,13 @@ from index.postgres.catalog import PostgresCatalog
 from index.postgres.collection import PostgresCollection
 from index.postgres.database import Database
 from index.postgres.opening import open_database
+
+
+@pytest.fixture
+async def proxy(postgres: PostgresServer) -> AsyncIterator[CuttingProxy]:
+    """In front of the server: what goes through can be cut off."""
+    async with cutting_proxy(postgres.port) as proxy:
+        yield proxy
 
 
 @pytest.fixture

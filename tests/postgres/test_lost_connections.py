@@ -6,7 +6,7 @@ from pathlib import Path
 
 import asyncpg
 import pytest
-from cutting_proxy import Cut, CuttingProxy, cutting_proxy
+from cutting_proxy import Cut, CuttingProxy
 from postgres_server import PostgresServer, postgres_server
 from postgres_services import service
 from store_samples import document_of, everything_of, settings_of
@@ -109,12 +109,6 @@ async def test_connections_ended_at_any_time_leave_whole_writes(postgres: Postgr
     ids = [document.id for document in await both[0].documents(999)]
     acknowledged = {f"{n}/{part}" for n, is_written in enumerate(written) if is_written for part in range(5)}
     assert set(ids) == acknowledged
-
-
-@pytest.fixture
-async def proxy(postgres: PostgresServer) -> AsyncIterator[CuttingProxy]:
-    async with cutting_proxy(postgres.port) as proxy:
-        yield proxy
 
 
 @pytest.fixture

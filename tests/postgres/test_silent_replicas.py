@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cutting_proxy import CuttingProxy, cutting_proxy
+from cutting_proxy import CuttingProxy
 from postgres_server import PostgresServer
 from store_samples import document_of, ids_of, settings_of, vector_of
 from waiting import until
@@ -19,12 +19,6 @@ from index.postgres.readers import Replicated
 from index.rows import Query
 
 ANY = Query(9, vector=vector_of(1))
-
-
-@pytest.fixture
-async def proxy(postgres: PostgresServer) -> AsyncIterator[CuttingProxy]:
-    async with cutting_proxy(postgres.port) as proxy:
-        yield proxy
 
 
 @pytest.fixture
