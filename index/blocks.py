@@ -6,13 +6,14 @@ order of seq and never move. One that is gone keeps its place until its block is
 
 import mmap
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from index.codes import Scans, anonymous_memory
 from index.rows import Vector
 
 Keys: TypeAlias = npt.NDArray[np.int64]
@@ -26,11 +27,10 @@ MAX_GONE: Final = 0.25
 
 @dataclass(slots=True, eq=False)
 class MappedFile:
-    """A file that vectors are mapped from, and whether all of them were gone over of late."""
+    """A file that vectors are mapped from."""
 
     path: Path
     mapping: mmap.mmap
-    was_scanned: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,6 +45,7 @@ class Block:
     documents: Keys
     live: Mask
     file: MappedFile | None = None
+    scans: Scans = field(default_factory=Scans)
 
     @property
     def count(self) -> int:
@@ -71,10 +72,9 @@ class Block:
 
 
 def empty_block(rows: int, dim: int) -> Block:
-    """Room for rows, in memory that goes back to the system when the block is gone; malloc would keep it."""
-    memory = mmap.mmap(-1, 4 * rows * dim, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    """Room for rows."""
     return Block(
-        np.frombuffer(memory, dtype=np.float32).reshape(rows, dim),
+        np.frombuffer(anonymous_memory(4 * rows * dim), dtype=np.float32).reshape(rows, dim),
         np.empty(rows, dtype=np.int64),
         np.empty(rows, dtype=np.int64),
         np.zeros(rows, dtype=np.bool_),

@@ -73,7 +73,7 @@ async def _through_graph(
     matches = len(view) - len(tail)
     candidates = planner.candidates_to_fetch(k, quantised=graph.shape.quantised)
     ef = planner.ef_of(candidates, graph.live)
-    scan = planner.scan_cost(matches, view.rows)
+    scan = planner.scan_cost(matches, view.rows, view.coded)
     limits = planner.limits_of(ef, matches, graph.live, scan)
     if limits is None:
         return None
@@ -99,7 +99,7 @@ async def _through_graph(
 
 
 async def _scan(view: TableView, query: Vector, k: int) -> Ranking:
-    numbers = planner.scan_cost(len(view), view.rows) * len(query)
+    numbers = planner.scan_cost(len(view), view.rows, view.coded) * len(query)
     if numbers <= INLINE_NUMBERS:
         return view.top(query, k)
     if numbers <= SHARED_NUMBERS:

@@ -1,5 +1,5 @@
 // How near two vectors are, by what the processor has: dot products and squared distances of float32 numbers,
-// and dot products of eight-bit ones. Compiled for no processor in particular; which one is there is asked
+// and dot products of eight-bit ones with each other and with sixteen-bit ones. Compiled for no processor in particular; which one is there is asked
 // when a module is loaded.
 
 #pragma once
@@ -79,6 +79,13 @@ int32_t multiply_plain(const int8_t* a, const int8_t* b, size_t size) {
 }
 
 #if X86
+AVX2 inline int32_t sum_of(__m256i sums) {
+    __m128i half = _mm_add_epi32(_mm256_castsi256_si128(sums), _mm256_extracti128_si256(sums, 1));
+    half = _mm_add_epi32(half, _mm_shuffle_epi32(half, 0b01001110));
+    half = _mm_add_epi32(half, _mm_shuffle_epi32(half, 0b10110001));
+    return _mm_cvtsi128_si32(half);
+}
+
 AVX2 int32_t multiply_avx2(const int8_t* a, const int8_t* b, size_t size) {
     __m256i sums[2] = {_mm256_setzero_si256(), _mm256_setzero_si256()};
     for (size_t i = 0; i < size; i += CODE_STEP)
@@ -90,11 +97,7 @@ AVX2 int32_t multiply_avx2(const int8_t* a, const int8_t* b, size_t size) {
                                                     _mm256_cvtepi8_epi16(_mm_loadu_si128(right)));
             sums[way] = _mm256_add_epi32(sums[way], pairs);
         }
-    const __m256i both = _mm256_add_epi32(sums[0], sums[1]);
-    __m128i half = _mm_add_epi32(_mm256_castsi256_si128(both), _mm256_extracti128_si256(both, 1));
-    half = _mm_add_epi32(half, _mm_shuffle_epi32(half, 0b01001110));
-    half = _mm_add_epi32(half, _mm_shuffle_epi32(half, 0b10110001));
-    return _mm_cvtsi128_si32(half);
+    return sum_of(_mm256_add_epi32(sums[0], sums[1]));
 }
 
 AVX512 int32_t multiply_avx512(const int8_t* a, const int8_t* b, size_t size) {
@@ -109,21 +112,69 @@ AVX512 int32_t multiply_avx512(const int8_t* a, const int8_t* b, size_t size) {
 }
 #endif
 
+// ---- products of sixteen-bit and eight-bit vectors, of such lengths as well
+
+// So many products of -32767 to 32767 with -127 to 127 go into 32 bits.
+constexpr size_t WIDE_STEP = 512;
+
+int64_t multiply_wide_plain(const int16_t* a, const int8_t* b, size_t size) {
+    int64_t sum = 0;
+    for (size_t i = 0; i < size; ++i) sum += a[i] * b[i];
+    return sum;
+}
+
+#if X86
+AVX2 int64_t multiply_wide_avx2(const int16_t* a, const int8_t* b, size_t size) {
+    int64_t all = 0;
+    for (size_t start = 0; start < size; start += WIDE_STEP) {
+        const size_t end = start + WIDE_STEP < size ? start + WIDE_STEP : size;
+        __m256i sums[2] = {_mm256_setzero_si256(), _mm256_setzero_si256()};
+        for (size_t i = start; i < end; i += CODE_STEP)
+#pragma GCC unroll 2
+            for (size_t way = 0; way < 2; ++way) {
+                const auto* left = reinterpret_cast<const __m256i*>(a + i + 16 * way);
+                const auto* right = reinterpret_cast<const __m128i*>(b + i + 16 * way);
+                const __m256i pairs =
+                    _mm256_madd_epi16(_mm256_loadu_si256(left), _mm256_cvtepi8_epi16(_mm_loadu_si128(right)));
+                sums[way] = _mm256_add_epi32(sums[way], pairs);
+            }
+        all += sum_of(_mm256_add_epi32(sums[0], sums[1]));
+    }
+    return all;
+}
+
+AVX512 int64_t multiply_wide_avx512(const int16_t* a, const int8_t* b, size_t size) {
+    int64_t all = 0;
+    for (size_t start = 0; start < size; start += WIDE_STEP) {
+        const size_t end = start + WIDE_STEP < size ? start + WIDE_STEP : size;
+        __m512i sum = _mm512_setzero_si512();
+        for (size_t i = start; i < end; i += CODE_STEP) {
+            const auto* right = reinterpret_cast<const __m256i*>(b + i);
+            sum = _mm512_add_epi32(sum, _mm512_madd_epi16(_mm512_loadu_si512(a + i),
+                                                          _mm512_cvtepi8_epi16(_mm256_loadu_si256(right))));
+        }
+        all += _mm512_reduce_add_epi32(sum);
+    }
+    return all;
+}
+#endif
+
 // ---- what this processor has
 
 struct Kernels {
     float (*dot)(const float*, const float*, size_t) = compare_plain<false>;
     float (*square)(const float*, const float*, size_t) = compare_plain<true>;
     int32_t (*multiply)(const int8_t*, const int8_t*, size_t) = multiply_plain;
+    int64_t (*multiply_wide)(const int16_t*, const int8_t*, size_t) = multiply_wide_plain;
 };
 
 Kernels choose_kernels() {
 #if X86
     __builtin_cpu_init();
     if (__builtin_cpu_supports("avx512bw"))
-        return {compare_avx512<false>, compare_avx512<true>, multiply_avx512};
+        return {compare_avx512<false>, compare_avx512<true>, multiply_avx512, multiply_wide_avx512};
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
-        return {compare_avx2<false>, compare_avx2<true>, multiply_avx2};
+        return {compare_avx2<false>, compare_avx2<true>, multiply_avx2, multiply_wide_avx2};
 #endif
     return {};
 }

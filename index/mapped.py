@@ -13,7 +13,7 @@ import json
 import mmap
 import os
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
@@ -140,15 +140,9 @@ def erase_gone(block: Block) -> None:
         os.fsync(file.fileno())
 
 
-def let_go(blocks: Sequence[Block]) -> None:
-    """Give the memory of mapped pages back to the system, which finds them again when they are read. Those
-    that were scanned since the last time stay until the next.
-    """
-    for block in blocks:
-        if block.file is not None and not block.file.was_scanned:
-            block.file.mapping.madvise(mmap.MADV_DONTNEED)
-        elif block.file is not None:
-            block.file.was_scanned = False
+def let_go(file: MappedFile) -> None:
+    """Give the memory of mapped pages back to the system, which finds them again when they are read."""
+    file.mapping.madvise(mmap.MADV_DONTNEED)
 
 
 def _believable(path: Path, dim: int, metric: Metric) -> Header | None:

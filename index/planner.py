@@ -1,7 +1,7 @@
 """Which way to the nearest rows: all of them exactly, or the graph and then what it lacks.
 
 Pure arithmetic. Every plan gives ``min(k, matches)`` rows; they differ in cost and, by the graph's recall,
-in what a row near the end of the list is. The unit of cost is one row scored in a scan.
+in what a row near the end of the list is. The unit of cost is one row scored in a scan of float32 vectors.
 """
 
 import math
@@ -19,6 +19,8 @@ ROWS_PER_COMPARED: Final = 3
 COMPARED_PER_KEPT: Final = 12
 # Scoring rows that lie apart, against rows that lie side by side.
 GATHERED_ROW: Final = 2
+# A row in a scan of codes, those included that are scored after all.
+CODED_ROW: Final = 0.4
 # Under a filter the graph goes on until it has kept ``ef`` rows that match. Where these are as common near
 # the query as elsewhere, it compares about as many as expected; where they are rarer, it is given up when it
 # has compared so many times that number, or cost so large a part of a scan.
@@ -65,6 +67,9 @@ def limits_of(ef: int, matches: int, rows: int, scan: int) -> Limits | None:
     return Limits(math.ceil(most), HOPELESS * matches / rows)
 
 
-def scan_cost(matches: int, rows: int) -> int:
-    """Of scoring the ``matches`` among so many rows: they are gathered, or all rows are scored."""
-    return min(rows, GATHERED_ROW * matches)
+def scan_cost(matches: int, rows: int, coded: int = 0) -> int:
+    """Of scoring the ``matches`` among so many rows, of which so many have codes: they are gathered, or all
+    rows are scored.
+    """
+    share = coded / max(rows, 1)
+    return math.ceil(min(rows, GATHERED_ROW * matches) * (1 - share * (1 - CODED_ROW)))

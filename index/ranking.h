@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <utility>
 #include <vector>
 
@@ -33,6 +34,10 @@ class Best {
             rows_.push_back(row);
         }
         std::push_heap(rows_.begin(), rows_.end(), is_better);
+    }
+    // A row that scores less is not among them.
+    float least() const {
+        return rows_.size() < k_ ? -std::numeric_limits<float>::infinity() : rows_.front().score;
     }
     void show(const Best& others) {
         for (const Scored& row : others.rows_) show(row);

@@ -13,9 +13,12 @@
 #include <atomic>
 #include <cmath>
 #include <deque>
+#include <limits>
 #include <mutex>
+#include <optional>
 #include <vector>
 
+#include "codes.h"
 #include "distances.h"
 #include "ranking.h"
 #include "threads.h"
@@ -29,6 +32,8 @@ struct Block {
     const float* vectors;
     const bool* live;
     size_t rows;
+    const int8_t* codes = nullptr;  // none, or of every row, with its scale
+    const Scale* scales = nullptr;
 
     // Where the seq stands; `rows` if it is not here.
     size_t place_of(int64_t seq) const {
@@ -59,31 +64,89 @@ struct Query {
     }
 };
 
-constexpr size_t STRETCH = 1024;  // rows that a thread takes at a time
-constexpr size_t AHEAD = 3;       // rows that are on their way from memory while one is scored
+constexpr size_t STRETCH = 1024;   // rows that a thread takes at a time
+constexpr size_t AHEAD = 3;        // rows that are on their way from memory while one is scored
+constexpr size_t CODES_AHEAD = 8;  // and while one is looked at in eight bits
+
+// What several threads have found. A row that scores less than `least` is not among the best of all.
+class Reached {
+  public:
+    float least() const { return least_.load(std::memory_order_relaxed); }
+    void raise(float least) {
+        float known = this->least();
+        while (known < least && !least_.compare_exchange_weak(known, least, std::memory_order_relaxed)) {
+        }
+    }
+
+  private:
+    std::atomic<float> least_{-std::numeric_limits<float>::infinity()};
+};
+
+// Goes over rows and keeps the best; one thread's.
+class Scan {
+  public:
+    Scan(const Query& query, const CodedQuery* coded, size_t k, Reached& reached)
+        : query_(query), coded_(coded), reached_(reached), best_(k) {}
+
+    const Best& best() const { return best_; }
+
+    void over(const Block& block, size_t first, size_t end) {
+        rows_.clear();
+        for (size_t row = first; row < end; ++row)
+            if (block.live[row]) rows_.push_back(row);
+        if (block.codes) leave_out(block);
+        for (size_t n = 0; n < rows_.size(); ++n) {
+            if (n + AHEAD < rows_.size()) query_.fetch(block, rows_[n + AHEAD]);
+            best_.show({query_.score(block, rows_[n]), block.seqs[rows_[n]]});
+        }
+        reached_.raise(best_.least());
+    }
+
+  private:
+    // Keeps the rows that may be among the best.
+    void leave_out(const Block& block) {
+        const float least = std::max(best_.least(), reached_.least());
+        size_t kept = 0;
+        for (size_t n = 0; n < rows_.size(); ++n) {
+            if (n + CODES_AHEAD < rows_.size()) fetch_codes(block, rows_[n + CODES_AHEAD]);
+            const size_t row = rows_[n];
+            rows_[kept] = row;
+            kept += !(coded_->most(block.codes + row * coded_->size(), block.scales[row]) < least);
+        }
+        rows_.resize(kept);
+    }
+
+    void fetch_codes(const Block& block, size_t row) const {
+        const int8_t* codes = block.codes + row * coded_->size();
+        for (size_t i = 0; i < coded_->size(); i += 64) __builtin_prefetch(codes + i);
+    }
+
+    const Query& query_;
+    const CodedQuery* coded_;
+    Reached& reached_;
+    Best best_;
+    std::vector<size_t> rows_;
+};
 
 std::vector<Scored> scan(const std::vector<Block>& blocks, const Query& query, size_t k, size_t threads) {
     std::vector<std::pair<const Block*, size_t>> stretches;  // and their first rows
     for (const Block& block : blocks)
         for (size_t row = 0; row < block.rows; row += STRETCH) stretches.emplace_back(&block, row);
+    const bool in_codes = std::any_of(blocks.begin(), blocks.end(), [](const Block& block) { return block.codes; });
+    std::optional<CodedQuery> coded;
+    if (in_codes) coded.emplace(query.vector, query.dim, query.metric == L2);
+    Reached reached;
     std::atomic<size_t> next{0};
     Best best(k);
     std::mutex joining;
     share(std::min(threads, stretches.size()), [&] {
-        Best mine(k);
-        std::vector<size_t> rows;
+        Scan mine(query, coded ? &*coded : nullptr, k, reached);
         for (size_t number = next++; number < stretches.size(); number = next++) {
             const auto [block, first] = stretches[number];
-            rows.clear();
-            for (size_t row = first; row < std::min(first + STRETCH, block->rows); ++row)
-                if (block->live[row]) rows.push_back(row);
-            for (size_t n = 0; n < rows.size(); ++n) {
-                if (n + AHEAD < rows.size()) query.fetch(*block, rows[n + AHEAD]);
-                mine.show({query.score(*block, rows[n]), block->seqs[rows[n]]});
-            }
+            mine.over(*block, first, std::min(first + STRETCH, block->rows));
         }
         const std::lock_guard<std::mutex> one(joining);
-        best.show(mine);
+        best.show(mine.best());
     });
     return best.in_order();
 }
@@ -129,7 +192,7 @@ size_t match(const std::vector<Keyed>& blocks, const Among& documents, bool* liv
 // ---- Python
 
 // The arrays of all blocks, for as long as they are looked at: seqs, so many more of type T for each, and whether
-// they count.
+// they count; then, if there are any, codes and scales.
 template <typename Row, typename T>
 class Blocks {
   public:
@@ -153,18 +216,27 @@ class Blocks {
         Array<const int64_t> seqs;
         Array<const T> more;
         Array<const bool> live;
+        Array<const int8_t> codes;
+        Array<const Scale> scales;
     };
 
     bool take_one(PyObject* block, size_t each) {
         Arrays& arrays = arrays_.emplace_back();
-        if (!PyArg_ParseTuple(block, "y*y*y*", arrays.seqs.view(), arrays.more.view(), arrays.live.view()))
+        if (!PyArg_ParseTuple(block, "y*y*y*|z*z*", arrays.seqs.view(), arrays.more.view(), arrays.live.view(),
+                              arrays.codes.view(), arrays.scales.view()))
             return false;
         const size_t rows = arrays.seqs.size();
-        if (!rows || arrays.live.size() != rows || arrays.more.size() != rows * each) {
+        const bool has_codes = arrays.codes.given() || arrays.scales.given();
+        if (!rows || arrays.live.size() != rows || arrays.more.size() != rows * each ||
+            (has_codes && (arrays.codes.size() != rows * coded_size(each) || arrays.scales.size() != rows))) {
             PyErr_SetString(PyExc_ValueError, "the arrays of a block do not fit each other");
             return false;
         }
-        blocks_.push_back({arrays.seqs.data(), arrays.more.data(), arrays.live.data(), rows});
+        Row& taken = blocks_.emplace_back(Row{arrays.seqs.data(), arrays.more.data(), arrays.live.data(), rows});
+        if constexpr (std::is_same_v<Row, Block>) {
+            taken.codes = arrays.codes.data();
+            taken.scales = arrays.scales.data();
+        }
         rows_ += rows;
         return true;
     }
@@ -240,7 +312,22 @@ PyObject* py_match(PyObject*, PyObject* args) {
     return done ? PyLong_FromSize_t(found) : nullptr;
 }
 
+PyObject* py_encode(PyObject*, PyObject* args) {
+    Array<const float> vectors;
+    Array<int8_t> codes;
+    Array<Scale> scales;
+    if (!PyArg_ParseTuple(args, "y*w*w*", vectors.view(), codes.view(), scales.view())) return nullptr;
+    const size_t rows = scales.size(), dim = rows ? vectors.size() / rows : 0;
+    if (!dim || vectors.size() != rows * dim || codes.size() != rows * coded_size(dim)) {
+        PyErr_SetString(PyExc_ValueError, "there must be room for every row");
+        return nullptr;
+    }
+    if (!run([&] { encode(vectors.data(), rows, dim, codes.data(), scales.data()); })) return nullptr;
+    Py_RETURN_NONE;
+}
+
 PyMethodDef METHODS[] = {{"top", py_top, METH_VARARGS, nullptr},
+                         {"encode", py_encode, METH_VARARGS, nullptr},
                          {"score", py_score, METH_VARARGS, nullptr},
                          {"match", py_match, METH_VARARGS, nullptr},
                          {}};
@@ -252,5 +339,7 @@ PyMODINIT_FUNC PyInit__scan() {
     PyObject* made = PyModule_Create(&module);
     for (const auto& [name, metric] : {std::pair{"COSINE", COSINE}, {"DOT", DOT}, {"L2", L2}})
         if (made && PyModule_AddIntConstant(made, name, metric) < 0) Py_CLEAR(made);
+    for (const auto& [name, number] : {std::pair{"CODE_STEP", CODE_STEP}, {"SCALE_BYTES", sizeof(Scale)}})
+        if (made && PyModule_AddIntConstant(made, name, static_cast<long>(number)) < 0) Py_CLEAR(made);
     return made;
 }

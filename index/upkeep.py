@@ -1,5 +1,6 @@
 """One task that keeps a collection's rows tidy while it is in use: rows in memory move into mapped files,
-blocks with many gaps are written anew, and what was deleted leaves every file.
+blocks with many gaps are written anew, what is scanned often is made faster to scan, and what was deleted
+leaves every file.
 
 Everything here can be left undone or done twice; what fails is logged and tried again later. The work on
 files is done in threads, that on SQLite in short transactions between those of the writers, and on the event
@@ -29,8 +30,9 @@ _MERGED_PAGES: Final = 256
 # The command counts as a change itself.
 _NOTHING_MERGED: Final = 1
 _CHECKPOINT_WAIT_MS: Final = 50
-# Finding all pages of a million rows again takes 50 ms, spread over the searches that need them.
-_LET_GO_AFTER_S: Final = 5.0
+# Between two looks at what is scanned. Finding all pages of a million rows again takes 50 ms, spread over the
+# searches that need them.
+_LOOK_EVERY_S: Final = 5.0
 # Erasing takes at most one part in so many of the time, however often something is deleted.
 _REST: Final = 4
 
@@ -45,8 +47,8 @@ class UpkeepTuning:
     erase_after_s: float = 10.0
 
     def file_rows(self, dim: int) -> int:
-        """Whole blocks, at least one."""
-        return max(1, self.file_bytes // (4 * dim * BLOCK_ROWS)) * BLOCK_ROWS
+        """Whole blocks, at least two: one alone stays in memory."""
+        return max(2, self.file_bytes // (4 * dim * BLOCK_ROWS)) * BLOCK_ROWS
 
 
 class Upkeep:
@@ -65,7 +67,7 @@ class Upkeep:
         self._wake.set()
         # Nobody knows whether the process before came to it.
         self._erase_at: float | None = _now() + self._pause_s
-        self._let_go_at = 0.0
+        self._look_at = 0.0
         self._closing = asyncio.Event()
         self._task = asyncio.create_task(
             self._run(), name="index-upkeep", context=Context()
@@ -90,10 +92,10 @@ class Upkeep:
 
     async def _run(self) -> None:
         while not self._closing.is_set():
-            await _wait(self._wake, min(self._erase_at or math.inf, _now() + _LET_GO_AFTER_S))
+            await _wait(self._wake, min(self._erase_at or math.inf, _now() + _LOOK_EVERY_S))
             self._wake.clear()
             try:
-                self._let_go_of_pages()
+                await self._follow_scans()
                 await self._rewrite_blocks()
                 if self._erase_at is not None and _now() >= self._erase_at:
                     await self._erase(self._erase_at)
@@ -101,11 +103,18 @@ class Upkeep:
                 structlog.get_logger().exception("upkeep_failed", folder=str(self._folder))
                 await _wait(self._closing, _now() + self._pause_s)
 
-    def _let_go_of_pages(self) -> None:
-        """Beside a graph, mapped rows are read here and there, and each brings its neighbours into memory."""
-        if self._growth.graph is not None and _now() >= self._let_go_at:
-            mapped.let_go(self._table.full_blocks)
-            self._let_go_at = _now() + _LET_GO_AFTER_S
+    async def _follow_scans(self) -> None:
+        """Blocks that are scanned get their codes. Beside a graph the others are read here and there, and
+        each row brings its neighbours into memory.
+        """
+        if _now() < self._look_at:
+            return
+        for block in self._table.full_blocks:
+            if block.scans.take_note():
+                await asyncio.to_thread(block.scans.encode, block.vectors)
+            elif block.file is not None and self._growth.graph is not None:
+                mapped.let_go(block.file)
+        self._look_at = _now() + _LOOK_EVERY_S
 
     async def _rewrite_blocks(self) -> None:
         while not self._closing.is_set() and (run := next_run(self._table.full_blocks, self._file_rows)):

@@ -9,8 +9,8 @@ Knows no ids and no SQLite. One task changes a table (the event loop's); any thr
 
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Final, TypeAlias
+from dataclasses import dataclass, replace
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -71,6 +71,11 @@ class TableView:
         """How many rows a search goes over, those that do not count included."""
         return sum(len(block.seqs) for block in self._blocks)
 
+    @property
+    def coded(self) -> int:
+        """How many of the ``rows`` have codes."""
+        return sum(len(block.seqs) for block in self._blocks if block.scans.codes)
+
     def seqs(self) -> Keys:
         """The seqs of all rows that count, ascending."""
         if self._seqs is not None:
@@ -120,7 +125,7 @@ class TableView:
         blocks, end = [], 0
         for block in self._blocks:
             start, end = end, end + len(block.seqs)
-            blocks.append(Block(block.vectors, block.seqs, block.documents, live[start:end], block.file))
+            blocks.append(replace(block, live=live[start:end]))
         return TableView(blocks, self._metric, count=count, seqs=seqs[:count])
 
     def first(self, count: int) -> tuple[Keys, Vector]:
@@ -137,11 +142,9 @@ class TableView:
 
     def top(self, query: Vector, k: int, threads: int = 1) -> Ranking:
         """The ``min(k, len(self))`` best rows for ``query`` (dim,), scaled as the table is; exact."""
-        for block in self._blocks:
-            if block.file:
-                block.file.was_scanned = True
         seqs, scores = _room(min(k, self.rows))
-        found = _scan.top(self._arrays(), _METRICS[self._metric], query, threads, seqs, scores)
+        blocks = [_scanned(block) for block in self._blocks]
+        found = _scan.top(blocks, _METRICS[self._metric], query, threads, seqs, scores)
         return Ranking(seqs[:found], scores[:found])
 
     def scores_of(self, seqs: Keys, query: Vector) -> Ranking:
@@ -233,6 +236,7 @@ class VectorTable:
             + block.documents.nbytes
             + block.live.nbytes
             + (0 if block.file else block.vectors.nbytes)
+            + (block.scans.codes.nbytes if block.scans.codes else 0)
             for block in [*self._full, self._tail]
         )
 
@@ -252,6 +256,13 @@ def best(found: Sequence[Ranking], k: int) -> Ranking:
         seqs, scores = seqs[chosen], scores[chosen]
     order = np.lexsort((seqs, -scores))[:k]
     return Ranking(seqs[order], scores[order])
+
+
+def _scanned(block: Block) -> tuple[Any, ...]:
+    """A block's arrays for a scan, of which it takes note."""
+    block.scans.came = True
+    arrays, codes = (block.seqs, block.vectors, block.live), block.scans.codes
+    return arrays if codes is None else (*arrays, codes.numbers, codes.scales)
 
 
 def _room(rows: int) -> tuple[Keys, Scores]:

@@ -14,7 +14,7 @@ from index.catalog import open_catalog
 from index.collection import Collection
 from index.growth import GraphTuning
 from index.mapped import MappedFile
-from index.rows import CollectionSettings, Document, Query
+from index.rows import CollectionSettings, Document, Passage, Query
 from index.upkeep import UpkeepTuning, next_run
 
 DIM = 8
@@ -47,11 +47,17 @@ def contents_of(data: Path) -> bytes:
     return b"".join(path.read_bytes() for path in folder_of(data).rglob("*") if path.is_file())
 
 
+def points_of(rows: np.ndarray) -> list[Document]:
+    passages = [(Passage(None, 0, 0, row),) for row in rows]
+    return [Document(f"d{n}", "", None, {}, passage, is_point=True) for n, passage in enumerate(passages)]
+
+
 async def is_tidy(collection: Collection) -> None:
     """Until nothing is left to rewrite or to erase."""
     memory = await collection.memory.load()
+    file_rows = SOON.file_rows(memory.table.dim)
     await until(
-        lambda: not memory.upkeep.is_erasing and next_run(memory.table.full_blocks, FILE_ROWS) is None
+        lambda: not memory.upkeep.is_erasing and next_run(memory.table.full_blocks, file_rows) is None
     )
 
 
@@ -219,6 +225,40 @@ async def test_what_cannot_be_written_is_tried_again(
             assert await collection.count() == 100
         await fill(collection, make_document, range(100, 101))
         await until(lambda: len(files_of(data)) == 3)
+
+
+async def test_vectors_of_which_a_file_takes_less_than_two_blocks_come_to_rest(
+    data: Path, tuning: GraphTuning
+) -> None:
+    """A file for each block would be a block that stays in memory, and be tried again for ever."""
+    dim = 64
+    async with open_catalog(data, tuning, SOON) as catalog:
+        collection, _ = await catalog.create(CollectionSettings("notes", dim))
+        rows = np.random.default_rng(3).normal(size=(3 * BLOCK, dim)).astype(np.float32)
+        await collection.upsert(points_of(rows))
+        await is_tidy(collection)
+        assert len(files_of(data)) == 1
+
+
+async def test_blocks_that_are_scanned_get_codes_and_count_them(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upkeep, "_LOOK_EVERY_S", 0.02)
+    dim = 64
+    async with open_catalog(data, GraphTuning(threshold=10_000), SOON) as catalog:
+        collection, _ = await catalog.create(CollectionSettings("notes", dim))
+        rows = np.random.default_rng(3).normal(size=(3 * BLOCK, dim)).astype(np.float32)
+        await collection.upsert(points_of(rows))
+        table = (await collection.memory.load()).table
+        await is_tidy(collection)
+        before = table.memory_bytes
+        await asyncio.sleep(0.1)
+        assert not any(block.scans.codes for block in table.full_blocks)
+        wanted = await collection.search(Query(3, vector=rows[5], exact=True))
+        await until(lambda: all(block.scans.codes for block in table.full_blocks))
+        assert table.memory_bytes > before + 3 * BLOCK * dim
+        assert await collection.search(Query(3, vector=rows[5], exact=True)) == wanted
+        await until(lambda: not any(block.scans.codes for block in table.full_blocks))
 
 
 def block_of(count: int, gone: int = 0, *, is_mapped: bool = False) -> Block:
