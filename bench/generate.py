@@ -2,9 +2,9 @@
 
 A model of Qwen2.5-0.5B's shape with random weights that copy (see harness/language_models). One process per
 side, loaded once and asked in turn: the floor, which is its matrices multiplied once in the fastest way at
-hand; the engine; transformers' ``generate()`` and ``generate_batch()``. Then the engine alone: drafts on
-answers that quote their prompt and on answers that do not, the first token of a prompt that is known for the
-most part, running answers while a long prompt comes, requests that leave, memory.
+hand; the engine; transformers' ``generate()`` and ``generate_batch()``; llama.cpp. Then the engine alone:
+drafts on answers that quote their prompt and on answers that do not, the first token of a prompt that is
+known for the most part, running answers while a long prompt comes, requests that leave, memory.
 """
 
 import asyncio
@@ -27,6 +27,7 @@ from harness.generation_figures import (
 )
 from harness.language_models import BLOCK, LAYERS, VOCAB, following, write_model, write_tiny_model
 from harness.options import Options, parse_options
+from harness.peers import peer_python, peer_versions
 from harness.report import machine, print_table, write
 from harness.side import Side, open_side, usable_cores
 from harness.targets import print_goals
@@ -103,6 +104,8 @@ class Bench:
             if clients in GENERATE_CLIENTS:
                 turns[f"generate {clients}"] = self._turn("transformers", "generate", **asked)
             turns[f"generate_batch {clients}"] = self._turn("transformers", "generate_batch", **asked)
+            if "llama" in self._sides:
+                turns[f"llama {clients}"] = self._turn("llama", "generate", **asked)
         measured = await take_turns(turns, effort.rounds)
         floors = {str(clients): measured[f"floor {clients}"] for clients in CLIENTS}
         return {str(clients): decode_row(measured, clients) for clients in CLIENTS} | {"floors": floors}
@@ -193,8 +196,9 @@ async def run(options: Options) -> None:
     print_figures(figures)
     print_goals(goals)
     figures |= {"floors": floors, "goals": [goal.as_figure() for goal in goals]}
+    peers = {"peers": peer_versions("llama")}
     settings = {name: getattr(effort, name) for name in Effort.__slots__}
-    write(options.out, figures, {"quick": options.quick, "dtype": dtype} | settings, before)
+    write(options.out, figures, {"quick": options.quick, "dtype": dtype} | peers | settings, before)
 
 
 def default_dtype() -> str:
@@ -219,6 +223,8 @@ async def open_sides(
     if "decode" in parts:
         opened["matrices"] = open_side("matrices", folder=str(large), **common)
         opened["transformers"] = open_side("generate", folder=str(large), **common)
+        if python := peer_python("llama"):
+            opened["llama"] = open_side("llama", python=python, folder=str(large), **common)
     if {"disconnects", "memory"} & set(parts):
         write_tiny_model(tiny)
         opened["tiny"] = open_side("generator", folder=str(tiny), **common | {"dtype": "float32"})
@@ -228,10 +234,12 @@ async def open_sides(
 def print_figures(figures: dict[str, Any]) -> None:
     """The tables of decoding and of drafts."""
     decode = figures.get("decode", {})
-    columns = ["tokens_per_s", "step_s", "of_floor", "to_generate", "to_generate_batch"]
+    columns = ["tokens_per_s", "step_s", "of_floor", "to_generate", "to_generate_batch", "to_llama"]
     rows = [[clients, *(shown(row[name]) for name in columns)] for clients, row in decode.items()]
     print_table(
-        "decoding", ["clients", "tokens/s", "step, s", "of floor", "x generate", "x generate_batch"], rows
+        "decoding",
+        ["clients", "tokens/s", "step, s", "of floor", "x generate", "x generate_batch", "x llama.cpp"],
+        rows,
     )
     for kind, by_clients in figures.get("speculation", {}).items():
         rows = [

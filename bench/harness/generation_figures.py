@@ -23,7 +23,7 @@ def floors_of(rounds: Sequence[Mapping[str, Any]]) -> list[float]:
 
 
 def decode_row(measured: Mapping[str, Sequence[Mapping[str, Any]]], clients: int) -> dict[str, Any]:
-    """One line: the engine beside the floor and beside transformers; None where that was not measured."""
+    """One line: the engine beside the floor, transformers and llama.cpp; None where that was not measured."""
     ours = measured[f"engine {clients}"]
     steps = [statistics.median(each["steps"]) for each in ours]
     seconds = [each["seconds"] for each in ours]
@@ -32,7 +32,7 @@ def decode_row(measured: Mapping[str, Sequence[Mapping[str, Any]]], clients: int
         "step_s": statistics.median(steps),
         "of_floor": ratio(floors_of(measured[f"floor {clients}"]), steps),
     }
-    for name in ("generate", "generate_batch"):
+    for name in ("generate", "generate_batch", "llama"):
         theirs = measured.get(f"{name} {clients}")
         row[f"to_{name}"] = ratio([each["seconds"] for each in theirs], seconds) if theirs else None
     return row

@@ -18,13 +18,13 @@ from harness.options import REPOSITORY
 PEERS = REPOSITORY / "bench" / "out" / "peers"
 REQUIREMENTS = REPOSITORY / "bench" / "peers"
 INSTALL_TORCH = REPOSITORY / "deploy" / "install_torch.py"
-NAMES = ("openvino", "infinity", "chroma", "milvus")
+NAMES = ("openvino", "infinity", "chroma", "milvus", "llama")
 # By peer: the file that pins its torch, if it has one, and what it would send home with, gone as soon as it
 # is there.
 TORCH_PINS = {"openvino": REPOSITORY / "constraints.txt", "infinity": REQUIREMENTS / "infinity.txt"}
 TELLING = (
     *("infinity-emb", "infinity_emb", "onnxruntime", "openvino", "torch", "transformers"),
-    *("chromadb", "faiss-cpu", "milvus-lite", "pymilvus"),
+    *("chromadb", "faiss-cpu", "milvus-lite", "pymilvus", "llama_cpp_python"),
 )
 UNWANTED = {"openvino": "openvino-telemetry"}
 ONNX_MODEL = PEERS / "all-MiniLM-L6-v2-onnx"

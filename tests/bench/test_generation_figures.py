@@ -21,7 +21,7 @@ def test_a_share_of_the_floor_is_that_of_the_fastest_way() -> None:
     row = decode_row(measured, 8)
     assert row["of_floor"] == pytest.approx(0.8)
     assert row["to_generate_batch"] == pytest.approx(4.0)
-    assert row["to_generate"] is None
+    assert row["to_generate"] is row["to_llama"] is None
     assert row["tokens_per_s"] == pytest.approx(8 / 0.75)
 
 
