@@ -12,11 +12,11 @@ from index.vectors import Keys, Ranking, TableView, best
 
 T = TypeVar("T")
 
-# Numbers in a scan that the event loop can do in passing: about 0.2 ms, less than a thread costs to a busy
+# Numbers in a scan that the event loop can do in passing: 0.2 to 1 ms, not more than a thread costs to a busy
 # loop.
 INLINE_NUMBERS: Final = 3_000_000
-# From so many numbers on, about 2 ms, a scan is shared by two threads.
-SHARED_NUMBERS: Final = 10 * INLINE_NUMBERS
+# From so many numbers on, 2 to 3 ms, a scan is shared by two threads.
+SHARED_NUMBERS: Final = 3 * INLINE_NUMBERS
 _SCANNING_THREADS: Final = 2
 
 

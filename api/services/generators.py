@@ -1,5 +1,6 @@
 """The generators that this service was started with: quoting, models of its own, and others elsewhere."""
 
+import importlib
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -12,7 +13,6 @@ from api.tracing import outgoing_headers
 from embedd.conversation import Continuation, Prompt
 from embedd.errors import ModelLoadError
 from embedd.generation.launch import GenerationLimits
-from embedd.generation.local import open_local_generator
 from embedd.generation.metrics import GenerationMetrics
 from embedd.generators import (
     Delta,
@@ -98,7 +98,11 @@ class GeneratorOpener:
 
     def local(self, spec: ModelSpec) -> AbstractAsyncContextManager[RunningGenerator]:
         """A language model whose files are here, or that a hub has; it loads in the background."""
-        return open_local_generator(spec, _limits(self.settings), metrics=self.metrics.of(spec.name))
+        local = importlib.import_module("embedd.generation.local")  # with jinja2, which only templates need
+        opened: AbstractAsyncContextManager[RunningGenerator] = local.open_local_generator(
+            spec, _limits(self.settings), metrics=self.metrics.of(spec.name)
+        )
+        return opened
 
 
 @asynccontextmanager

@@ -11,9 +11,6 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
-from markdown_it import MarkdownIt
-from markdown_it.token import Token
-
 _LINE_END = re.compile(r"\r\n?|\n")  # markdown-it's own
 _FRONT_MATTER = re.compile(r"---[ \t]*\r?\n(?:.*\r?\n){0,100}?---[ \t]*(?:\r?\n|$)")
 _KEPT_WHOLE = frozenset({"fence", "code_block", "table_open"})
@@ -74,6 +71,9 @@ def _markdown_blocks(text: str) -> Iterator[Block]:
 
 def _marked_blocks(text: str, start: int) -> Iterator[Block]:
     """Headings, fences and tables that stand at the outermost level from ``start`` on."""
+    from markdown_it import MarkdownIt  # noqa: PLC0415 - a service starts sooner without its 62 modules
+    from markdown_it.token import Token  # noqa: PLC0415
+
     tokens = MarkdownIt("commonmark").enable("table").disable("inline").parse(text[start:])
     lines = [start, *(match.end() for match in _LINE_END.finditer(text, start)), len(text)]
     levels: list[tuple[int, str]] = []
