@@ -34,6 +34,8 @@ class LeasedQueue:
         self._leases = leases
         self._held: set[str] = set()
         self._in_turn: set[str] = set()
+        # What could not be let go, and for how long nobody should have it: the store was away.
+        self._owed: dict[str, float] = {}
         self._turns: asyncio.Queue[str] = asyncio.Queue()
         self._called = asyncio.Event()
 
@@ -70,7 +72,9 @@ class LeasedQueue:
         while True:
             self._called.clear()
             try:
+                await self._release_owed()
                 while self._has_room() and (job_id := await self._leases.claim()) is not None:
+                    self._owed.pop(job_id, None)
                     self._held.add(job_id)
                     self._turns.put_nowait(job_id)
             except StoreError as error:
@@ -101,5 +105,11 @@ class LeasedQueue:
     async def _release(self, job_id: str, pause_s: float) -> None:
         try:
             await self._leases.release(job_id, pause_s)
-        except StoreError as error:  # the lease ends by itself
+        except StoreError as error:  # it is tried again, and the lease ends by itself as well
             log.warning("job_not_released", job=job_id, reason=str(error))
+            self._owed[job_id] = pause_s
+
+    async def _release_owed(self) -> None:
+        for job_id, pause_s in list(self._owed.items()):
+            await self._leases.release(job_id, pause_s)
+            self._owed.pop(job_id, None)

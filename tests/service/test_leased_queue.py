@@ -44,6 +44,8 @@ class Leases:
         return frozenset(job_id for job_id in job_ids if self._jobs.holder.get(job_id) == self._name)
 
     async def release(self, job_id: str, pause_s: float) -> None:  # noqa: ARG002
+        if self._jobs.is_away:
+            raise StorageFailed("away")
         if self._jobs.holder.get(job_id) == self._name:
             del self._jobs.holder[job_id]
             self._jobs.waiting.append(self._jobs.waiting.pop(self._jobs.waiting.index(job_id)))
@@ -127,6 +129,18 @@ async def test_jobs_are_looked_for_again_when_the_store_is_back(lost: list[str])
         await asyncio.sleep(0.02)
         jobs.is_away = False
         assert await queue.take() == "docs.1"
+
+
+async def test_what_could_not_be_let_go_is_let_go_when_the_store_is_back(lost: list[str]) -> None:
+    jobs = Jobs("docs.1")
+    async with queue_at_work(jobs, lost) as queue:
+        job_id = await queue.take()
+        jobs.is_away = True
+        await queue.give_back(job_id, 0.0)
+        await asyncio.sleep(0.03)
+        assert jobs.holder == {job_id: "a"}
+        jobs.is_away = False
+        assert await queue.take() == job_id
 
 
 async def test_what_is_held_is_let_go_at_the_end(lost: list[str]) -> None:
