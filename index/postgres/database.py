@@ -169,9 +169,10 @@ class Database:
             await asyncio.sleep(pause_s)
             with suppress(*DATABASE_ERRORS):
                 status, now_started = await self._outcome(number)
-                # A server that crashed may have given the number to another.
                 if status == "aborted" or (status == "committed" and now_started == started):
                     return bool(status == "committed")
+                if now_started != started:
+                    break  # it crashed, or is another: it may have given the number to somebody else
         raise OutcomeUnknown(
             f"{self.address} did not say whether it kept this write: the connection was lost, or the answer"
             " took too long; look, or send it again with the same idempotency key"
