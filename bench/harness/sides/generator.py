@@ -1,5 +1,6 @@
 """The engine without the service and without its process: requests in, steps timed."""
 
+import os
 import random
 import time
 from collections.abc import Sequence
@@ -16,6 +17,8 @@ class GeneratorSide:
     """A model and engines over it; every step that measures what is computed begins with an empty memory."""
 
     def __init__(self, configuration: dict[str, Any]) -> None:
+        # As the worker has it; read when torch is loaded.
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         import torch  # noqa: PLC0415 - after the process has been kept to its cores
 
         from embedd.worker.generation.model import Model, Placement  # noqa: PLC0415
