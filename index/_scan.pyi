@@ -1,6 +1,7 @@
 # scan.cpp, compiled on installation. Arrays are contiguous; each fills those that come last, the first two
 # with the best rows first, and says how many rows there are. `encode` makes what a scan may be given besides:
-# of each row (n, dim) as many codes as dim is, rounded up to CODE_STEP, and a scale of SCALE_BYTES.
+# of each row (n, dim) as many codes as dim is, rounded up to CODE_STEP, and a scale of SCALE_BYTES: step,
+# doubt and squared length.
 
 from collections.abc import Sequence
 from typing import TypeAlias
@@ -11,7 +12,7 @@ import numpy.typing as npt
 _Seqs: TypeAlias = npt.NDArray[np.int64]
 _Floats: TypeAlias = npt.NDArray[np.float32]
 _Codes: TypeAlias = npt.NDArray[np.int8]
-_Scales: TypeAlias = npt.NDArray[np.uint8]
+_Scales: TypeAlias = npt.NDArray[np.float32]
 _Block: TypeAlias = tuple[_Seqs, _Floats, npt.NDArray[np.bool_]]
 _Coded: TypeAlias = tuple[_Seqs, _Floats, npt.NDArray[np.bool_], _Codes, _Scales]
 

@@ -3,7 +3,8 @@
 //
 // A row v is a step times whole numbers from -127 to 127, and a rest r. The product of a query q with v is the product
 // with the whole numbers, and at most |q| |r| more or less (Cauchy and Schwarz). What the query's own whole numbers
-// leave of it, and what float32 sums leave of the score, is allowed for. Nothing is assumed about the vectors.
+// leave of it, and what float32 sums leave of the score, is allowed for. Of the vectors only this is assumed, which
+// index/codec.py sees to: they are so short that no product of two overflows.
 
 #pragma once
 
@@ -61,7 +62,8 @@ inline __attribute__((always_inline)) Scale encode_lanes(const float* vector, si
     for (size_t lane = 0; lane < LANES; ++lane) square += squares[lane], rest += rests[lane];
     const double length = step * std::sqrt(square), lacking = step * std::sqrt(rest);
     const double doubt = SURELY * (lacking + (length + lacking) * rounding);
-    return {step, static_cast<float>(doubt), static_cast<float>(length * length)};
+    return {step, std::nextafter(static_cast<float>(doubt), std::numeric_limits<float>::infinity()),
+            static_cast<float>(length * length)};
 }
 
 using Encode = Scale (*)(const float*, size_t, int8_t*, double);

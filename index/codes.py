@@ -1,7 +1,8 @@
 """Vectors in eight bits beside the float32 ones, for scans that read a quarter of the bytes (codes.h).
 
 They cost a quarter of the vectors' memory, and to make them takes ten times as long as a scan. So they are
-made in the background for blocks that are scanned, and let go when no scan has come for a while.
+made in the background for blocks that are scanned again and again, and let go when no scan has come for a
+while. Vectors that eight bits hardly tell apart have none.
 """
 
 import mmap
@@ -16,16 +17,21 @@ from index.rows import Vector
 
 # Shorter vectors are hardly shorter in eight bits.
 _LEAST_DIM: Final = 2 * _scan.CODE_STEP
+# Of embeddings it is .01. Where all rows have the same few large numbers, or are almost the same, it is 1,
+# and nearly every row would be read twice.
+_MOST_DOUBT: Final = 0.05
 # So many times in a row nobody has scanned.
 _QUIET: Final = 12
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Codes:
-    """Of the vectors of a block, with the scales of its rows, as scan.cpp makes and reads them."""
+    """Of the vectors of a block, with the scales (n, 3) of its rows, as scan.cpp makes and reads them: step,
+    doubt and squared length.
+    """
 
     numbers: npt.NDArray[np.int8]
-    scales: npt.NDArray[np.uint8]
+    scales: npt.NDArray[np.float32]
 
     @property
     def nbytes(self) -> int:
@@ -40,20 +46,23 @@ class Scans:
 
     came: bool = False
     codes: Codes | None = None
-    _quiet: int = 0
+    _looks: int = 0  # in a row at which a scan had come; below zero, none
+    _in_vain: bool = False
 
-    def take_note(self) -> bool:
-        """Whether one came since the last time."""
+    def take_note(self) -> tuple[bool, bool]:
+        """Whether one came since the last time, and whether one did the time before as well."""
         came, self.came = self.came, False
-        self._quiet = 0 if came else self._quiet + 1
-        if self._quiet >= _QUIET:
+        self._looks = max(self._looks, 0) + 1 if came else min(self._looks, 0) - 1
+        if self._looks <= -_QUIET:
             self.codes = None
-        return came
+        return came, self._looks > 1
 
     def encode(self, vectors: Vector) -> None:
-        """Have codes of ``vectors`` (n, dim), unless they are there already, or would hardly be shorter."""
-        if self.codes is None and vectors.shape[1] >= _LEAST_DIM:
-            self.codes = encode(vectors)
+        """Have codes of ``vectors`` (n, dim), unless they are there already or would not help."""
+        if self.codes is None and not self._in_vain and vectors.shape[1] >= _LEAST_DIM:
+            codes = encode(vectors)
+            self._in_vain = _doubt(codes, vectors) > _MOST_DOUBT
+            self.codes = None if self._in_vain else codes
 
 
 def encode(vectors: Vector) -> Codes:
@@ -61,9 +70,17 @@ def encode(vectors: Vector) -> Codes:
     rows, dim = vectors.shape
     size = -(-dim // _scan.CODE_STEP) * _scan.CODE_STEP
     numbers = np.frombuffer(anonymous_memory(rows * size), dtype=np.int8)
-    scales = np.empty(rows * _scan.SCALE_BYTES, dtype=np.uint8)
+    scales = np.empty((rows, _scan.SCALE_BYTES // 4), dtype=np.float32)
     _scan.encode(np.ascontiguousarray(vectors), numbers, scales)
     return Codes(numbers, scales)
+
+
+def _doubt(codes: Codes, vectors: Vector) -> float:
+    """What a product with the codes of a row may be off by, of how far the rows are from their middle."""
+    _, doubts, squares = codes.scales.T.astype(np.float64)
+    middle = vectors.mean(axis=0, dtype=np.float64)
+    spread = float(np.sqrt(max(float(squares.mean() - middle @ middle), np.finfo(np.float32).tiny)))
+    return float(np.median(doubts)) / spread
 
 
 def anonymous_memory(size_bytes: int) -> mmap.mmap:

@@ -99,7 +99,7 @@ async def _through_graph(
 
 
 async def _scan(view: TableView, query: Vector, k: int) -> Ranking:
-    numbers = planner.scan_cost(len(view), view.rows, view.coded) * len(query)
+    numbers = planner.scan_cost(len(view), view.rows) * len(query)
     if numbers <= INLINE_NUMBERS:
         return view.top(query, k)
     if numbers <= SHARED_NUMBERS:

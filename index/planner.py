@@ -19,8 +19,9 @@ ROWS_PER_COMPARED: Final = 3
 COMPARED_PER_KEPT: Final = 12
 # Scoring rows that lie apart, against rows that lie side by side.
 GATHERED_ROW: Final = 2
-# A row in a scan of codes, those included that are scored after all.
-CODED_ROW: Final = 0.4
+# A row in a scan of codes, those included that are scored after all: from .35 where all rows count to .65
+# where few do, or all are far.
+CODED_ROW: Final = 0.6
 # Under a filter the graph goes on until it has kept ``ef`` rows that match. Where these are as common near
 # the query as elsewhere, it compares about as many as expected; where they are rarer, it is given up when it
 # has compared so many times that number, or cost so large a part of a scan.

@@ -33,6 +33,8 @@ _CHECKPOINT_WAIT_MS: Final = 50
 # Between two looks at what is scanned. Finding all pages of a million rows again takes 50 ms, spread over the
 # searches that need them.
 _LOOK_EVERY_S: Final = 5.0
+# Of a collection; what is beyond is scanned without codes.
+_MOST_CODES_BYTES: Final = 2**28
 # Erasing takes at most one part in so many of the time, however often something is deleted.
 _REST: Final = 4
 
@@ -95,10 +97,10 @@ class Upkeep:
             await _wait(self._wake, min(self._erase_at or math.inf, _now() + _LOOK_EVERY_S))
             self._wake.clear()
             try:
-                await self._follow_scans()
                 await self._rewrite_blocks()
                 if self._erase_at is not None and _now() >= self._erase_at:
                     await self._erase(self._erase_at)
+                await self._follow_scans()
             except Exception:  # noqa: BLE001 - the truth is whole without this
                 structlog.get_logger().exception("upkeep_failed", folder=str(self._folder))
                 await _wait(self._closing, _now() + self._pause_s)
@@ -109,12 +111,15 @@ class Upkeep:
         """
         if _now() < self._look_at:
             return
-        for block in self._table.full_blocks:
-            if block.scans.take_note():
-                await asyncio.to_thread(block.scans.encode, block.vectors)
-            elif block.file is not None and self._growth.graph is not None:
-                mapped.let_go(block.file)
         self._look_at = _now() + _LOOK_EVERY_S
+        for block in self._table.full_blocks:
+            if self._closing.is_set():
+                return
+            came, is_frequent = block.scans.take_note()
+            if is_frequent and self._table.codes_bytes < _MOST_CODES_BYTES:
+                await asyncio.to_thread(block.scans.encode, block.vectors)
+            elif not came and block.file is not None and self._growth.graph is not None:
+                mapped.let_go(block.file)
 
     async def _rewrite_blocks(self) -> None:
         while not self._closing.is_set() and (run := next_run(self._table.full_blocks, self._file_rows)):

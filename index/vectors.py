@@ -231,14 +231,21 @@ class VectorTable:
     @property
     def memory_bytes(self) -> int:
         """Of all rows, without the vectors that are mapped."""
-        return sum(
-            block.seqs.nbytes
-            + block.documents.nbytes
-            + block.live.nbytes
-            + (0 if block.file else block.vectors.nbytes)
-            + (block.scans.codes.nbytes if block.scans.codes else 0)
-            for block in [*self._full, self._tail]
+        return (
+            sum(
+                block.seqs.nbytes
+                + block.documents.nbytes
+                + block.live.nbytes
+                + (0 if block.file else block.vectors.nbytes)
+                for block in [*self._full, self._tail]
+            )
+            + self.codes_bytes
         )
+
+    @property
+    def codes_bytes(self) -> int:
+        """Of the vectors in eight bits."""
+        return sum(block.scans.codes.nbytes for block in self._full if block.scans.codes)
 
     @property
     def mapped_bytes(self) -> int:

@@ -107,9 +107,10 @@ class LeasedQueue:
             await self._leases.release(job_id, pause_s)
         except StoreError as error:  # it is tried again, and the lease ends by itself as well
             log.warning("job_not_released", job=job_id, reason=str(error))
-            self._owed[job_id] = pause_s
+            if job_id not in self._held:  # it was let go all the same, and claimed again meanwhile
+                self._owed[job_id] = pause_s
 
     async def _release_owed(self) -> None:
         for job_id, pause_s in list(self._owed.items()):
             await self._leases.release(job_id, pause_s)
-            self._owed.pop(job_id, None)
+            del self._owed[job_id]

@@ -100,16 +100,18 @@ def test_most_rows_are_left_out_by_their_codes() -> None:
 
 
 def test_codes_stay_while_scans_come_and_go_when_none_does() -> None:
-    vectors, scans = np.ones((4, 64), dtype=np.float32), Scans()
-    assert not scans.take_note()
+    vectors, scans = np.random.default_rng(1).normal(size=(4, 64)).astype(np.float32), Scans()
+    assert scans.take_note() == (False, False)
     scans.came = True
-    assert scans.take_note()
+    assert scans.take_note() == (True, False)
+    scans.came = True
+    assert scans.take_note() == (True, True)
     scans.encode(vectors)
     codes = scans.codes
     assert codes is not None
     assert codes.nbytes == 4 * (64 + _scan.SCALE_BYTES)
     for _ in range(11):
-        assert not scans.take_note()
+        assert scans.take_note() == (False, False)
     scans.encode(vectors)
     assert scans.codes is codes
     scans.came = True
@@ -119,6 +121,26 @@ def test_codes_stay_while_scans_come_and_go_when_none_does() -> None:
     assert scans.codes is None
 
 
+def test_vectors_that_eight_bits_hardly_tell_apart_have_none() -> None:
+    vectors, scans = np.random.default_rng(1).normal(size=(50, 64)).astype(np.float32), Scans()
+    vectors[:, 7] = 1e4
+    scans.encode(vectors)
+    assert scans.codes is None
+
+
+def test_what_is_left_of_the_smallest_numbers_counts() -> None:
+    """Their doubt is rounded to one of few floats; the query is long enough for the difference to matter."""
+    rows = np.zeros((2_000, 64), dtype=np.float32)
+    rows[:, 2] = 2.5e-28
+    rows[-1] = 0
+    rows[-1, :2] = 2.0**-149
+    query = np.zeros(64, dtype=np.float32)
+    query[:3] = 1e17, 1e17, 1
+    plain = blocks_of(rows, len(rows), np.ones(len(rows), dtype=np.bool_))
+    wanted = TableView(plain, "dot").top(query, 1)
+    assert TableView([in_codes(plain[0])], "dot").top(query, 1).seqs.tolist() == wanted.seqs.tolist()
+
+
 def test_short_vectors_have_none() -> None:
     scans = Scans()
     scans.encode(np.ones((4, 63), dtype=np.float32))
@@ -126,7 +148,7 @@ def test_short_vectors_have_none() -> None:
 
 
 def test_arrays_that_do_not_fit_are_refused() -> None:
-    vectors, scales = np.zeros((3, 40), np.float32), np.zeros(3 * _scan.SCALE_BYTES, np.uint8)
+    vectors, scales = np.zeros((3, 40), np.float32), np.zeros((3, 3), np.float32)
     with pytest.raises(ValueError, match="room"):
         _scan.encode(vectors, np.zeros(3 * 40, np.int8), scales)
     with pytest.raises(ValueError, match="room"):
@@ -134,6 +156,6 @@ def test_arrays_that_do_not_fit_are_refused() -> None:
     seqs, live = np.arange(3), np.ones(3, np.bool_)
     codes = encode(vectors)
     room = np.empty(1, np.int64), np.empty(1, np.float32)
-    for short in ((codes.numbers[:-1], codes.scales), (codes.numbers, codes.scales[: -_scan.SCALE_BYTES])):
+    for short in ((codes.numbers[:-1], codes.scales), (codes.numbers, codes.scales[:-1])):
         with pytest.raises(ValueError, match="fit"):
             _scan.top([(seqs, vectors, live, *short)], _scan.DOT, vectors[0], 1, *room)

@@ -255,7 +255,9 @@ async def test_blocks_that_are_scanned_get_codes_and_count_them(
         await asyncio.sleep(0.1)
         assert not any(block.scans.codes for block in table.full_blocks)
         wanted = await collection.search(Query(3, vector=rows[5], exact=True))
-        await until(lambda: all(block.scans.codes for block in table.full_blocks))
+        while not all(block.scans.codes for block in table.full_blocks):
+            await collection.search(Query(3, vector=rows[5], exact=True))
+            await asyncio.sleep(0.005)
         assert table.memory_bytes > before + 3 * BLOCK * dim
         assert await collection.search(Query(3, vector=rows[5], exact=True)) == wanted
         await until(lambda: not any(block.scans.codes for block in table.full_blocks))

@@ -143,6 +143,28 @@ async def test_what_could_not_be_let_go_is_let_go_when_the_store_is_back(lost: l
         assert await queue.take() == job_id
 
 
+async def test_what_was_let_go_unheard_and_claimed_again_is_not_let_go_twice(
+    lost: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = Jobs("docs.1")
+    async with queue_at_work(jobs, lost) as queue:
+        job_id, leases = await queue.take(), queue._leases
+        release = leases.release
+
+        async def released_unheard(job_id: str, pause_s: float) -> None:
+            await release(job_id, pause_s)
+            await asyncio.sleep(0.03)
+            raise StorageFailed("the answer is lost")
+
+        monkeypatch.setattr(leases, "release", released_unheard)
+        giving = asyncio.create_task(queue.give_back(job_id, 0.0))
+        assert await queue.take() == job_id
+        await giving
+        monkeypatch.undo()
+        await asyncio.sleep(0.03)
+        assert jobs.holder == {job_id: "a"}
+
+
 async def test_what_is_held_is_let_go_at_the_end(lost: list[str]) -> None:
     jobs = Jobs("new.reembed-1", "docs.1")
     queue = LeasedQueue(jobs.leases("a"))

@@ -47,6 +47,8 @@ class LlamaSide:
         self._model = llama_cpp.llama_model_load_from_file(
             str(path).encode(), llama_cpp.llama_model_default_params()
         )
+        if not self._model:
+            raise RuntimeError(f"llama.cpp cannot load {path}")
         self._vocab: int = json.loads((folder / "config.json").read_bytes())["vocab_size"]
 
     def generate(self, prompts: Sequence[Sequence[int]], new_tokens: int) -> dict[str, Any]:
@@ -58,6 +60,8 @@ class LlamaSide:
         params.n_threads = params.n_threads_batch = self._threads
         params.kv_unified = True
         context = llama_cpp.llama_init_from_model(self._model, params)
+        if not context:
+            raise RuntimeError("llama.cpp cannot make a context: is there memory enough?")
         batch = llama_cpp.llama_batch_init(BATCH_TOKENS, 0, 1)
         try:
             began = time.perf_counter()
