@@ -5,6 +5,7 @@ made in the background for blocks that are scanned again and again, and let go w
 while. Vectors that eight bits hardly tell apart have none.
 """
 
+import math
 import mmap
 from dataclasses import dataclass
 from typing import Final
@@ -79,7 +80,7 @@ def _doubt(codes: Codes, vectors: Vector) -> float:
     """What a product with the codes of a row may be off by, of how far the rows are from their middle."""
     _, doubts, squares = codes.scales.T.astype(np.float64)
     middle = vectors.mean(axis=0, dtype=np.float64)
-    spread = float(np.sqrt(max(float(squares.mean() - middle @ middle), np.finfo(np.float32).tiny)))
+    spread = math.sqrt(max(float(squares.mean() - middle @ middle), float(np.finfo(np.float32).tiny)))
     return float(np.median(doubts)) / spread
 
 
