@@ -38,7 +38,8 @@ double rounding(size_t dim) {
 }
 
 // Codes and scale of a row of `size` numbers, the last of them nothing but filling.
-inline __attribute__((always_inline)) Scale encode_lanes(const float* vector, size_t size, int8_t* codes, double rounding) {
+inline __attribute__((always_inline)) Scale encode_lanes(const float* vector, size_t size, int8_t* codes,
+                                                         double rounding) {
     constexpr size_t LANES = 16;
     static_assert(CODE_STEP % LANES == 0);
     float largest[LANES] = {}, squares[LANES] = {}, rests[LANES] = {};
@@ -88,17 +89,19 @@ Encode choose_encode() {
 void encode(const float* vectors, size_t rows, size_t dim, int8_t* codes, Scale* scales) {
     const Encode encode_row = choose_encode();
     const size_t size = coded_size(dim);
+    const double left_out = rounding(dim);
     std::vector<float> filled(size);
     for (size_t row = 0; row < rows; ++row) {
         std::copy_n(vectors + row * dim, dim, filled.data());
-        scales[row] = encode_row(filled.data(), size, codes + row * size, rounding(dim));
+        scales[row] = encode_row(filled.data(), size, codes + row * size, left_out);
     }
 }
 
 // A query as rows in eight bits are compared with it.
 class CodedQuery {
   public:
-    CodedQuery(const float* vector, size_t dim, bool is_l2) : codes_(coded_size(dim)), dim_(dim), is_l2_(is_l2) {
+    CodedQuery(const float* vector, size_t dim, bool is_l2)
+        : codes_(coded_size(dim)), rounding_(rounding(dim)), is_l2_(is_l2) {
         double largest = 0;
         for (size_t i = 0; i < dim; ++i) {
             largest = std::max(largest, std::fabs(static_cast<double>(vector[i])));
@@ -117,13 +120,13 @@ class CodedQuery {
         const double dot = step_ * scale.step * product + length_ * scale.doubt + std::numeric_limits<float>::min();
         if (!is_l2_) return dot;
         const double squares = square_ + scale.square;
-        const double distance = squares - 2 * dot - squares * rounding(dim_);
+        const double distance = squares - 2 * dot - squares * rounding_;
         return distance > 0 ? -std::sqrt(distance) : 0;
     }
 
   private:
     std::vector<int16_t> codes_;
-    size_t dim_;
+    double rounding_;
     bool is_l2_;
     double square_ = 0, length_ = 0, step_ = 0;
 };
