@@ -22,6 +22,8 @@ the class hierarchy, and a test holds every domain error to a row.
     └── ShuttingDown         the service ends before an answer that would go on for long            503
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 
@@ -251,6 +253,19 @@ def refuse(error: Exception, *, openai: bool = False) -> Refusal:
         code=getattr(error, "code", None) or row.code,
         retry_after_s=getattr(error, "retry_after_s", _RETRY_AFTER_S if status in _PASSING else None),
     )
+
+
+@contextmanager
+def located(where: str) -> Iterator[None]:
+    """Says of values that cannot be used that they stand in the part ``where`` of the request."""
+    try:
+        yield
+    except Exception as error:
+        refusal = refuse(error)
+        if refusal.status is not HTTPStatus.UNPROCESSABLE_ENTITY:
+            raise
+        param = f"{where}.{refusal.param}" if refusal.param else where
+        raise InvalidRequest(f"{where}: {refusal.message}", param=param, code=refusal.code) from error
 
 
 def _param(error: Exception) -> str | None:

@@ -9,13 +9,14 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import numpy.typing as npt
 
-from api.errors import InvalidRequest
+from api.errors import InvalidRequest, located
 from api.services.models import Models
 from api.services.passage_vectors import query_prompt
 from api.services.rerank_hits import LATE, MOST_CANDIDATES, HitReranker, best, candidates
 from api.tracing import part
 from embedd import late
 from embedd.embedder import Embedder, Embeddings, Truncated
+from index.codec import check_vector
 from index.filters import AllOf, Filter, visible_to
 from index.late import Scores, weigh
 from index.rows import DEFAULT_FUSION, Fusion, Grouping, Hit, Mode, Query, SearchResult
@@ -107,9 +108,12 @@ class Retriever:
         """What ``retrieve`` finds for each, in their order. All are checked before the first one runs.
 
         Raises:
-            InvalidRequest, UnknownModel, EmbeddError, StoreError: as ``retrieve`` does, for any of them.
+            InvalidRequest, UnknownModel, EmbeddError, StoreError: as ``retrieve`` does, for any of them;
+                values that cannot be used are told with the place of their search, as ``searches.3``.
         """
-        asked = [(search, self._check(store, search)) for search in searches]
+        asked = [
+            (search, self._check_one_of_many(store, search, place)) for place, search in enumerate(searches)
+        ]
         reranked = [one for one in asked if one[0].rerank is not None]
         plain = [one for one in asked if one[0].rerank is None]
         judging = together(self._retrieve(store, search, mode) for search, mode in reranked)
@@ -184,6 +188,13 @@ class Retriever:
         if search.rerank is not None:
             _refuse_to_rerank(search)
         return mode
+
+    def _check_one_of_many(self, store: Store, search: Search, place: int) -> Mode:
+        """As ``_check``, and the vector too, which the collection would not say the place of."""
+        with located(f"searches.{place}"):
+            if search.vector is not None:
+                check_vector(search.vector, store.settings.dim, store.settings.metric, "query")
+            return self._check(store, search)
 
     async def _retrieve(self, store: Store, search: Search, mode: Mode) -> Found:
         if search.rerank == LATE:

@@ -171,6 +171,27 @@ async def test_one_bad_search_refuses_the_whole_batch(ask: Ask, docs: str) -> No
     await ask("POST", f"{PATH}/batch", {"searches": searches}, status=422)
 
 
+@pytest.mark.parametrize(
+    ("wrong", "param", "code"),
+    [
+        ({"query": "x", "filter": {"$xor": []}}, "filter", "invalid_filter"),
+        ({"query": " "}, "query", "invalid_value"),
+        ({}, "query", "invalid_value"),
+        ({"query": "x", "rerank": "late", "mmr": {}}, "mmr", "invalid_value"),
+        ({"vector": [1.0, 2.0]}, None, "invalid_vector"),
+        ({"vector": "no base64"}, "vector", "invalid_value"),
+    ],
+)
+async def test_a_batch_says_which_of_its_searches_is_wrong(
+    ask: Ask, docs: str, wrong: dict[str, Any], param: str | None, code: str
+) -> None:
+    searches = [{"query": "port"}, {"query": "harbour"}, wrong]
+    error = (await ask("POST", f"{PATH}/batch", {"searches": searches}, status=422))["error"]
+    assert error["param"] == ".".join(filter(None, ("searches.2", param)))
+    assert error["code"] == code
+    assert error["message"].startswith("searches.2: ")
+
+
 async def test_a_batch_may_ask_for_as_much_as_one_search(ask: Ask, docs: str) -> None:
     searches = {"searches": [{"query": "port", "k": 10_000}, {"query": "port", "k": 1}]}
     error = (await ask("POST", "/v1/collections/docs/search/batch", searches, status=422))["error"]

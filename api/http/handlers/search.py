@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from msgspec import UNSET
 
-from api.errors import InvalidRequest
+from api.errors import InvalidRequest, located
 from api.http.index_requests import read_search
 from api.http.routing import Call
 from api.http.stages import describe_cut_query
@@ -18,6 +18,7 @@ from api.schemas import (
     SearchHit,
 )
 from api.schemas_search import SearchBatchRequest, SearchRequest
+from api.security.identity import Identity
 from api.services.retrieve import Found, Search
 from index.rows import Hit
 
@@ -37,7 +38,7 @@ async def search_batch(call: Call[SearchBatchRequest, NoQuery]) -> SearchBatchAn
     """
     began = time.perf_counter()
     store = await call.services.catalog.get(call.path["name"])
-    searches = [read_search(request, call.identity) for request in call.body.searches]
+    searches = [_read(number, request, call.identity) for number, request in enumerate(call.body.searches)]
     _refuse_too_many(searches)
     found = await call.services.retriever.retrieve_many(store, searches)
     return SearchBatchAnswer(
@@ -45,6 +46,11 @@ async def search_batch(call: Call[SearchBatchRequest, NoQuery]) -> SearchBatchAn
             _describe(one, request, began) for one, request in zip(found, call.body.searches, strict=True)
         ]
     )
+
+
+def _read(number: int, request: SearchRequest, identity: Identity) -> Search:
+    with located(f"searches.{number}"):
+        return read_search(request, identity)
 
 
 def _refuse_too_many(searches: Sequence[Search]) -> None:
