@@ -6,7 +6,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from api.schemas import Acl, Answer, ExpiresAt, Id, Metadata, Request, Title
 
-Offset = Annotated[int, Meta(ge=0)]
+Offset = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 # Typed, because msgspec decodes base64 in a third of the time that the standard library takes.
 Vector = Annotated[
     bytes | list[float], Meta(description="Base64 of little-endian float32, as exports have it, or numbers.")
@@ -31,7 +31,7 @@ class PassageLine(Request, omit_defaults=True):
     end: Offset
     vector: Vector
     text: str | None = None
-    page: int | None = None
+    page: Offset | None = None
     heading: str = ""
     tokens: Offset = 0
     token_vectors: bytes | None = None
@@ -54,7 +54,7 @@ class DocumentLine(Request, omit_defaults=True):
     content_hash: Hash = b""
     expires_at: ExpiresAt | None = None
     acl: Acl = field(default_factory=list)
-    version: Annotated[int, Meta(ge=1)] | None = None
+    version: Annotated[int, Meta(ge=1, le=2**53)] | None = None
     created_at: ExpiresAt | None = None
     updated_at: ExpiresAt | None = None
 

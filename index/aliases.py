@@ -23,7 +23,7 @@ class Aliases:
         StorageFailed: the file cannot be read.
         """
         self._path = folder / FILE_NAME
-        self._targets = _read(self._path)
+        self._targets = read(self._path)
 
     @property
     def targets(self) -> Mapping[str, str]:
@@ -65,7 +65,12 @@ class Aliases:
         self.change(targets)
 
 
-def _read(path: Path) -> dict[str, str]:
+def read(path: Path) -> dict[str, str]:
+    """The collection of every alias; none where there is no file.
+
+    Raises:
+        StorageFailed: it cannot be read, or holds something else.
+    """
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

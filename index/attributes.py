@@ -30,7 +30,7 @@ from pyroaring import BitMap64
 from index.codec import MAX_METADATA_BYTES
 from index.database import BUSY_TIMEOUT_S, FILE_NAME, translate
 from index.errors import CollectionNotFound
-from index.filter_match import MISSING, matches, value_at
+from index.filter_match import MISSING, matcher, value_at
 from index.filters import AllOf, AnyOf, Filter, Not, keys_of
 from index.postings import RUN_DOCUMENTS, Column, Entry, Run, make_run
 from index.vectors import Keys
@@ -83,7 +83,8 @@ class Since:
     def matching(self, tree: Filter) -> dict[int, Described]:
         """Those that match, as they are now."""
         known = {key: _described(*held) for key, held in self._changed.items() if held}
-        return {key: document for key, document in known.items() if matches(tree, *document)}
+        is_match = matcher(tree)
+        return {key: document for key, document in known.items() if is_match(*document)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,10 +123,12 @@ class Attributes:
 
     def follow(self, change: Change[Any]) -> None:
         """A change was committed."""
-        if self._known is None or not (change.gone or change.written):
+        if not (change.gone or change.written):
             return
         for since in self._since:
             since.follow(change)
+        if self._known is None:
+            return
         self._waiting += _size(change.written)
         self._known.changes.append((change.gone, change.written))
         if self._waiting > MAX_WAITING:
@@ -244,7 +247,8 @@ class Columns:
         return self._evaluate(tree, self._settled) & self._settled
 
     def _recent_matching(self, tree: Filter) -> dict[int, Described]:
-        return {key: held for key, held in self._recent.items() if matches(tree, *held)}
+        is_match = matcher(tree)
+        return {key: held for key, held in self._recent.items() if is_match(*held)}
 
     def _evaluate(self, tree: Filter, settled: BitMap64) -> BitMap64:
         """A bitmap that is right about the settled documents; not to be changed."""

@@ -21,7 +21,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from index import files
+from index import aliases, files
 from index.codec import timestamp
 from index.database import BUSY_TIMEOUT_S, FILE_NAME, translate
 from index.errors import CollectionNotFound, StorageFailed, StoreError, WouldReplace
@@ -30,7 +30,8 @@ MANIFEST: Final = "manifest.json"
 FORMAT: Final = 2
 UPLOADS: Final = "uploads"
 # What belongs to a service as a whole, beside its collections and databases.
-BESIDE: Final = ("aliases.json", "calibration")
+CALIBRATION: Final = "calibration"
+BESIDE: Final = (aliases.FILE_NAME, CALIBRATION)
 
 
 @dataclass(frozen=True, slots=True)

@@ -246,7 +246,7 @@ def searchable(matrix: Vector, metric: Metric) -> Vector:
 
 def searchable_row(row: Vector, metric: Metric) -> Vector:
     """As ``searchable``, of one row (dim,), without what it costs to go over many."""
-    return row if metric != "cosine" else (row / _length(row)).astype(np.float32)
+    return row if metric != "cosine" else (row.astype(np.float64) / _length(row)).astype(np.float32)
 
 
 def _length(row: Vector) -> float:

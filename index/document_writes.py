@@ -141,7 +141,9 @@ def _insert_passages(
     try:
         insert_rows(connection, "passages", rows)
     except sqlite3.IntegrityError as error:
-        raise _taken_id(connection, [row[2] for row in rows], first_seq) from error
+        if (taken := _taken_id(connection, [row[2] for row in rows], first_seq)) is None:
+            raise
+        raise taken from error
     insert_rows(connection, "token_vectors", list(_token_rows(first_seq, encoded)))
     connection.execute(
         "INSERT INTO words (rowid, title, text) SELECT seq, title, text FROM passage_words WHERE seq >= ?",
@@ -260,13 +262,14 @@ def _token_rows(first_seq: int, encoded: EncodedDocuments) -> Iterator[tuple[int
             yield seq, passage.token_vectors
 
 
-def _taken_id(connection: sqlite3.Connection, ids: Sequence[str], first_seq: int) -> InvalidId:
+def _taken_id(connection: sqlite3.Connection, ids: Sequence[str], first_seq: int) -> InvalidId | None:
+    """Which of the ids is not free; None if all are."""
     sql = (
         "SELECT p.id, d.id FROM passages AS p JOIN documents AS d ON d.key = p.document"
         f" WHERE p.id {_AMONG} AND p.seq < ? LIMIT 1"
     )
     row = connection.execute(sql, (encode_json(ids), first_seq)).fetchone()
     if row is None:
-        twice = next(id_ for id_, count in Counter(ids).items() if count > 1)
-        return InvalidId(twice, "two passages of this request have it")
+        twice = next((id_ for id_, count in Counter(ids).items() if count > 1), None)
+        return None if twice is None else InvalidId(twice, "two passages of this request have it")
     return InvalidId(row[0], f"a passage of the document {row[1][:80]!r} has it")

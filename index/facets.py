@@ -21,7 +21,7 @@ from index.filters import AllOf, Filter, Scalar
 from index.memory import Resident
 from index.postings import Documents, Ordered, Run
 from index.rows import Facets, FacetValue
-from index.vectors import Keys, TableView
+from index.vectors import MATCHED_INLINE, Keys, TableView
 
 Points = npt.NDArray[np.int64]
 
@@ -35,15 +35,17 @@ _EVERYTHING: Final = AllOf(())
 async def count_points(memory: Resident, condition: Filter) -> int:
     """How many points match."""
     documents = await memory.attributes.matching(condition)
-    return len(memory.table.view().of_documents(documents))
+    view = memory.table.view()
+    if view.rows <= MATCHED_INLINE:
+        return len(view.of_documents(documents))
+    return len(await asyncio.to_thread(view.frozen().of_documents, documents))
 
 
 async def count_values(memory: Resident, key: str, limit: int, condition: Filter | None) -> Facets:
     """The ``limit`` commonest values; equal counts are in the order of their types, then of themselves."""
     values = await memory.attributes.values(condition or _EVERYTHING, key)
     # The rows of this moment, whatever is removed while they are counted.
-    view = memory.table.view().of_documents(values.documents)
-    return await asyncio.to_thread(_facets, values, view, limit)
+    return await asyncio.to_thread(_facets, values, memory.table.view().frozen(), limit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,7 @@ class _Weights:
 
 
 def _facets(values: Values, view: TableView, limit: int) -> Facets:
-    rows = [block.documents[block.live] for block in view.blocks]
+    rows = [block.documents[block.live] for block in view.of_documents(values.documents).blocks]
     weights = _Weights(*np.unique(np.concatenate([_NO_KEYS, *rows]), return_counts=True))
     settled = _Weights(values.settled, weights.of(values.settled))
     counts: Counter[Comparable] = Counter()

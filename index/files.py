@@ -25,7 +25,6 @@ _LEFTOVERS: Final = (
     f"{COLLECTIONS}/.creating-*",
     f"{COLLECTIONS}/.dropped-*",
     f"{COLLECTIONS}/*/graph*.tmp",
-    f"{COLLECTIONS}/*/vectors-*.tmp",
     f"{COLLECTIONS}/*/vectors*.tmp",
     ".restoring-*",
     "aliases.json.tmp",

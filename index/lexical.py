@@ -22,14 +22,15 @@ MAX_CHARACTERS: Final = 20_000
 # The shortest piece of text that the trigram tokenizer indexes, and how many of them a query may ask for.
 TRIGRAM: Final = 3
 MAX_TRIGRAMS: Final = 64
-# Signs that belong to the letter before them, which are no letters to Python: accents, vowels, points.
+# Where signs are that belong to the letter before them: accents, vowels, points. Only those count that are no
+# letters to Python: with both, a text that ends unlike a word would be tried in exponentially many ways.
 _MARKS: Final = (
     r"\u0300-\u036f\u0591-\u05c7\u0610-\u061a\u064b-\u065f\u0670\u06d6-\u06ed\u0900-\u0963\u0971-\u0df3"
     r"\u0e31-\u0e4e\u0eb1-\u0ece\u0f71-\u0fbc\u102b-\u103e\u17b4-\u17d3"
 )
 # Letters and digits, as the tokenizer unicode61 cuts them; where it cuts at a mark, FTS5 looks for the parts
 # beside each other.
-_WORD: Final = rf"[^\W_]+(?:[{_MARKS}]+[^\W_]*)*"
+_WORD: Final = rf"[^\W_]+(?:(?:(?!\w)[{_MARKS}])+[^\W_]*)*"
 _TERM: Final = re.compile(_WORD)
 _TERM_OR_PHRASE: Final = re.compile(rf'["“„«]([^"“”„«»]*)["”“»]|({_WORD})(\*?)')
 # Kana, Han and Hangul, where a word of two characters says as much as a long one elsewhere.

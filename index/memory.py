@@ -65,7 +65,8 @@ class Resident:
             self.table.append(change.added.seqs, change.added.documents, change.added.vectors)
         if change.removed is not None or change.added is not None:
             self.growth.follow(change.removed)
-            self.upkeep.follow(change.removed)
+        if change.replaces or change.added is not None:
+            self.upkeep.follow(replaced=change.replaces)
 
     async def close(self, *, store_graph: bool = True) -> None:
         """Stop, and keep the graph for the next time."""

@@ -66,8 +66,10 @@ class Readers:
         """As ``few_rows``, for those who are on the ``thread``.
 
         Raises:
-            StorageFailed: SQLite refused.
+            CollectionNotFound, StorageFailed: as in ``rows``.
         """
+        if self._closed:
+            raise CollectionNotFound(self._name)
         try:
             return self._quick.rows_now(sql, parameters)
         except sqlite3.Error as error:

@@ -15,10 +15,17 @@ from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from index import cursors, files
-from index.backup import BESIDE, FORMAT, MANIFEST, UPLOADS, BackedUpFile, Manifest, seal
+from index import aliases, cursors, files
+from index.backup import BESIDE, CALIBRATION, FORMAT, MANIFEST, UPLOADS, BackedUpFile, Manifest, seal
 from index.database import FILE_NAME
-from index.errors import CollectionNotFound, DataTooNew, InvalidBackup, WouldReplace
+from index.errors import (
+    CollectionNotFound,
+    DataTooNew,
+    InvalidBackup,
+    NameTaken,
+    StorageFailed,
+    WouldReplace,
+)
 from index.migrations import MIGRATIONS
 
 RESTORED: Final = ".restored"
@@ -44,6 +51,7 @@ def restore(
         DataTooNew: a newer version of this program wrote it.
         CollectionNotFound: the backup has no such collection.
         WouldReplace: something of it is there already, and ``replace`` was not said.
+        NameTaken: a name would be a collection's and an alias.
         DataFolderInUse: a service runs on the data folder.
         StorageFull, StorageFailed: it could not be read or written.
         Whatever it raises, the data folder is as it was.
@@ -118,21 +126,33 @@ def _read_manifest(source: Path) -> Manifest:
         raise InvalidBackup(f"{source / MANIFEST} cannot be read: {error!r}") from error
     for file in described:
         _refuse_strange(file)
+    _refuse_without_truth(described)
     return Manifest(fields["created_at"], described, found)
 
 
 def _refuse_strange(file: BackedUpFile) -> None:
     """A path leads into a collection, or to what may lie beside them, and nowhere else."""
-    match PurePosixPath(file.path).parts:
-        case (files.COLLECTIONS, name, "truth.db") if files.NAME.fullmatch(name):
-            return
-        case (files.COLLECTIONS, name, "uploads", upload) if files.NAME.fullmatch(name) and upload != "..":
-            return
-        case (name,) if name in files.DATABASES:
-            return
-        case (beside, *inside) if beside in BESIDE and len(inside) <= 1 and ".." not in inside:
-            return
+    if isinstance(file.path, str) and "\0" not in file.path and str(PurePosixPath(file.path)) == file.path:
+        match PurePosixPath(file.path).parts:
+            case (files.COLLECTIONS, name, "truth.db") if files.NAME.fullmatch(name):
+                return
+            case (files.COLLECTIONS, name, "uploads", upload) if (
+                files.NAME.fullmatch(name) and upload != ".."
+            ):
+                return
+            case (name,) if name in files.DATABASES or name == aliases.FILE_NAME:
+                return
+            case (folder, name) if folder == CALIBRATION and name != "..":
+                return
     raise InvalidBackup(f"{file.path!r} does not belong into a backup")
+
+
+def _refuse_without_truth(described: Sequence[BackedUpFile]) -> None:
+    """A service does not start over a collection that has no database."""
+    paths = {file.path for file in described}
+    for name in {name for file in described if (name := _collection_of(file)) is not None}:
+        if f"{files.COLLECTIONS}/{name}/{FILE_NAME}" not in paths:
+            raise InvalidBackup(f"the collection {name!r} has no {FILE_NAME} in it")
 
 
 def _collection_of(file: BackedUpFile) -> str | None:
@@ -168,6 +188,22 @@ def _refuse_conflicts(data: Path, wanted: Sequence[BackedUpFile]) -> None:
         raise WouldReplace(sorted(conflicts))
 
 
+def _refuse_shared_names(data: Path, draft: Path) -> None:
+    """What stands in ``draft`` may not make an alias of a collection, or the other way round."""
+    given = draft / aliases.FILE_NAME
+    try:
+        targets = aliases.read(given if given.exists() else data / aliases.FILE_NAME)
+    except StorageFailed as error:
+        if not given.exists():
+            raise
+        raise InvalidBackup(f"the backup's {aliases.FILE_NAME} is none: {error}") from error
+    for alias, target in targets.items():
+        if any((folder / files.COLLECTIONS / alias).exists() for folder in (draft, data)):
+            raise NameTaken(
+                alias, f"would be a collection and an alias of {target!r}: drop one of them first"
+            )
+
+
 def _stage(source: Path, data: Path, wanted: Iterable[BackedUpFile]) -> None:
     draft = data / f".restoring-{uuid.uuid4().hex}"
     try:
@@ -176,6 +212,7 @@ def _stage(source: Path, data: Path, wanted: Iterable[BackedUpFile]) -> None:
         for folder in (draft / files.COLLECTIONS).glob("*"):
             (folder / UPLOADS).mkdir(exist_ok=True)
             cursors.forget_all(folder)
+        _refuse_shared_names(data, draft)
         files.sync_all(draft)
         draft.rename(data / RESTORED)
         files.sync(data)

@@ -6,7 +6,7 @@ that its document has other metadata and does not match any more: then the searc
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
@@ -19,7 +19,7 @@ from index.attributes import Attributes
 from index.codec import decode_json, decode_vector
 from index.dense import nearest
 from index.expiry import Expiry
-from index.filter_match import matches
+from index.filter_match import matcher
 from index.filters import Filter
 from index.fusion import fuse
 from index.graph import Graph
@@ -28,14 +28,12 @@ from index.readers import Readers
 from index.request import DEPTH, Request, alike, checked
 from index.rows import CollectionSettings, Hit, Query, SearchResult
 from index.together import together
-from index.vectors import Ranking, TableView, VectorTable
+from index.vectors import MATCHED_INLINE, Ranking, TableView, VectorTable
 from index.word_scores import WordScores
 
 ATTEMPTS: Final = 10
 # Queries that the graph is asked at once, so that others get their turn in between.
 _MOST_ALIKE: Final = 16
-# Rows that are held against a filter's documents in passing, in less than a millisecond.
-_MATCHED_INLINE: Final = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +109,7 @@ async def _answer_alike(
 
 async def _answer(request: Request, sources: Sources, found: _Found | None = None) -> SearchResult:
     """The hits to what was ``found``, or is now; found anew where rows have changed meanwhile."""
+    still_matches = _checker(request.query)
     for attempt in range(ATTEMPTS):
         await sources.expiry.hide(again=attempt > 0)
         if found is None or attempt:
@@ -119,17 +118,19 @@ async def _answer(request: Request, sources: Sources, found: _Found | None = Non
         if joined is None:
             joined = await points.by_seq(sources.readers, list(found.scores), request.parts)
         candidates = [(_hit(joined[seq], found), joined[seq].acl) for seq in found.scores if seq in joined]
-        hits = tuple(hit for hit, acl in candidates if _still_matches(hit, acl, request.query))
+        hits = tuple(hit for hit, acl in candidates if still_matches(hit, acl))
         if len(hits) == len(found.scores):
             break
     assert found is not None
     return SearchResult(hits, found.plan)
 
 
-def _still_matches(hit: Hit, acl: str, query: Query) -> bool:
+def _checker(query: Query) -> Callable[[Hit, str], bool]:
+    """What says of a hit, whose tags are JSON, whether it matches as it was joined."""
     if query.filter is None:
-        return True
-    return matches(query.filter, hit.document_id, hit.metadata, decode_json(acl))
+        return lambda _hit, _acl: True
+    matching = matcher(query.filter)
+    return lambda hit, acl: matching(hit.document_id, hit.metadata, decode_json(acl))
 
 
 async def _chosen(request: Request, sources: Sources) -> _Found:
@@ -165,7 +166,7 @@ async def _matching(sources: Sources, condition: Filter) -> TableView:
     """The rows that match, and go on to count if they are removed: so it shows when they are joined."""
     documents = await sources.attributes.matching(condition)
     view = sources.table.view()
-    if view.rows <= _MATCHED_INLINE:
+    if view.rows <= MATCHED_INLINE:
         return view.of_documents(documents)
     return await asyncio.to_thread(view.of_documents, documents)
 

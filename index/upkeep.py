@@ -80,9 +80,9 @@ class Upkeep:
         """Whether something that was deleted may still lie in a file."""
         return self._erase_at is not None
 
-    def follow(self, removed: Keys | None) -> None:
-        """The table has changed; these rows left it."""
-        if removed is not None and len(removed) and (self._erase_at is None or self._erase_at <= _now()):
+    def follow(self, *, replaced: bool) -> None:
+        """Something was written, and in doing so maybe something ``replaced`` that files may still have."""
+        if replaced and (self._erase_at is None or self._erase_at <= _now()):
             self._erase_at = _now() + self._pause_s
         self._wake.set()
 
@@ -177,11 +177,13 @@ def _fitting(blocks: Sequence[Block], most: int) -> Sequence[Block]:
 
 def _filling(blocks: Sequence[Block], file_rows: int) -> Sequence[Block] | None:
     """Blocks in memory beside which no full one has room in a file."""
-    start = 0
+    start = rows = 0
     for end, block in enumerate(blocks):
         if block.file:
-            start = end + 1
-        elif sum(b.count for b in blocks[start : end + 1]) > file_rows - BLOCK_ROWS:
+            start, rows = end + 1, 0
+            continue
+        rows += block.count
+        if rows > file_rows - BLOCK_ROWS:
             return blocks[start : end + 1]
     return None
 

@@ -38,16 +38,18 @@ class FolderUploads:
         await asyncio.to_thread(self._drop, job_id)
 
     def _drop(self, job_id: str) -> None:
-        for upload in self._folder.glob(f"{job_id}-*"):
-            upload.unlink(missing_ok=True)
+        with files.disk_in_words("files that were ingested cannot be removed"):
+            for upload in self._folder.glob(f"{job_id}-*"):
+                upload.unlink(missing_ok=True)
 
     async def sweep(self, waiting: Collection[str]) -> None:
         await asyncio.to_thread(self._sweep, waiting)
 
     def _sweep(self, waiting: Collection[str]) -> None:
-        for upload in self._folder.iterdir():
-            if upload.name.rpartition("-")[0] not in waiting:
-                upload.unlink()
+        with files.disk_in_words("files that nobody waits for cannot be removed"):
+            for upload in self._folder.iterdir():
+                if upload.name.rpartition("-")[0] not in waiting:
+                    upload.unlink()
 
     def _place(self, job_id: str, position: int) -> Path:
         return self._folder / f"{job_id}-{position}"

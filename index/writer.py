@@ -76,6 +76,12 @@ class Change(Generic[T]):
     expires_at: str | None = None
     description: str | None = None
 
+    @property
+    def replaces(self) -> bool:
+        """Whether something that was there before is no more: a document that went, or became another one."""
+        is_patch = self.written is not None and self.added is None
+        return bool(self.gone) or is_patch or (self.removed is not None and len(self.removed) > 0)
+
 
 Write = Callable[[sqlite3.Connection], Change[T]]
 

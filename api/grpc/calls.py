@@ -155,6 +155,7 @@ class Edge:
                 f"this is no {method.proto.input_type.full_name}: {error}", code="malformed_body"
             ) from error
         if method.needs.scope is not None:
+            self._services.gate.check_still_valid(call.identity)
             await self._services.gate.quotas.admit(call.identity)
             if collection := getattr(message, "collection", ""):
                 call.collection = collection

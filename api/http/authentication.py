@@ -37,9 +37,18 @@ async def admit(request: web.Request, services: Services, needs: Needs) -> Ident
     request[IDENTITY] = identity
     await services.gate.quotas.admit(identity)
     services.gate.check_needs(identity, needs)
-    if path.startswith(_OF_COLLECTIONS):
-        await permit_collection(services, identity, request.match_info["name"])
+    await permit_path(request, services, identity)
     return identity
+
+
+async def permit_path(request: web.Request, services: Services, identity: Identity) -> None:
+    """Let ``identity`` use the collection that the request's path names, if it names one.
+
+    Raises:
+        Forbidden: it may not.
+    """
+    if _route_path(request).startswith(_OF_COLLECTIONS):
+        await permit_collection(services, identity, request.match_info["name"])
 
 
 async def permit_collection(services: Services, identity: Identity, name: str) -> None:

@@ -1,5 +1,6 @@
 """OpenAI's requests as questions: what schemas cannot check is checked here, and names its field."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from api.errors import InvalidRequest
@@ -19,6 +20,7 @@ from embedd.sampling import ResponseFormat, Sampling
 
 _LONGEST_STOP = 1_000
 _MOST_BIASES = 1_024
+_TOKEN_ID = re.compile(r"[0-9]{1,10}")
 _DEEPEST = 100
 _MOST_PROMPTS = 128
 _SMALLEST_TOP_P = 1e-6
@@ -184,7 +186,7 @@ def _sampling(request: SamplingRequest) -> Sampling:
 def _biases(given: Mapping[str, float]) -> dict[int, float]:
     if len(given) > _MOST_BIASES:
         raise InvalidRequest(f"logit_bias has {len(given)} tokens, limit {_MOST_BIASES}", param="logit_bias")
-    wrong = next((token for token in given if not (token.isascii() and token.isdigit())), None)
+    wrong = next((token for token in given if not _TOKEN_ID.fullmatch(token)), None)
     if wrong is not None:
         raise InvalidRequest(f"logit_bias has {wrong[:50]!r}, which is no token id", param="logit_bias")
     return {int(token): bias for token, bias in given.items()}

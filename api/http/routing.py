@@ -17,7 +17,7 @@ from msgspec import Struct
 from api.errors import TooSlow
 from api.http import wire
 from api.http.auditing import COUNTS, audited, counts_of
-from api.http.authentication import admit
+from api.http.authentication import admit, permit_path
 from api.http.origins import check_host, check_origin
 from api.schemas import NoQuery
 from api.security.identity import Identity
@@ -113,8 +113,11 @@ def serve_route(route: Route, services: Services) -> Callable[[web.Request], Awa
         request[DIALECT] = route.dialect
         _check_source(request, services)
         identity = await admit(request, services, route.needs)
+        body = await _body(route, request, services.settings.body_timeout_s)
+        if identity.collections is not None:  # an alias may have moved while the body was on its way
+            await permit_path(request, services, identity)
         call = Call(
-            body=await _body(route, request, services.settings.body_timeout_s),
+            body=body,
             query=wire.read_query(request, route.query),
             path=request.match_info,
             services=services,

@@ -7,6 +7,7 @@ when the request ends.
 
 import asyncio
 import errno
+import io
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -119,11 +120,18 @@ async def _save(part: BodyPartReader, place: Path, limit: int) -> Incoming:
             if size > limit:
                 raise PayloadTooLarge(f"{part.filename!r} is larger than {limit} bytes", param="file")
             try:
-                await asyncio.to_thread(file.write, chunk)
+                await asyncio.to_thread(_write_all, file, chunk)
             except OSError as error:
                 raise _disk_error(error) from error
     name = _unescaped(part.filename)
     return Incoming(id=name, upload=place, filename=name, media_type=part.headers.get("Content-Type"))
+
+
+def _write_all(file: io.FileIO, chunk: bytes) -> None:
+    """What the disk has no room for is an error only of a write that begins there."""
+    left = memoryview(chunk)
+    while left:
+        left = left[file.write(left) :]
 
 
 def _unescaped(filename: str) -> str:

@@ -109,17 +109,21 @@ class Connection:
     def _begun(self, frame: AskFrame) -> LiveAnswer:
         if frame.id in self._following:
             raise InvalidRequest(f"the question {frame.id!r} is being answered", param="id", code="id_in_use")
-        if len(self._following) >= MOST_ASKS:
-            raise Overloaded(
-                f"{MOST_ASKS} questions are being answered on this connection: wait, or stop one",
-                retry_after_s=1.0,
-            )
+        self._refuse_too_many()
         return self._live.begin(self._key(frame.id), _pieces(self._services, frame, self._identity))
 
     def _taken_up(self, id: str) -> LiveAnswer:
         if id in self._following:
             return self._following[id].answer
+        self._refuse_too_many()
         return self._live.find(self._key(id))
+
+    def _refuse_too_many(self) -> None:
+        if len(self._following) >= MOST_ASKS:
+            raise Overloaded(
+                f"{MOST_ASKS} questions are being answered on this connection: wait, or stop one",
+                retry_after_s=1.0,
+            )
 
     def _followed(self, id: str) -> LiveAnswer:
         if id not in self._following:

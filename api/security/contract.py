@@ -22,6 +22,11 @@ def draft_of(request: KeyRequest) -> Draft:
         raise InvalidRequest(
             "a key with `acl` may only read: who writes could give any document any tags", param="scope"
         )
+    if request.collections is not None and request.scope == "admin":
+        raise InvalidRequest(
+            "a key with `collections` cannot have the scope admin: who makes keys could make one for all",
+            param="scope",
+        )
     return Draft(
         name=request.name,
         scope=request.scope,

@@ -138,7 +138,7 @@ class Gate:
         """For connections that outlive a request.
 
         Raises:
-            Unauthenticated: the key was revoked or has expired, or is needed by now.
+            Unauthenticated: the key was revoked, exchanged or has expired, or is needed by now.
         """
         if self.is_open:
             return
@@ -147,7 +147,7 @@ class Gate:
                 raise Unauthenticated("the token is wrong or expired")
             return
         key = self.trusted.admin if identity.name == ADMIN_NAME else self.keys.find(identity.name)
-        if key is None or not key.is_valid(timestamp()):
+        if key is None or key.digest != identity.digest or not key.is_valid(timestamp()):
             raise Unauthenticated("the API key is wrong, revoked or expired")
 
 

@@ -1,7 +1,7 @@
 """Who asks, and what they may do. Never holds the secret by which they were known."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final, Literal
 
@@ -40,7 +40,8 @@ UNLIMITED: Final = Quota()
 @dataclass(frozen=True, slots=True)
 class Identity:
     """A caller. ``collections`` are the only ones it may use and ``acl`` the tags that it searches with; None
-    is no limit. ``name`` stands in logs; ``expires_at`` (RFC 3339) ends what no kept key could be asked for.
+    is no limit. ``name`` stands in logs; ``expires_at`` (RFC 3339) ends what no kept key could be asked for;
+    ``digest`` tells the key from the next one of its name.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Identity:
     acl: tuple[str, ...] | None = None
     quota: Quota = UNLIMITED
     expires_at: str | None = None
+    digest: bytes = field(default=b"", repr=False)
 
     def may_use(self, collection: str) -> bool:
         """Whether the collection of that name, which is no alias, is among those of the caller."""

@@ -49,6 +49,7 @@ class Key:
             collections=None if self.collections is None else frozenset(self.collections),
             acl=None if self.acl is None else tuple(self.acl),
             quota=self.quota,
+            digest=self.digest,
         )
 
 

@@ -25,4 +25,4 @@ READ_UNTAGGED: Final = Needs(Scope.READ, "untagged")
 READ_UNLIMITED: Final = Needs(Scope.READ, "unlimited")
 WRITE: Final = Needs(Scope.WRITE)  # keys with tags only read
 WRITE_UNLIMITED: Final = Needs(Scope.WRITE, "unlimited")
-ADMIN: Final = Needs(Scope.ADMIN)
+ADMIN: Final = Needs(Scope.ADMIN, "unlimited")  # who makes keys could make one without limits

@@ -3,9 +3,11 @@
 import asyncio
 import base64
 import errno
+import io
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -15,6 +17,7 @@ from aiohttp.test_utils import TestClient
 from asking import Ask
 from office_files import pptx, shape
 
+from api.http import uploads
 from api.services.container import Services
 from api.services.incoming import WINDOW_BYTES, WINDOW_DOCUMENTS, Incoming, windows
 from embedd.embedder import Embedder, Embeddings, Truncated
@@ -435,7 +438,7 @@ async def test_a_full_disk_is_a_507_and_leaves_nothing_in_the_spool(
     client: TestClient[Any, Any], docs: str, services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def refuse(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        if getattr(function, "__name__", "") == "write":
+        if getattr(function, "__name__", "") == "_write_all":
             raise OSError(errno.ENOSPC, "No space left on device")
         return function(*args, **kwargs)
 
@@ -443,3 +446,13 @@ async def test_a_full_disk_is_a_507_and_leaves_nothing_in_the_spool(
     response = await client.post(WAIT, data=form(("a.txt", b"words", "text/plain")))
     assert response.status == 507
     assert list((services.settings.data / "spool").iterdir()) == []
+
+
+def test_what_is_written_in_part_is_written_on(tmp_path: Path) -> None:
+    class Short(io.FileIO):
+        def write(self, chunk: Any) -> int:
+            return super().write(chunk[:3])
+
+    with Short(tmp_path / "file", "w") as file:
+        uploads._write_all(file, b"not cut short")
+    assert (tmp_path / "file").read_bytes() == b"not cut short"

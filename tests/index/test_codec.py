@@ -5,7 +5,14 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from index.codec import MAX_METADATA_BYTES, check_id, check_vector, encode_metadata, searchable
+from index.codec import (
+    MAX_METADATA_BYTES,
+    check_id,
+    check_vector,
+    encode_metadata,
+    searchable,
+    searchable_row,
+)
 from index.errors import InvalidDocument, InvalidId, InvalidVector
 from index.rows import Document
 
@@ -100,3 +107,11 @@ def test_any_length_has_a_direction(scale: float) -> None:
 
 def test_zero_is_a_vector_where_it_has_a_meaning() -> None:
     assert not check_vector([0, 0, 0], 3, "dot", "here").any()
+
+
+@pytest.mark.parametrize("number", [3e38, 1e-45, 1.0, -2e-30])
+def test_what_is_asked_for_is_scaled_as_what_is_stored(number: float) -> None:
+    row = np.full(8, number, dtype=np.float32)
+    expected = np.full(8, np.sign(number) / np.sqrt(8), dtype=np.float32)
+    assert np.allclose(searchable_row(row, "cosine"), expected, rtol=1e-6)
+    assert searchable_row(row, "cosine").tobytes() == searchable(row[None], "cosine")[0].tobytes()

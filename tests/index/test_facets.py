@@ -168,3 +168,13 @@ async def test_filtering_by_a_value_finds_as_many_points_as_were_counted(
     await fill(collection, make_document)
     for one in (await collection.facets(key, 10)).values:
         assert await collection.count(parse_filter({key: {operator: one.value}})) == one.points > 0
+
+
+async def test_many_rows_are_counted_beside_the_loop_and_come_out_the_same(
+    collection: Collection, make_document: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await fill(collection, make_document)
+    condition = parse_filter({"year": {"$gte": 2021}})
+    expected = await collection.count(condition)
+    monkeypatch.setattr("index.facets.MATCHED_INLINE", 0)
+    assert await collection.count(condition) == expected > 0

@@ -115,3 +115,5 @@ async def test_few_rows_fail_in_the_stores_own_words(file: Path, thread: OneThre
     await readers.close()
     with pytest.raises(CollectionNotFound, match="numbers"):
         await readers.few_rows(DOUBLE, (3,))
+    with pytest.raises(CollectionNotFound, match="numbers"):
+        await thread.run(lambda: readers.few_rows_now(DOUBLE, (3,)))

@@ -21,6 +21,7 @@ from index.errors import (
     DataTooNew,
     InvalidBackup,
     InvalidCursor,
+    NameTaken,
     WouldReplace,
 )
 from index.restore import RESTORED, restore
@@ -152,13 +153,53 @@ def resealed(backup: Path, change: Callable[[dict], object]) -> None:
         "collections/notes/uploads/..",
         "calibration/../outside",
         "embedd.lock",
+        "aliases.json/x",
+        "calibration",
+        "collections/./truth.db",
+        "collections//notes/truth.db",
+        "keys.db\0",
+        3,
     ],
 )
-def test_a_path_that_leads_elsewhere_is_refused(backup: Path, tmp_path: Path, path: str) -> None:
+def test_a_path_that_leads_elsewhere_is_refused(backup: Path, tmp_path: Path, path: object) -> None:
     resealed(backup, lambda fields: fields["files"][0].update(path=path))
     with pytest.raises(InvalidBackup, match="does not belong"):
         restore(backup, tmp_path / "new")
     assert not (tmp_path / "new").exists()
+
+
+def test_a_collection_without_its_database_is_refused(backup: Path, data: Path) -> None:
+    def forget(fields: dict) -> None:
+        fields["files"] = [f for f in fields["files"] if f["path"] != "collections/notes/truth.db"]
+
+    resealed(backup, forget)
+    before = content(data)
+    with pytest.raises(InvalidBackup, match="notes"):
+        restore(backup, data, replace=True)
+    assert content(data) == before
+
+
+@pytest.mark.parametrize("replace", [False, True])
+def test_no_name_becomes_that_of_a_collection_and_of_an_alias(
+    backup: Path, data: Path, *, replace: bool
+) -> None:
+    shutil.rmtree(data / "collections/other")
+    (data / "aliases.json").write_text('{"other": "notes"}')
+    before = content(data)
+    with pytest.raises(NameTaken, match="other"):
+        restore(backup, data, collection="other", replace=replace)
+    assert content(data) == before
+    assert files.leftovers(data) == []
+
+
+def test_an_alias_of_the_backup_that_is_a_collection_by_now_is_refused(backup: Path, data: Path) -> None:
+    shutil.copytree(data / "collections/other", data / "collections/now")
+    (data / "aliases.json").write_text("{}")
+    before = content(data)
+    with pytest.raises(NameTaken, match="now"):
+        restore(backup, data, replace=True)
+    assert content(data) == before
+    assert restore(backup, data, collection="notes", replace=True) == ["notes"]
 
 
 @pytest.mark.parametrize(

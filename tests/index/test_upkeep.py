@@ -14,7 +14,7 @@ from index.catalog import open_catalog
 from index.collection import Collection
 from index.growth import GraphTuning
 from index.mapped import MappedFile
-from index.rows import CollectionSettings, Document, Passage, Query
+from index.rows import CollectionSettings, Document, DocumentPatch, Passage, Query
 from index.upkeep import UpkeepTuning, next_run
 
 DIM = 8
@@ -190,6 +190,32 @@ async def test_nothing_of_a_deleted_document_but_its_id_is_left_in_any_file(
         assert [trace for trace in traces if trace in after] == []
         assert len((await collection.search(Query(5, vector=make_vector(7)))).hits) == 5
     assert [trace for trace in traces if trace in contents_of(data)] == []
+
+
+async def test_nothing_of_what_a_patch_replaced_is_left_in_any_file(
+    data: Path, tuning: GraphTuning, make_document: Make
+) -> None:
+    async with open_catalog(data, tuning, SOON) as catalog:
+        collection, _ = await catalog.create(CollectionSettings("notes", DIM))
+        await fill(collection, make_document, range(50))
+        await collection.upsert([make_document("quokka", 500, title="numbat", metadata={"animal": "bilby"})])
+        await is_tidy(collection)
+        assert all(trace in contents_of(data) for trace in (b"numbat", b"bilby"))
+        await collection.patch("quokka", DocumentPatch(title="dingo", metadata={"animal": None}))
+        await is_tidy(collection)
+        assert [trace for trace in (b"numbat", b"bilby") if trace in contents_of(data)] == []
+
+
+async def test_nothing_of_a_document_without_passages_is_left_in_any_file(
+    data: Path, tuning: GraphTuning
+) -> None:
+    async with open_catalog(data, tuning, SOON) as catalog:
+        collection, _ = await catalog.create(CollectionSettings("notes", DIM))
+        await collection.upsert([Document("quokka", "numbat", None, {}, ())])
+        await is_tidy(collection)
+        await collection.delete(["quokka"])
+        await is_tidy(collection)
+        assert b"numbat" not in contents_of(data)
 
 
 async def test_a_process_finishes_what_the_one_before_left_to_erase(

@@ -130,6 +130,17 @@ async def test_how_rare_a_word_is_counts_only_what_the_tokenizer_can_look_up(sto
     assert plain_words(["go", "west"]) == ["go", "west"]
 
 
+@pytest.mark.parametrize("letter", ["क", "ก", "க", "ᠠ", "a"])
+def test_many_letters_that_signs_could_be_are_read_in_one_way(letter: str) -> None:
+    """In exponentially many, this would not end."""
+    assert plain_words([letter * 200, letter * 200 + "!"]) == [letter * 200]
+
+
+def test_a_sign_belongs_to_the_letter_before_it() -> None:
+    words = ["हिन्दी", "cafe\u0301s", "ภาษาไทย", "_", "\u0301"]
+    assert plain_words(words) == words[:3]
+
+
 @pytest.mark.parametrize("tokenizer", TOKENIZERS)
 async def test_the_index_says_what_the_texts_say(
     store_texts: Callable, tmp_path: Path, tokenizer: Tokenizer

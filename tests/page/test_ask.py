@@ -1,11 +1,12 @@
 """Asking on the page: streams, citations, abstention, stopping."""
 
+import asyncio
 import re
 from collections.abc import Awaitable, Callable
 
 import httpx
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import Page, Route, expect
 
 Open = Callable[..., Awaitable[Page]]
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -145,3 +146,33 @@ async def test_a_conversation_is_deleted_after_a_question(open_page: Open, colle
     await page.get_by_role("button", name="Delete conversation").click()
     await expect(talks.get_by_role("link", name="Which port does it listen on?")).to_have_count(0)
     await expect(page.get_by_role("article")).to_have_count(0)
+
+
+async def test_a_conversation_that_comes_late_is_not_mixed_into_another(
+    open_page: Open, api: httpx.AsyncClient, collection: str
+) -> None:
+    ids = []
+    for question in ("When do spring tides come?", "Which port?"):
+        retrieval = {"collection": collection}
+        kept = (await api.post("/v1/conversations", json={"retrieval": retrieval})).json()["id"]
+        turn = [{"role": "user", "content": question}]
+        body = {"model": "extractive", "messages": turn, "retrieval": retrieval, "conversation": kept}
+        (await api.post("/v1/chat/completions", json=body)).raise_for_status()
+        ids.append(kept)
+    page = await open_page(collection, "ask")
+    held: asyncio.Future[Route] = asyncio.get_running_loop().create_future()
+    await page.route(f"**/{ids[0]}/messages", lambda route: held.set_result(route))
+    for id in ids:
+        await page.evaluate("hash => { location.hash = hash; }", f"#/{collection}/ask/{id}")
+        if id == ids[0]:
+            older = await held
+    questions = page.get_by_role("article", name="Question")
+    await expect(questions).to_have_text(["Which port?"])
+    async with page.expect_response(f"**/{ids[0]}/messages") as answered:
+        await older.continue_()
+    await (await answered.value).finished()
+    await page.unroute(f"**/{ids[0]}/messages")
+    await page.evaluate("new Promise((done) => setTimeout(done))")
+    await expect(questions).to_have_text(["Which port?"])
+    for id in ids:
+        await api.delete(f"/v1/conversations/{id}")

@@ -123,6 +123,21 @@ async def test_a_key_for_one_collection_asks_it_without_conversations(page: Page
     await expect(page.locator("#notices .error")).to_have_count(0)
 
 
+async def test_a_key_that_only_reads_asks_without_keeping_conversations(page: Page, closed: Service) -> None:
+    body = {"title": "Of before", "model": "extractive", "retrieval": {"collection": "moon"}}
+    with closed.client(headers={"Authorization": f"Bearer {ADMIN}"}) as client:
+        kept = client.post("/v1/conversations", json=body).raise_for_status().json()["id"]
+    await give(page, made_key(closed, scope="read"))
+    question, answers = page.get_by_label("Your question"), page.get_by_role("article", name="Answer")
+    for view in ("#/moon/ask", f"#/moon/ask/{kept}"):
+        await page.goto(f"{closed.url}/{view}")
+        await question.fill("When do spring tides come?")
+        await page.keyboard.press("Enter")
+        await expect(answers).to_have_count(1)
+        await expect(answers).to_contain_text("new moon")
+    await expect(page.locator("#notices .error")).to_have_count(0)
+
+
 async def test_who_gives_no_key_is_told_why_nothing_is_there(page: Page) -> None:
     await page.get_by_role("button", name="Cancel").click()
     await expect(page.locator("#notices")).to_contain_text("needs an API key")

@@ -22,6 +22,7 @@ from api.grpc.v1.inferencer_pb2 import (
     Retrieval,
 )
 from api.security.identity import Scope
+from api.security.keys import parts_of
 from api.security.needs import PUBLIC
 from api.services.container import Services
 
@@ -101,6 +102,18 @@ async def test_collections_of_others_are_closed_also_in_streams_and_by_alias(
         assert (await refused(caller.inferencer.Chat(asked, metadata=known).read())).code is (
             StatusCode.PERMISSION_DENIED
         )
+
+
+async def test_a_stream_takes_nothing_more_once_its_key_is_revoked(
+    caller: Caller, make_key: MakeKey, services: Services
+) -> None:
+    headers = await make_key(scope=Scope.WRITE)
+    stream = caller.embedder.EmbedStream(metadata=metadata(headers))
+    await stream.write(EmbedStreamRequest(batch=EmbedRequest(texts=["x"])))
+    assert len((await stream.read()).batch.vectors) > 0
+    await services.gate.keys.revoke(parts_of(headers["Authorization"].removeprefix("Bearer "))[0])
+    await stream.write(EmbedStreamRequest(batch=EmbedRequest(texts=["y"])))
+    assert (await refused(stream.read())).code is StatusCode.UNAUTHENTICATED
 
 
 async def test_the_tags_of_a_key_stand_above_those_that_are_asked_with(

@@ -1,18 +1,23 @@
 """Keys open what they are for, and everything else is refused in the same words."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp.test_utils import TestClient
 from asking import expect
 
+from api.errors import Forbidden, Unauthenticated
 from api.http.routes import ROUTES
 from api.schemas_keys import KeyRequest
 from api.security import keys as keys_module
 from api.security.contract import draft_of
-from api.security.identity import Scope
+from api.security.gate import ADMIN_NAME, Trusted
+from api.security.identity import Identity, Scope
+from api.security.key_file import read_key
 from api.security.keys import Key, matching, mint, parts_of
+from api.security.needs import ADMIN
 from api.services.container import Services
 from index.codec import timestamp
 
@@ -54,6 +59,25 @@ def test_unknown_wrong_revoked_and_expired_keys_take_the_same_steps(monkeypatch:
         calls.clear()
         assert matching(candidate, given, timestamp()) is None
         assert calls == ["digest", "compare"]
+
+
+async def test_a_key_that_was_exchanged_is_not_the_one_of_its_name_any_more(
+    services: Services, admin: Headers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = services.gate
+    known = await gate.identify(admin["Authorization"].removeprefix("Bearer "))
+    gate.check_still_valid(known)
+    (tmp_path / "next").write_text("another-key-of-the-administrator-in-a-file")
+    monkeypatch.setattr(gate, "trusted", Trusted(admin=read_key(tmp_path / "next", ADMIN_NAME)))
+    with pytest.raises(Unauthenticated):
+        gate.check_still_valid(known)
+
+
+def test_administration_is_closed_to_limited_keys_however_they_came(services: Services) -> None:
+    limited = Identity("token", Scope.ADMIN.included(), collections=frozenset({"open"}))
+    with pytest.raises(Forbidden, match="limited"):
+        services.gate.check_needs(limited, ADMIN)
+    services.gate.check_needs(replace(limited, collections=None), ADMIN)
 
 
 def test_scopes_include_those_below() -> None:
@@ -165,6 +189,7 @@ async def test_keys_are_made_listed_and_revoked_over_http(client: Client, admin:
     ("body", "param"),
     [
         ({"name": "x", "scope": "write", "acl": ["sea"]}, "scope"),
+        ({"name": "x", "scope": "admin", "collections": ["open"]}, "scope"),
         ({"name": "x", "expires_at": "2020-01-01T00:00:00Z"}, "expires_at"),
         ({"name": "x", "expires_at": "0001-01-01T00:00:00+10:00"}, "expires_at"),
         ({"name": "x", "scope": "root"}, "scope"),

@@ -1,5 +1,7 @@
 """A key for some collections, or with tags, sees nothing else: on no route and under no name."""
 
+import asyncio
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -7,6 +9,7 @@ from aiohttp import WSServerHandshakeError
 from aiohttp.test_utils import TestClient
 from asking import expect
 
+from api.http import wire
 from api.http.routes import ROUTES
 from api.security.identity import Scope
 from api.security.keys import parts_of
@@ -77,16 +80,44 @@ async def test_answers_come_out_of_no_other_collection(client: Client, limited: 
         await expect(response, 403)
 
 
-async def test_aliases_move_only_between_its_own(client: Client, limited: Headers, admin: Headers) -> None:
+async def test_aliases_move_only_between_its_own(
+    client: Client, limited: Headers, admin: Headers, make_key: Any
+) -> None:
     for path, body in (
         ("/v1/aliases/mine", {"collection": "secret"}),
         ("/v1/aliases/other", {"collection": "open"}),
     ):
         await expect(await client.put(path, json=body, headers=limited), 403)
     await expect(await client.delete("/v1/aliases/other", headers=limited), 403)
+    await expect(await client.put("/v1/aliases/mine", json={"collection": "open"}, headers=limited), 403)
+    limited = await make_key(scope=Scope.WRITE, collections=["open", "mine"])
     await expect(await client.put("/v1/aliases/mine", json={"collection": "open"}, headers=limited), 201)
     await expect(await client.get("/v1/collections/mine", headers=limited), 200)
     await expect(await client.delete("/v1/aliases/mine", headers=limited), 200)
+
+
+async def test_an_alias_that_moves_while_a_body_comes_opens_nothing(
+    client: Client, limited: Headers, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await services.catalog.assign("live", "open")
+    read, reading = wire.read_body, asyncio.Event()
+
+    async def note(request: Any, kind: Any) -> Any:
+        reading.set()
+        return await read(request, kind)
+
+    async def body() -> AsyncIterator[bytes]:
+        yield b'{"ids": '
+        await reading.wait()
+        await services.catalog.assign("live", "secret")
+        yield b'["secret-all"]}'
+
+    monkeypatch.setattr(wire, "read_body", note)
+    path, headers = "/v1/collections/live/documents/delete", {**limited, "Content-Type": "application/json"}
+    refused = await expect(await client.post(path, data=body(), headers=headers), 403)
+    assert refused["error"]["code"] == "collection_not_allowed"
+    await services.catalog.unassign("live")
+    assert await (await services.catalog.get("secret")).document("secret-all") is not None
 
 
 async def test_jobs_of_other_collections_are_out_of_reach(

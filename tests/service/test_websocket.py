@@ -241,8 +241,9 @@ async def test_limits_hold_and_say_so(client: Client, paced: Paced, monkeypatch:
         for number in range(websocket.MOST_ASKS):
             await socket.send_json(ask_frame(str(number)))
             await next_frame(socket)
-        await socket.send_json(ask_frame("one more"))
-        assert (await next_frame(socket))["error"]["code"] == "overloaded"
+        for frame in (ask_frame("one more"), {"type": "resume", "id": ID}):
+            await socket.send_json(frame)
+            assert (await next_frame(socket))["error"]["code"] == "overloaded"
         await socket.send_json(ask_frame("0"))
         assert (await next_frame(socket))["error"]["code"] == "id_in_use"
         monkeypatch.setattr(live_answers, "MOST_ANSWERS", websocket.MOST_ASKS)

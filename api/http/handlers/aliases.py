@@ -1,7 +1,6 @@
 """Aliases: other names for collections, which can be given to another one from one request to the next."""
 
 from http import HTTPStatus
-from typing import Any
 
 from api.http.authentication import permit_collection, visible_aliases
 from api.http.routing import Call, Reply
@@ -18,8 +17,8 @@ async def list_all(call: Call[None, NoQuery]) -> AliasList:
 async def put(call: Call[AliasRequest, NoQuery]) -> Reply:
     """Give a collection another name; one that another collection has is taken from it, at once."""
     alias, name = call.path["name"], call.body.collection
-    await _permit(call, alias)
-    await permit_collection(call.services, call.identity, name)
+    for each in (alias, name):
+        await permit_collection(call.services, call.identity, each)
     is_new = await call.services.catalog.assign(alias, name)
     status = HTTPStatus.CREATED if is_new else HTTPStatus.OK
     return Reply(AliasAnswer(alias=alias, collection=name), status)
@@ -27,11 +26,5 @@ async def put(call: Call[AliasRequest, NoQuery]) -> Reply:
 
 async def delete(call: Call[None, NoQuery]) -> Deleted:
     """Take an alias away; its collection stays."""
-    await _permit(call, call.path["name"])
+    await permit_collection(call.services, call.identity, call.path["name"])
     return Deleted(deleted=int(await call.services.catalog.unassign(call.path["name"])))
-
-
-async def _permit(call: Call[Any, NoQuery], alias: str) -> None:
-    """Let nobody take a name away from a collection that is not theirs."""
-    if await call.services.catalog.resolve(alias) != alias:
-        await permit_collection(call.services, call.identity, alias)

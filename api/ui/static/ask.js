@@ -69,8 +69,10 @@ export function askView(app, collection) {
     turns.push({ role: "user", content: text });
     const controller = run(new AbortController());
     try {
-      await begin(text);
-      shown.finish(await receive(shown, turns, controller.signal));
+      shown.finish(await app.conversations.keeping(async (kept) => {
+        if (kept) await begin(text);
+        return receive(shown, turns, kept, controller.signal);
+      }));
       turns.push({ role: "assistant", content: shown.text });
     } catch (error) {
       shown.finish(error.name === "AbortError" ? { stopped: true } : { error });
@@ -94,7 +96,7 @@ export function askView(app, collection) {
   }
 
   async function begin(text) {
-    if (state.conversation || !app.conversations.list) return;
+    if (state.conversation) return;
     state.conversation = await app.conversations.begin(text, generators.value, collection);
     if (app.collection === collection && app.view === "ask") {
       app.go(collection, "ask", state.conversation, { replace: true });
@@ -102,10 +104,10 @@ export function askView(app, collection) {
   }
 
   /** Reads the stream into `shown`; gives how it ended. */
-  async function receive(shown, turns, signal) {
+  async function receive(shown, turns, kept, signal) {
     const body = {
       model: generators.value, retrieval: { collection }, stream: true,
-      ...(state.conversation ? { messages: turns.slice(-1), conversation: state.conversation } : { messages: turns }),
+      ...(kept && state.conversation ? { messages: turns.slice(-1), conversation: state.conversation } : { messages: turns }),
     };
     let grounding, sources;
     for await (const chunk of events("POST", "/v1/chat/completions", body, signal)) {
@@ -141,7 +143,11 @@ export function askView(app, collection) {
     run(null);
     if (!conversation) return greet();
     log.replaceChildren();
-    for (const message of await app.conversations.messages(conversation)) restore(message);
+    const messages = await app.conversations.messages(conversation);
+    if (state.conversation !== conversation) return; // another one was opened meanwhile
+    log.replaceChildren();
+    state.turns = [];
+    for (const message of messages) restore(message);
     run(null);
     log.scrollTop = log.scrollHeight;
   }

@@ -7,15 +7,29 @@ const LISTED = 50;
 const TITLE_LENGTH = 80;
 
 export const conversations = {
-  /** The newest ones; null where none are kept for this reader, whose key is limited to collections or tags. */
+  /** The newest ones. */
   list: [],
+
+  /** Whether this reader's are: not where the key is limited to collections or tags, or may only read. */
+  kept: true,
 
   async load() {
     try {
       conversations.list = (await get(`/v1/conversations?limit=${LISTED}`)).conversations;
     } catch (error) {
       if (error.code !== "key_is_limited") throw error;
-      conversations.list = null;
+      conversations.kept = false;
+    }
+  },
+
+  /** What `ask` gives, which is told whether to keep it; once more, if this reader may only read. */
+  async keeping(ask) {
+    try {
+      return await ask(conversations.kept);
+    } catch (error) {
+      if (error.code !== "scope_missing" || !conversations.kept) throw error;
+      conversations.kept = false;
+      return ask(false);
     }
   },
 

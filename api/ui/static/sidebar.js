@@ -29,7 +29,7 @@ export function sidebar(app, element) {
 
   function render() {
     collections.replaceChildren(...app.collections.map((one) => collectionLink(app, one)));
-    const list = app.conversations.list ?? [];
+    const list = app.conversations.list;
     forget.hidden = !hasKey();
     talks.hidden = !list.length;
     talks.replaceChildren(h("div", { class: "heading" }, h("h2", {}, "Conversations")),

@@ -29,6 +29,7 @@ BAD_CHATS: list[tuple[dict[str, Any], str]] = [
     ({"stop": [""]}, "stop"),
     ({"logit_bias": {"261": 1}}, "this model's are 0 to 260"),
     ({"logit_bias": {"tide": 1}}, "no token id"),
+    ({"logit_bias": {"9" * 5000: 1}}, "no token id"),
     ({"logit_bias": {"5": 101}}, "logit_bias"),
     ({"top_logprobs": 3}, "top_logprobs needs logprobs"),
     ({"logprobs": True, "top_logprobs": 21}, "top_logprobs"),
