@@ -5,7 +5,7 @@ Credentials come from boto3's own chain (environment, files, the machine's role)
 Everything blocks: call it from threads.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,6 +94,8 @@ class Bucket:
             answer = self._client.get_object(
                 Bucket=self._bucket, Key=self._key(entry.path), Range=f"bytes={first}-{last - 1}", **condition
             )
+            if not _is_asked_for(answer, first, last):
+                raise ModelLoadError(f"{where} is not sent in parts: what serves the bucket ignores ranges")
             yield from answer["Body"].iter_chunks(_CHUNK_BYTES)
 
     def upload(self, path: str, file: Path, sent: Callable[[int], None]) -> None:
@@ -133,6 +135,13 @@ def open_bucket(uri: str, endpoint: str | None, limits: BucketLimits) -> Bucket:
     )
     with _in_words(uri):
         return Bucket(uri, boto3.session.Session().client("s3", endpoint_url=endpoint, config=config))
+
+
+def _is_asked_for(answer: Mapping[str, Any], first: int, last: int) -> bool:
+    """Whether these are the bytes that were asked for, and not the file from its beginning."""
+    told = str(answer.get("ContentRange", ""))
+    is_all = not told and first == 0 and answer["ContentLength"] == last
+    return is_all or told.startswith(f"bytes {first}-{last - 1}/")
 
 
 @contextmanager

@@ -1,9 +1,9 @@
 """One model's files out of a bucket into a folder: in segments, several at once, each once.
 
 A file grows in ``<name>.part``; a line in ``<name>.done`` says which of its segments are whole, for who goes
-on with it. The sums are what says in the end that a file is right, so neither has to be on disk before the
-other. An ETag only tells that a file is still the one that was listed: it is no sum of a file that was
-written in parts, or that the bucket encrypts.
+on with it. Bytes are on disk before anything says that they are there, since there may be no sums; where there
+are, they have the last word, on files of before as well. An ETag only tells that a file is still the one that
+was listed: it is no sum of a file that was written in parts, or that the bucket encrypts.
 """
 
 import os
@@ -155,6 +155,7 @@ def _fetch(bucket: Bucket, segment: _Segment, limits: BucketLimits, progress: Pr
             except ModelLoadError as error:
                 problem = error
             if at >= segment.last:
+                os.fsync(file)
                 _mark(segment)
                 return
             progress.stopped.wait(_PAUSE_S * 2**attempt)
@@ -181,19 +182,18 @@ def _verified(bucket: Bucket, entry: Entry, folder: Path, progress: Progress) ->
     """The file in its place, with its sum."""
     path = folder / entry.path
     part = folder / f"{entry.path}.part"
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.touch()
-        found = sha256_of(part)
-        if part.stat().st_size != entry.size or entry.sha256 not in (None, found):
-            part.unlink()
-            part.with_suffix(".done").unlink(missing_ok=True)
-            raise ModelLoadError(
-                f"{bucket.uri}/{entry.path} is not what it should be: sha256 {found}, not {entry.sha256}"
-            )
+    whole = path if path.exists() else part
+    whole.parent.mkdir(parents=True, exist_ok=True)
+    whole.touch()  # an empty one has no segments
+    found = sha256_of(whole)
+    if whole.stat().st_size != entry.size or entry.sha256 not in (None, found):
+        whole.unlink()
+        part.with_suffix(".done").unlink(missing_ok=True)
+        raise ModelLoadError(
+            f"{bucket.uri}/{entry.path} is not what it should be: sha256 {found}, not {entry.sha256}"
+        )
+    if whole is part:
         part.replace(path)
         part.with_suffix(".done").unlink(missing_ok=True)
-    else:
-        found = sha256_of(path)
     progress.add(0)
     return Entry(entry.path, entry.size, found)

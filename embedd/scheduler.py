@@ -219,12 +219,12 @@ class Scheduler:
     def _retry(self, batch: Sequence[Piece], error: BatchLost, half: int) -> None:
         """Puts back what may run once more and fails the rest."""
         in_time = self._clock() + (0.0 if self._pool.live else self._pool.restart_s)
-        again = [
-            piece
+        lost = {
+            piece.request
             for piece in batch
-            if piece.request.deadline > in_time and not (error.began and piece.retried)
-        ]
-        lost = {piece.request for piece in batch} - {piece.request for piece in again}
+            if piece.request.deadline <= in_time or (error.began and piece.retried)
+        }
+        again = [piece for piece in batch if piece.request not in lost]
         _fail(lost, WorkerDied(f"{error}, and the request with it", retry_after_s=self._pool.restart_s))
         if error.began:
             for piece in again:

@@ -20,7 +20,7 @@ from typing import Final
 import structlog
 
 from index import mapped
-from index.blocks import Block, Keys, without_gone
+from index.blocks import Block, without_gone
 from index.growth import GraphGrowth
 from index.vectors import BLOCK_ROWS, VectorTable
 from index.writer import Change, Writer

@@ -7,7 +7,6 @@ nothing that may be too long is ever sent.
 import base64
 import binascii
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from msgspec import Struct
@@ -90,7 +89,7 @@ class OpenAi:
         name, told = self._asker.name, {one.index: one.embedding for one in answer.data}
         if len(answer.data) != len(texts) or told.keys() != set(range(len(texts))):
             raise UpstreamFailed(f"{name} answered {len(answer.data)} vectors to {len(texts)} texts")
-        return matrix([_numbers(told[index], name) for index in range(len(texts))], len(texts), name)
+        return await matrix([_numbers(told[index], name) for index in range(len(texts))], len(texts), name)
 
     async def rerank(self, query: str, texts: Sequence[str]) -> Numbers:
         body = {"model": self._model.id, "query": query, "documents": texts, "top_n": len(texts)}
@@ -122,12 +121,12 @@ async def find_openai(asker: Asker, prefix: str, wanted: str, kind: ModelKind) -
     return OpenAi(asker, prefix, found[0], kind)
 
 
-def _numbers(told: list[float | None] | str, name: str) -> Sequence[Any]:
+def _numbers(told: list[float | None] | str, name: str) -> Sequence[float | None] | Numbers:
     """A vector as numbers, or as little-endian float32 in base64."""
     if not isinstance(told, str):
         return told
     try:
-        numbers: list[float] = np.frombuffer(base64.b64decode(told, validate=True), dtype="<f4").tolist()
+        numbers: Numbers = np.frombuffer(base64.b64decode(told, validate=True), dtype="<f4")
     except (binascii.Error, ValueError) as error:
         raise UpstreamFailed(f"{name} answered a vector that is no base64 of float32: {error}") from error
     return numbers

@@ -40,6 +40,8 @@ Tell = Callable[[str], None]
 """Told what a model that comes waits for."""
 
 _STABLE_S = 30.0
+_COMPARED_EVERY_S = 30.0
+"""How often a server says what it has, however well it answers: behind an address may be others by now."""
 
 
 class RemotePool:
@@ -209,7 +211,8 @@ class RemotePool:
         return True
 
     async def _watch(self, replica: RemoteReplica) -> None:
-        """Returns when it is lost."""
+        """Returns when it is lost, or has another model."""
+        compared_at = self._clock()
         while True:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._limits.check_every_s):
@@ -217,12 +220,17 @@ class RemotePool:
             if not replica.alive:
                 self._announce()
                 return
-            if self._clock() - replica.answered_at < self._limits.check_every_s:
+            is_due = self._clock() - compared_at >= _COMPARED_EVERY_S
+            if not is_due and self._clock() - replica.answered_at < self._limits.check_every_s:
                 continue
             try:
                 async with asyncio.timeout(self._limits.check_s):
-                    await replica.peer.check()
-            except (UpstreamError, TimeoutError) as error:
+                    if is_due:
+                        self._compare(await replica.peer.describe(), replica.peer.url)
+                        compared_at = self._clock()
+                    else:
+                        await replica.peer.check()
+            except (UpstreamError, ModelLoadError, TimeoutError) as error:
                 replica.give_up_all(self._told(replica, error))
             except EmbeddError:
                 continue  # it is there, and says so

@@ -3,6 +3,7 @@
 It is asked to refuse what is too long, never to cut: cuts are made here, where they are told.
 """
 
+import asyncio
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -19,6 +20,8 @@ from embedd.specs import ModelKind
 
 _MOST_INPUTS = 32
 """As many as it takes in one request unless it says otherwise."""
+_INLINE_NUMBERS = 2**15
+"""So many become an array in a millisecond or so; more do in a thread."""
 
 _KINDS: dict[str, ModelKind] = {"embedding": "embedding", "reranker": "reranking"}
 
@@ -84,7 +87,7 @@ class Tei:
         rows = await self._asker.post(
             "/embed", {"inputs": texts, "truncate": False}, list[list[float | None]]
         )
-        return matrix(rows, len(texts), self._asker.name)
+        return await matrix(rows, len(texts), self._asker.name)
 
     async def rerank(self, query: str, texts: Sequence[str]) -> Numbers:
         body = {"query": query, "texts": texts, "raw_scores": True, "truncate": False}
@@ -125,8 +128,9 @@ async def find_tei(asker: Asker, kind: ModelKind) -> Tei:
     return Tei(asker, info, kind)
 
 
-def matrix(rows: Sequence[Sequence[float | None]], count: int, name: str) -> Numbers:
-    """The rows (count, dim); what is no number there is one that is not finite here, to be told as such.
+async def matrix(rows: Sequence[Sequence[float | None] | Numbers], count: int, name: str) -> Numbers:
+    """The rows (count, dim); what is no number there is one that is not finite here, to be told as such. Many
+    are put together in a thread.
 
     Raises:
         UpstreamFailed: they are fewer or more, or not of one length.
@@ -136,7 +140,9 @@ def matrix(rows: Sequence[Sequence[float | None]], count: int, name: str) -> Num
         raise UpstreamFailed(
             f"{name} answered {len(rows)} vectors of {sorted(lengths)} numbers to {count} texts"
         )
-    return np.array([[math.nan if one is None else one for one in row] for row in rows], dtype=np.float32)
+    if count * len(rows[0]) <= _INLINE_NUMBERS:
+        return np.array(rows, dtype=np.float32)  # None becomes NaN
+    return await asyncio.to_thread(np.array, rows, dtype=np.float32)
 
 
 def scores(ranks: Sequence[tuple[int, float | None]], count: int, name: str) -> Numbers:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from embedd.errors import ModelLoadError
 from embedd.sources import check_weights
 from embedd.token_vectors import quantise_tokens
 from embedd.worker.backend import Batch, OutOfMemory, Output
@@ -123,12 +124,19 @@ class Encoder:
     def _repair(self, batch: Batch, row: int) -> "_Row":
         """The row alone and in float32: a neighbour or the narrow type may be what is at fault."""
         if self._precise is None:
-            from embedd.worker.forward import PaddedForward  # noqa: PLC0415
-            from embedd.worker.models import read_model  # noqa: PLC0415
-
-            self._precise = PaddedForward(read_model(self._folder, self._kind, self._placement.device))
+            self._precise = self._read_precise()
         [(_, result)] = self._compute(self._precise, batch, [row])
         return result
+
+    def _read_precise(self) -> "Forward":
+        """The library's own in float32; where there is no room for a second copy, what there is."""
+        from embedd.worker.forward import PaddedForward  # noqa: PLC0415
+        from embedd.worker.models import read_model  # noqa: PLC0415
+
+        try:
+            return PaddedForward(read_model(self._folder, self._kind, self._placement.device))
+        except ModelLoadError:
+            return self._forward
 
     def _make_ready(self) -> Mapping[str, Any]:
         from embedd.worker.forward import check_batch, make_forward  # noqa: PLC0415

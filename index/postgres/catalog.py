@@ -47,13 +47,15 @@ class PostgresCatalog:
         self._leases = leases
         self._collections: dict[str, PostgresCollection] = {}
         self._aliases: dict[str, str] = {}
-        self._listener = Listener(database.address, self._note)
+        self._listener = Listener(database.address, self._note, self._give_up)
         self._noted = asyncio.Event()
         # One picture is drawn at a time; who asks while one is drawn needs the next, and shares it.
         self._drawing = asyncio.Lock()
         self._asked = 0
         self._drawn = 0
         self._drawn_at = 0.0
+        # Up to which of those who asked the picture could not be drawn, and why.
+        self._failed: tuple[int, StoreError] | None = None
 
     def names(self) -> list[str]:
         return sorted(self._collections)
@@ -129,10 +131,17 @@ class PostgresCatalog:
         self._asked += 1
         wanted = self._asked
         async with self._drawing:
-            if self._drawn < wanted:
-                asked, started = self._asked, asyncio.get_running_loop().time()
+            if self._drawn >= wanted:
+                return
+            if self._failed is not None and self._failed[0] >= wanted:
+                raise self._failed[1]
+            asked, started = self._asked, asyncio.get_running_loop().time()
+            try:
                 self._draw(await registry.entries(self._database))
-                self._drawn, self._drawn_at = asked, started
+            except StoreError as error:
+                self._failed = asked, error
+                raise
+            self._drawn, self._drawn_at = asked, started
 
     def _draw(self, entries: Sequence[Entry]) -> None:
         before = {collection.tables.key: collection for collection in self._collections.values()}
@@ -160,6 +169,11 @@ class PostgresCatalog:
 
     def _note(self) -> None:
         self._noted.set()
+
+    async def _give_up(self) -> None:
+        """Nobody waits for a server that has fallen silent."""
+        await self._database.give_up()
+        await self._leases.give_up()
 
     async def follow(self) -> None:
         """Draw the picture anew whenever another service has changed something; until cancelled."""

@@ -77,6 +77,7 @@ class Database:
 
     def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]", address: Address) -> None:
         self._pool = pool
+        self._in_use: set[Connection] = set()
         self.address = address
 
     async def fetch(self, sql: str, *arguments: Any) -> list[Record]:
@@ -102,8 +103,17 @@ class Database:
             raise self.translate(error) from error
 
     async def _on_connection(self, work: Callable[[Connection], Awaitable[T]]) -> T:
-        async with self._pool.acquire(timeout=_ACQUIRE_S) as connection:
+        async with self._acquired() as connection:
             return await work(connection)
+
+    @asynccontextmanager
+    async def _acquired(self) -> AsyncIterator[Connection]:
+        async with self._pool.acquire(timeout=_ACQUIRE_S) as connection:
+            self._in_use.add(connection)
+            try:
+                yield connection
+            finally:
+                self._in_use.discard(connection)
 
     async def execute(self, sql: str, *arguments: Any) -> str:
         """Carry out one statement that writes, in a transaction of its own; gives PostgreSQL's word for it.
@@ -119,7 +129,7 @@ class Database:
     async def connection(self) -> AsyncIterator[Connection]:
         """A connection; what it raises because of the server comes out as the store's own errors."""
         try:
-            async with self._pool.acquire(timeout=_ACQUIRE_S) as connection:
+            async with self._acquired() as connection:
                 yield connection
         except LOST as error:
             await self._pool.expire_connections()
@@ -143,6 +153,10 @@ class Database:
                 mark = await connection.fetchrow(
                     "SELECT pg_current_xact_id_if_assigned()::text, pg_postmaster_start_time()"
                 )
+            except (*LOST, TimeoutError):
+                with suppress(*DATABASE_ERRORS):
+                    connection.terminate()  # who did not answer this is not asked to undo it
+                raise
             except BaseException:
                 with suppress(*DATABASE_ERRORS):
                     await transaction.rollback()
@@ -209,6 +223,15 @@ class Database:
     async def renew(self) -> None:
         """Have new connections from now on: those that there are may be lost."""
         await self._pool.expire_connections()
+
+    async def give_up(self) -> None:
+        """End every statement that waits for a server which has fallen silent: they fail as those do whose
+        connection is lost. To cancel them would wait for the server to hear of that.
+        """
+        await self.renew()
+        for connection in tuple(self._in_use):
+            with suppress(*DATABASE_ERRORS):
+                connection.terminate()
 
     async def close(self) -> None:
         """End every connection; nobody uses one any more."""

@@ -64,6 +64,10 @@ class PostgresLeases:
     async def release(self, job_id: str, pause_s: float) -> None:
         await self._database.execute(_RELEASE, self._holder, askable([job_id]), timedelta(seconds=pause_s))
 
+    async def give_up(self) -> None:
+        """End what waits for a server that has fallen silent."""
+        await self._database.give_up()
+
 
 async def refuse_lost(turn: Turn, holder: str, job_ids: Collection[str]) -> None:
     """Let nothing be written for jobs that this service has worked on and does not any more.

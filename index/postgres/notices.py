@@ -5,7 +5,7 @@ itself: so it is told once whenever listening begins.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any, Final
 
@@ -19,7 +19,8 @@ from index.postgres.failures import DATABASE_ERRORS
 _CHANNEL: Final = "embedd"
 _RETRY_S: Final = 1.0
 # A way to the server that is cut says nothing by itself.
-_ASKED_EVERY_S: Final = 20.0
+_ASKED_EVERY_S: Final = 10.0
+_ANSWERED_S: Final = 10.0
 
 
 async def notify(connection: Connection) -> None:
@@ -28,11 +29,16 @@ async def notify(connection: Connection) -> None:
 
 
 class Listener:
-    """Calls ``heard`` for every notice, for as long as ``run`` runs."""
+    """For as long as ``run`` runs: calls ``heard`` for every notice, and ``silent`` when a server that was
+    there says nothing any more.
+    """
 
-    def __init__(self, address: Address, heard: Callable[[], None]) -> None:
+    def __init__(
+        self, address: Address, heard: Callable[[], None], silent: Callable[[], Awaitable[None]]
+    ) -> None:
         self._address = address
         self._heard = heard
+        self._silent = silent
         self.is_listening = False
 
     async def run(self) -> None:
@@ -41,7 +47,9 @@ class Listener:
             try:
                 await self._listen()
             except DATABASE_ERRORS as error:
-                structlog.get_logger().warning("catalog_not_heard", reason=str(error))
+                structlog.get_logger().warning("catalog_not_heard", reason=repr(error))
+                if self.is_listening and isinstance(error, TimeoutError):
+                    await self._silent()
             finally:
                 self.is_listening = False
             await asyncio.sleep(_RETRY_S)
@@ -63,7 +71,7 @@ class Listener:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(ended.wait(), _ASKED_EVERY_S)
                     continue
-                await connection.execute("SELECT 1")
+                await connection.execute("SELECT 1", timeout=_ANSWERED_S)
         finally:
             connection.terminate()
 

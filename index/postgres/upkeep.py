@@ -8,7 +8,7 @@ by themselves.
 # ruff: noqa: S608 - statements are put together from names of tables; values are bound.
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Final
 
@@ -41,12 +41,21 @@ class Upkeep:
         self._every_s = every_s
 
     async def run(self, database: Database, collections: Callable[[], Sequence[PostgresCollection]]) -> None:
-        """Look after all of them, until cancelled."""
+        """Look after all of them, until cancelled. Nothing else waits for a graph, which may take hours."""
+        async with asyncio.TaskGroup() as group:
+            for work in (keep, build):
+                group.create_task(self._each(partial(work, database), collections))
+
+    async def _each(
+        self,
+        work: Callable[[PostgresCollection], Awaitable[None]],
+        collections: Callable[[], Sequence[PostgresCollection]],
+    ) -> None:
         while True:
             await asyncio.sleep(self._every_s)
             for collection in collections():
                 try:
-                    await keep(database, collection)
+                    await work(collection)
                 except CollectionNotFound:
                     continue
                 except StoreError as error:
@@ -66,7 +75,11 @@ async def keep(database: Database, collection: PostgresCollection) -> None:
             pass
     if has_files_of_no_job:
         await collection.uploads.sweep(await collection.unfinished_jobs())
-    await vector_index.keep(database, tables, collection.settings)
+
+
+async def build(database: Database, collection: PostgresCollection) -> None:
+    """The index by which its vectors are searched."""
+    await vector_index.keep(database, collection.tables, collection.settings)
 
 
 def _due(tables: Tables) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Final, TypeVar
 
-from index.errors import CollectionNotFound, WriteQueueFull
+from index.errors import CollectionNotFound, StoreUnavailable, WriteQueueFull
 from index.postgres.database import Connection, Database
 from index.postgres.tables import Tables
 
@@ -18,6 +18,9 @@ T = TypeVar("T")
 
 MAX_WAITING_WRITES: Final = 1024
 MAX_WAITING_ROWS: Final = 65_536
+# Whoever came while a write waited for so long, for a server that is away, is told the same: to wait as long,
+# one behind the other, would take hours.
+_PATIENT_S: Final = 5.0
 # The clock is read when the wait for the row has ended, so behind all that was written before. Rows that
 # refer to this one may come meanwhile, as files do that are being kept for a job.
 _LOCK: Final = (
@@ -79,6 +82,8 @@ class Writer:
         self._waiting = 0
         self._waiting_rows = 0
         self._rows_per_s = 1000.0
+        # When a write had waited for the server in vain, and what it was told.
+        self._away: tuple[float, StoreUnavailable] | None = None
         # The moment of the collection's history that its last write here was at.
         self.last_change = 0
 
@@ -93,10 +98,18 @@ class Writer:
         self._admit(rows)
         self._waiting += 1
         self._waiting_rows += rows
+        came = time.monotonic()
         try:
             async with self._turn:
+                if self._away is not None and came < self._away[0]:
+                    raise self._away[1]
                 started = time.monotonic()
-                result = await self._carry_out(write)
+                try:
+                    result = await self._carry_out(write)
+                except StoreUnavailable as error:
+                    if time.monotonic() - started > _PATIENT_S:
+                        self._away = time.monotonic(), error
+                    raise
                 self._rows_per_s = max(1, rows) / max(time.monotonic() - started, 1e-4)
                 return result
         finally:

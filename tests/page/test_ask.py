@@ -161,7 +161,11 @@ async def test_a_conversation_that_comes_late_is_not_mixed_into_another(
         ids.append(kept)
     page = await open_page(collection, "ask")
     held: asyncio.Future[Route] = asyncio.get_running_loop().create_future()
-    await page.route(f"**/{ids[0]}/messages", lambda route: held.set_result(route))
+
+    async def hold(route: Route) -> None:
+        held.set_result(route)
+
+    await page.route(f"**/{ids[0]}/messages", hold)
     for id in ids:
         await page.evaluate("hash => { location.hash = hash; }", f"#/{collection}/ask/{id}")
         if id == ids[0]:

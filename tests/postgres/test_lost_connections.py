@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 
 import asyncpg
@@ -13,7 +14,9 @@ from store_samples import document_of, everything_of, settings_of
 from waiting import until
 
 from index.errors import OutcomeUnknown, StoreUnavailable, VersionConflict
+from index.postgres import catalog as catalogs
 from index.postgres import database as databases
+from index.postgres import notices, writer
 from index.postgres.catalog import PostgresCatalog
 from index.postgres.collection import PostgresCollection
 from index.postgres.database import Database
@@ -195,3 +198,52 @@ async def _is_heard(one: PostgresCatalog, two: PostgresCatalog) -> None:
         return "later" in two.names()
 
     await until(has_heard)
+
+
+async def test_nobody_waits_for_long_for_a_server_that_falls_silent(
+    postgres: PostgresServer,
+    database: Database,
+    proxy: CuttingProxy,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """However many there are, and whatever they want: one behind the other they would wait for minutes each."""
+    monkeypatch.setattr(notices, "_ASKED_EVERY_S", 0.2)
+    monkeypatch.setattr(notices, "_ANSWERED_S", 1.0)
+    monkeypatch.setattr(databases, "_ACQUIRE_S", 1.0)
+    monkeypatch.setattr(writer, "_PATIENT_S", 0.1)
+    url = database.address.url.replace(f":{postgres.port}/", f":{proxy.port}/")
+    async with service(url, tmp_path / "one") as (_, catalog):
+        store, _ = await catalog.create(settings_of())
+        await store.upsert([document_of("a", 1)])
+
+        async def is_heard() -> bool:
+            return catalog._listener.is_listening
+
+        async def is_silent() -> bool:
+            return not catalog._listener.is_listening
+
+        await until(is_heard)
+        proxy.passes.clear()
+        async with asyncio.timeout(30):
+            outcomes = await asyncio.gather(
+                *(store.upsert([document_of(f"new{n}", n)]) for n in range(40)),
+                *(store.document("a") for _ in range(40)),
+                return_exceptions=True,
+            )
+            await until(is_silent)
+            monkeypatch.setattr(catalogs, "_OLD_S", -1.0)
+            outcomes += await asyncio.gather(
+                *(catalog.get("notes") for _ in range(40)), return_exceptions=True
+            )
+        assert {type(outcome) for outcome in outcomes} == {StoreUnavailable}
+        proxy.passes.set()
+
+        async def is_back() -> bool:
+            with suppress(StoreUnavailable):
+                await store.upsert([document_of("b", 2)])
+                return True
+            return False
+
+        await until(is_back)
+        assert {one.id for one in await store.documents(10)} == {"a", "b"}
