@@ -186,7 +186,7 @@ def build_app(services: Services) -> web.Application:
 async def _serve(settings: Settings, read_again: Callable[[], Settings]) -> None:
     signals, tls = Signals(), tls_context(settings)
     signals.listen()
-    async with open_services(settings) as services, _open_grpc(services) as grpc:
+    async with open_services(settings) as services:
         app, drain = build_app(services), Drain()
         app.middlewares.insert(0, drain.follow)
         runner = web.AppRunner(
@@ -197,8 +197,13 @@ async def _serve(settings: Settings, read_again: Callable[[], Settings]) -> None
             shutdown_timeout=_CANCEL_TIMEOUT_S,
         )
         await runner.setup()
+        services.readiness.begin()
         try:
-            async with open_listener(runner, settings.host, settings.port, tls=tls) as listener:
+            async with (
+                open_listener(runner, settings.host, settings.port, tls=tls) as listener,
+                _open_grpc(services) as grpc,
+            ):
+                services.readiness.open()
                 log.info(
                     "service_started",
                     url=_url(runner, tls),
@@ -232,12 +237,14 @@ async def _drain_http(listener: Listener, drain: Drain, timeout_s: float) -> Non
 
 @asynccontextmanager
 async def _open_grpc(services: Services) -> AsyncIterator["GrpcServer | None"]:
-    """The server beside HTTP, or None where it is off: then its libraries are not even loaded."""
+    """The server beside HTTP, or None where it is off: then its libraries are not even loaded. That takes a
+    quarter of a second, in which HTTP is answered.
+    """
     settings = services.settings
     if not settings.grpc_port:
         yield None
         return
-    server = importlib.import_module("api.grpc.server")
+    server = await asyncio.to_thread(importlib.import_module, "api.grpc.server")
     async with server.open_server(services, settings.host, settings.grpc_port) as grpc:
         yield grpc
 

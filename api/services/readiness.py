@@ -17,8 +17,17 @@ class Readiness:
     def __init__(self, models: Models, watches: Sequence[StoreWatch] = ()) -> None:
         self._models = models
         self._watches = watches
+        self._opening = False
         self._closing = False
         self._started = False
+
+    def begin(self) -> None:
+        """The service can be heard from now on, and not yet in every way."""
+        self._opening = True
+
+    def open(self) -> None:
+        """It can be."""
+        self._opening = False
 
     def close(self) -> None:
         """The service was asked to stop."""
@@ -44,5 +53,7 @@ class Readiness:
     def _unready(self) -> list[str]:
         away = [f"the {watch.name} cannot be used: {watch.reason}" for watch in self._watches if watch.reason]
         unready = self._models.unready() + away
+        if self._opening:
+            unready.append("the service is starting")
         self._started = self._started or not unready
         return unready
