@@ -1,9 +1,9 @@
 """One model's files out of a bucket into a folder: in segments, several at once, each once.
 
 A file grows in ``<name>.part``; a line in ``<name>.done`` says which of its segments are whole, for who goes
-on with it. Bytes are on disk before anything says that they are there, since there may be no sums; where there
-are, they have the last word, on files of before as well. An ETag only tells that a file is still the one that
-was listed: it is no sum of a file that was written in parts, or that the bucket encrypts.
+on with it. Bytes are on disk before anything says that they are there, since there may be no sums; where
+there are, they have the last word, on files of before as well. An ETag only tells that a file is still the
+one that was listed: it is no sum of a file that was written in parts, or that the bucket encrypts.
 """
 
 import os

@@ -207,7 +207,7 @@ async def test_nobody_waits_for_long_for_a_server_that_falls_silent(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """However many there are, and whatever they want: one behind the other they would wait for minutes each."""
+    """However many there are: one behind the other they would wait for minutes each."""
     monkeypatch.setattr(notices, "_ASKED_EVERY_S", 0.2)
     monkeypatch.setattr(notices, "_ANSWERED_S", 1.0)
     monkeypatch.setattr(databases, "_ACQUIRE_S", 1.0)
