@@ -9,10 +9,11 @@ was trained to judge alone, and does.
 import asyncio
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from statistics import fmean
 
 import numpy as np
+from msgspec import structs
 
 from api.services.chunk import passage_context
 from api.services.models import Models
@@ -118,7 +119,7 @@ def _reaches(score: float | None, least: float | None) -> bool:
 
 def _rewritten(one: Judged) -> Hit:
     scores = one.hit.scores if one.score is None else {**one.hit.scores, "rerank": one.score}
-    return replace(one.hit, score=one.final, scores=scores)
+    return structs.replace(one.hit, score=one.final, scores=scores)
 
 
 def _compare(

@@ -1,8 +1,7 @@
 """What was found becomes excerpts of documents: each text once, neighbours together, nothing invented."""
 
-from dataclasses import replace
-
 from asking import Ask
+from msgspec.structs import replace
 
 from api.services.container import Services
 from api.services.excerpts import distinct, excerpts
