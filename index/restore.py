@@ -119,7 +119,7 @@ def _read_manifest(source: Path) -> Manifest:
             raise DataTooNew(found, FORMAT, source)
         if fields.pop("sha256") != seal(fields):
             raise InvalidBackup(f"{source / MANIFEST} is not as it was written")
-        described = tuple(BackedUpFile(**file) for file in fields["files"])
+        described = tuple(BackedUpFile(**{**file, "path": str(file["path"])}) for file in fields["files"])
     except FileNotFoundError as error:
         raise InvalidBackup(f"{source} is not a backup: it has no {MANIFEST}") from error
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
@@ -132,7 +132,7 @@ def _read_manifest(source: Path) -> Manifest:
 
 def _refuse_strange(file: BackedUpFile) -> None:
     """A path leads into a collection, or to what may lie beside them, and nowhere else."""
-    if isinstance(file.path, str) and "\0" not in file.path and str(PurePosixPath(file.path)) == file.path:
+    if "\0" not in file.path and str(PurePosixPath(file.path)) == file.path:
         match PurePosixPath(file.path).parts:
             case (files.COLLECTIONS, name, "truth.db") if files.NAME.fullmatch(name):
                 return
