@@ -47,7 +47,8 @@ class Paragraph:
 
     def holds(self, part: Mapping[str, Any]) -> bool:
         """Whether a hit or a source has something of it."""
-        return part["document_id"] == self.article and part["start"] < self.end and self.start < part["end"]
+        is_here: bool = part["start"] < self.end and self.start < part["end"]
+        return is_here and bool(part["document_id"] == self.article)
 
 
 def articles_of(corpus: Corpus) -> tuple[list[SourceDocument], dict[str, Paragraph]]:
