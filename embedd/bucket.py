@@ -95,6 +95,7 @@ class Bucket:
                 Bucket=self._bucket, Key=self._key(entry.path), Range=f"bytes={first}-{last - 1}", **condition
             )
             if not _is_asked_for(answer, first, last):
+                answer["Body"].close()
                 raise ModelLoadError(f"{where} is not sent in parts: what serves the bucket ignores ranges")
             yield from answer["Body"].iter_chunks(_CHUNK_BYTES)
 

@@ -15,7 +15,8 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from embedd import download as downloading
-from embedd.bucket import Bucket, BucketLimits
+from embedd.bucket import Bucket, BucketLimits, open_bucket
+from embedd.download import download
 from embedd.errors import ModelLoadError
 from embedd.fetching import Fetching, Progress, bring, fetch
 from embedd.manifest import MANIFEST
@@ -191,6 +192,37 @@ def test_a_bucket_that_lies_about_a_sum_installs_nothing(
     assert installed(fetching.cache) == []
     put(s3, model__safetensors=WEIGHTS)
     assert bring(SPEC, fetching, Progress()).is_dir()
+
+
+def test_a_file_that_the_disk_lost_is_held_against_its_sum_and_fetched_again(
+    s3: Any, folder: Path, endpoint: str, tmp_path: Path
+) -> None:
+    entries = push(folder, SPEC.source, endpoint=endpoint)
+    bucket, place = open_bucket(SPEC.source, endpoint, LIMITS), tmp_path / "place"
+    download(bucket, entries, place, LIMITS, Progress())
+    (place / "model.safetensors").write_bytes(bytes(len(WEIGHTS)))
+    with pytest.raises(ModelLoadError, match="is not what it should be"):
+        download(bucket, entries, place, LIMITS, Progress())
+    download(bucket, entries, place, LIMITS, Progress())
+    assert (place / "model.safetensors").read_bytes() == WEIGHTS
+
+
+def test_a_bucket_that_sends_the_beginning_for_every_part_is_not_believed(
+    s3: Any, endpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(s3, model__safetensors=WEIGHTS, config__json=b"{}")
+    bucket = open_bucket(SPEC.source, endpoint, LIMITS)
+    get = bucket._client.get_object
+    monkeypatch.setattr(
+        bucket._client,
+        "get_object",
+        lambda **asked: get(**{key: value for key, value in asked.items() if key != "Range"}),
+    )
+    files = {entry.path: entry for entry in bucket.entries()}
+    with pytest.raises(ModelLoadError, match="ignores ranges"):
+        download(bucket, [files["model.safetensors"]], tmp_path / "place", LIMITS, Progress())
+    download(bucket, [files["config.json"]], tmp_path / "place", LIMITS, Progress())
+    assert (tmp_path / "place" / "config.json").read_bytes() == b"{}"
 
 
 def test_an_object_shorter_than_its_manifest_says_installs_nothing(

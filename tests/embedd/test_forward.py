@@ -191,3 +191,28 @@ def test_a_compiled_model_gives_the_same(tmp_path: Path) -> None:
     plain = open_encoder(folder, dtype="float32").run(batch)
     compiled = open_encoder(folder, dtype="float32", compile=True).run(batch)
     np.testing.assert_allclose(compiled.rows, plain.rows, atol=1e-5)
+
+
+def test_a_row_that_is_not_finite_is_told_also_where_there_is_no_room_for_a_second_copy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = build_embedding_model(tmp_path)
+    encoder, batch = open_encoder(folder, dtype="float32"), batch_of(folder, TEXTS[:3])
+    forward, wrong = encoder._forward, len(batch.ids[1])
+
+    class Overflowing:
+        name, note = forward.name, ""
+
+        def __call__(self, ids: list[np.ndarray], seconds: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+            rows, hidden = forward(ids, seconds)
+            rows[[len(one) == wrong for one in ids]] = torch.inf
+            return rows, hidden
+
+    def no_room(*_arguments: object) -> None:
+        raise ModelLoadError("the device has no memory left")
+
+    monkeypatch.setattr(encoder, "_forward", Overflowing())
+    monkeypatch.setattr("embedd.worker.models.read_model", no_room)
+    output = encoder.run(batch)
+    assert output.bad == [row for row, ids in enumerate(batch.ids) if len(ids) == wrong]
+    assert np.isfinite(np.delete(output.rows, output.bad, axis=0)).all()

@@ -334,6 +334,38 @@ def test_a_batch_that_does_not_fit_into_memory_is_split_until_the_culprit_is_alo
     simulate(main())
 
 
+def test_a_request_of_which_a_part_is_lost_for_good_fails_as_a_whole() -> None:
+    """Also where the rest of it, in the same batch, could run once more: nobody would wait for that."""
+
+    async def main() -> None:
+        leaving: list[asyncio.Future[Any]] = []
+        begun = 0
+
+        async def first_is_too_large_and_two_die(
+            worker: SimulatedWorker, payload: Mapping[str, Any]
+        ) -> list[int]:
+            nonlocal begun
+            number = begun = begun + 1
+            if number == 1:
+                await asyncio.sleep(0.5)
+                raise CallFailed("OutOfMemory", "tried to allocate 20 GiB")
+            if number == 2:
+                await asyncio.sleep(0.4)
+                leaving[0].cancel()
+            await die_while(worker, condition=number in (2, 5))
+            return []
+
+        machine = Machine(on_batch=first_is_too_large_and_two_die, speeds=[Speed(), Speed()])
+        async with open_simulated(machine, max_batch_tokens=1000) as (scheduler, _):
+            leaving.append(asyncio.ensure_future(scheduler.run(inputs_of([100] * 3), Lane.BULK)))
+            staying = asyncio.ensure_future(scheduler.run(inputs_of([100] * 17), Lane.BULK))
+            with pytest.raises(WorkerDied):
+                await staying
+        assert machine.batches == [[100] * 10] * 2 + [[100] * 5] * 3
+
+    simulate(main())
+
+
 def test_a_hung_worker_is_noticed_replaced_and_its_batch_runs_again() -> None:
     async def second_batch_hangs(worker: SimulatedWorker, payload: Mapping[str, Any]) -> list[int]:
         if 17 in payload["lengths"] and worker.pid == 0:

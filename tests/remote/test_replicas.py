@@ -1,6 +1,7 @@
 """Several servers of one model: who is asked, what becomes of those that fail, and of what they held."""
 
 import asyncio
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -21,6 +22,7 @@ from remote_models import QUICK, open_elsewhere
 
 from embedd.embedder import Lane
 from embedd.errors import InputRefused, ModelUnavailable, NotFinite, Overloaded, WorkerDied
+from embedd.remote import pool as pool_module
 from embedd.remote.peers import Facts
 from embedd.remote.tei import Tei
 
@@ -218,6 +220,21 @@ async def test_another_model_behind_an_address_is_not_asked() -> None:
         for _ in range(4):
             await embedder.embed(fresh())
         assert bool(one.of("/embed")) != bool(other.of("/embed"))
+
+
+async def test_another_model_that_comes_behind_an_address_is_noticed_while_it_answers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pool_module, "_COMPARED_EVERY_S", 0.2)
+    async with open_tei() as server, open_elsewhere(server.url) as embedder:
+        await embedder.embed(fresh())
+        server.rotated = True
+        async with asyncio.timeout(20):
+            with suppress(ModelUnavailable):
+                while True:
+                    await embedder.embed(fresh())
+                    await asyncio.sleep(0.01)
+        assert "another model than was there before" in embedder._engine._pool.problem
 
 
 async def test_a_server_that_is_not_understood_leaves_the_others_alone(
