@@ -25,8 +25,8 @@ from harness.service import MODEL, open_service
 from retrieval_quality import WAYS, mean_scores_of
 
 LARGEST = 256  # tokens the model takes, what stands around a passage included; the service's default
-SIZES, QUICK_SIZES = (32, 64, 96, 128, 192, LARGEST), (64, LARGEST)
-FULL_QUESTIONS, QUICK_QUESTIONS = 1_000, 60
+SIZES, QUICK_SIZES = (32, 64, 128, LARGEST), (64, LARGEST)
+FULL_QUESTIONS, QUICK_QUESTIONS = 500, 60
 # Of --quick, Cranfield's questions and documents.
 SAMPLE = {"questions": 25, "documents": 250}
 # Words that somebody reads, or that a prompt takes.
