@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import pytest
 from commands import embedd
-from real_service import free_port
+from ports import free_port
 
 
 class Answering(BaseHTTPRequestHandler):

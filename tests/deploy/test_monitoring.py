@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 import yaml
+from ports import free_port
 from prometheus_client.parser import text_string_to_metric_families
 from promql import ALERTS, DASHBOARDS, alert_queries, dashboard_queries, metrics_of
 from real_service import Service
@@ -44,7 +44,7 @@ def prometheus(busy_service: Service, tmp_path_factory: pytest.TempPathFactory) 
     every = {"scrape_interval": "250ms", "scrape_timeout": "250ms", "evaluation_interval": "250ms"}
     configuration = {"global": every, "rule_files": [str(ALERTS)], "scrape_configs": [target]}
     (folder / "prometheus.yaml").write_text(yaml.safe_dump(configuration))
-    listening = f"127.0.0.1:{_free_port()}"
+    listening = f"127.0.0.1:{free_port()}"
     files = [f"--config.file={folder}/prometheus.yaml", f"--storage.tsdb.path={folder}/data"]
     command = ["prometheus", *files, f"--web.listen-address={listening}"]
     with (
@@ -57,12 +57,6 @@ def prometheus(busy_service: Service, tmp_path_factory: pytest.TempPathFactory) 
             yield client
         finally:
             process.terminate()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _wait_until_scraped(client: httpx.Client, log: Path) -> None:

@@ -17,7 +17,8 @@ import httpx
 import pytest
 import trustme
 import yaml
-from real_service import Launcher, Service, environment, free_port, open_launcher
+from ports import free_port
+from real_service import Launcher, Service, environment, open_launcher
 
 from api.grpc.v1.inferencer_pb2 import ListModelsRequest
 from api.grpc.v1.inferencer_pb2_grpc import InferencerStub

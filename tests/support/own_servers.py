@@ -5,7 +5,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from fake_models import until
-from real_service import Launcher, Service, free_port
+from ports import free_port
+from real_service import Launcher, Service
 
 from api.app import open_services
 from api.services.container import Services

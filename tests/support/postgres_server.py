@@ -7,7 +7,6 @@ It refuses to run as root, so there it runs as ``nobody``, in a folder of nobody
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -15,6 +14,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
+
+from ports import free_port
 
 _WITHIN_S = 60.0
 _QUICK = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")
@@ -41,7 +42,7 @@ class PostgresServer:
         self._folder = folder
         self._options = _SMALL if durable else (*_SMALL, *_QUICK)
         self._process: subprocess.Popen[bytes] | None = None
-        self.port = _free_port()
+        self.port = free_port()
         data = ("-D", str(folder / "data"))
         if primary is None:
             _run("initdb", *data, "-U", "embedd", "-A", "trust", "-E", "UTF8", "--locale=C")
@@ -105,13 +106,6 @@ def _program(name: str) -> str:
 
 def _run(name: str, *arguments: str) -> None:
     subprocess.run([_program(name), *arguments], check=True, capture_output=True, user=_user(), cwd="/")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _wait(port: int, process: "subprocess.Popen[bytes]") -> None:

@@ -7,7 +7,6 @@ import itertools
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -142,13 +141,6 @@ def open_launcher(folder: Path) -> Iterator[Launcher]:
         yield launcher
     finally:
         launcher.end()
-
-
-def free_port() -> int:
-    """One that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
 
 
 def environment() -> dict[str, str]:

@@ -15,7 +15,8 @@ import grpc
 import pytest
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
-from real_service import Launcher, Service, free_port
+from ports import free_port
+from real_service import Launcher, Service
 
 from api.grpc.v1.embedder_pb2 import EmbedRequest, EmbedStreamRequest
 from api.grpc.v1.embedder_pb2_grpc import EmbedderStub

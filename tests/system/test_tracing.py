@@ -10,7 +10,8 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest
 from grpc_health.v1.health_pb2_grpc import HealthStub
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 from otlp_receiver import Receiver, attributes, open_receiver
-from real_service import Launcher, Service, free_port
+from ports import free_port
+from real_service import Launcher, Service
 
 from api.grpc.v1.embedder_pb2 import EmbedRequest, EmbedStreamRequest
 from api.grpc.v1.embedder_pb2_grpc import EmbedderStub

@@ -21,7 +21,7 @@ export function askView(app, collection) {
     h("div", { class: "field" }, field, button),
     h("div", { class: "below-field" }, again, generators));
   const element = h("section", { class: "view ask", "aria-label": "Ask" }, log, composer);
-  const state = { turns: [], conversation: "", running: null };
+  const state = { turns: [], conversation: "", opening: null, running: null };
 
   function onsubmit(event) {
     event.preventDefault();
@@ -61,6 +61,7 @@ export function askView(app, collection) {
   }
 
   async function send(text) {
+    await state.opening?.catch(() => {}); // what was said before comes first
     const shown = answer(open);
     log.querySelector(".empty")?.remove();
     log.append(h("article", { class: "question", "aria-label": "Question" }, text), shown.element);
@@ -139,14 +140,15 @@ export function askView(app, collection) {
   async function load(conversation) {
     stop();
     state.conversation = conversation;
+    state.opening = null;
     state.turns = [];
     run(null);
     if (!conversation) return greet();
     log.replaceChildren();
-    const messages = await app.conversations.messages(conversation);
-    if (state.conversation !== conversation) return; // another one was opened meanwhile
-    log.replaceChildren();
-    state.turns = [];
+    const opening = app.conversations.messages(conversation);
+    state.opening = opening;
+    const messages = await opening;
+    if (state.opening !== opening) return; // another one was opened meanwhile
     for (const message of messages) restore(message);
     run(null);
     log.scrollTop = log.scrollHeight;
