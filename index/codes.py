@@ -21,8 +21,8 @@ _LEAST_DIM: Final = 2 * _scan.CODE_STEP
 # Of embeddings it is .01. Where all rows have the same few large numbers, or are almost the same, it is 1,
 # and nearly every row would be read twice.
 _MOST_DOUBT: Final = 0.05
-# So many times in a row nobody has scanned.
-_QUIET: Final = 12
+# So many times in a row nobody has scanned. Not for long: after a start, scans come until there is a graph.
+_QUIET: Final = 3
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -110,13 +110,13 @@ def test_codes_stay_while_scans_come_and_go_when_none_does() -> None:
     codes = scans.codes
     assert codes is not None
     assert codes.nbytes == 4 * (64 + _scan.SCALE_BYTES)
-    for _ in range(11):
+    for _ in range(2):
         assert scans.take_note() == (False, False)
     scans.encode(vectors)
     assert scans.codes is codes
     scans.came = True
     scans.take_note()
-    for _ in range(12):
+    for _ in range(3):
         scans.take_note()
     assert scans.codes is None
 
