@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
-from harness.answers import AnsweredQuestion, Told, chosen_articles, read_questions
+from harness.answers import AnsweredQuestion, Told, chosen_articles, read_questions, scores_of_answer
 from harness.client import Client, open_client
 from harness.corpora import SEED, Corpus, SourceDocument, load_cranfield, load_squad, sample
 from harness.load import run_clients
@@ -87,8 +87,8 @@ async def ask(client: Client, collection: str, question: AnsweredQuestion, at: P
     hits = await client.search(collection, query=question.text, k=HITS, include=["text"])
     scores = {f"read {words}": float(is_found(question, at, read_up_to(words, hits))) for words in READ}
     told = Told.read(await client.answer(question.text, collection=collection, max_quotes=QUOTES))
-    said = any(answer in told.content for answer in question.answers)
-    return scores | {"answered": float(said), "cited": float(any(map(at.holds, told.sources)))}
+    answered = scores_of_answer(question, told)["answered"]
+    return scores | {"answered": answered, "cited": float(any(map(at.holds, told.sources)))}
 
 
 async def measure(

@@ -15,13 +15,13 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from index.attributes import Values
+from index.attributes import Values, rows_matching
 from index.filter_match import Comparable, Kind, comparable
 from index.filters import AllOf, Filter, Scalar
 from index.memory import Resident
 from index.postings import Documents, Ordered, Run
 from index.rows import Facets, FacetValue
-from index.vectors import MATCHED_INLINE, Keys, TableView
+from index.vectors import Keys, TableView
 
 Points = npt.NDArray[np.int64]
 
@@ -34,11 +34,7 @@ _EVERYTHING: Final = AllOf(())
 
 async def count_points(memory: Resident, condition: Filter) -> int:
     """How many points match."""
-    documents = await memory.attributes.matching(condition)
-    view = memory.table.view()
-    if view.rows <= MATCHED_INLINE:
-        return len(view.of_documents(documents))
-    return len(await asyncio.to_thread(view.frozen().of_documents, documents))
+    return len(await rows_matching(memory.attributes, memory.table, condition))
 
 
 async def count_values(memory: Resident, key: str, limit: int, condition: Filter | None) -> Facets:

@@ -15,12 +15,11 @@ from typing import Final
 import numpy as np
 
 from index import full_text, points, selection
-from index.attributes import Attributes
+from index.attributes import Attributes, rows_matching
 from index.codec import decode_json, decode_vector
 from index.dense import nearest
 from index.expiry import Expiry
 from index.filter_match import matcher
-from index.filters import Filter
 from index.fusion import fuse
 from index.graph import Graph
 from index.points import Joined
@@ -28,7 +27,7 @@ from index.readers import Readers
 from index.request import DEPTH, Request, alike, checked
 from index.rows import CollectionSettings, Hit, Query, SearchResult
 from index.together import together
-from index.vectors import MATCHED_INLINE, Ranking, TableView, VectorTable
+from index.vectors import Ranking, TableView, VectorTable
 from index.word_scores import WordScores
 
 ATTEMPTS: Final = 10
@@ -137,7 +136,9 @@ async def _chosen(request: Request, sources: Sources) -> _Found:
     """The k rows to answer; where each has to be of another document, more are ranked until there are k."""
     query = request.query
     depth = max(DEPTH, request.wanted) if request.is_hybrid else request.wanted
-    among = None if query.filter is None else await _matching(sources, query.filter)
+    among = None
+    if query.filter is not None:
+        among = await rows_matching(sources.attributes, sources.table, query.filter)
     while True:
         found, is_all = await _find(request, among, sources, depth)
         scores = found.scores
@@ -160,15 +161,6 @@ async def _diverse(found: _Found, k: int, diversity: float, readers: Readers) ->
     vectors = await points.vectors_of(readers, list(found.scores))
     scores = await asyncio.to_thread(selection.unlike_each_other, found.scores, vectors, k, diversity)
     return replace(found, scores=scores, plan=f"{found.plan}+mmr")
-
-
-async def _matching(sources: Sources, condition: Filter) -> TableView:
-    """The rows that match, and go on to count if they are removed: so it shows when they are joined."""
-    documents = await sources.attributes.matching(condition)
-    view = sources.table.view()
-    if view.rows <= MATCHED_INLINE:
-        return view.of_documents(documents)
-    return await asyncio.to_thread(view.of_documents, documents)
 
 
 async def _find(

@@ -21,11 +21,9 @@ from index.rows import Metric, Vector
 
 Scores: TypeAlias = npt.NDArray[np.float32]
 
-__all__ = ["BLOCK_ROWS", "MATCHED_INLINE", "Keys", "Mask", "Ranking", "TableView", "VectorTable", "best"]
+__all__ = ["BLOCK_ROWS", "Keys", "Mask", "Ranking", "TableView", "VectorTable", "best"]
 
 BLOCK_ROWS: Final = 4096
-# Rows that are held against a filter's documents in passing, in less than a millisecond.
-MATCHED_INLINE: Final = 100_000
 
 
 @dataclass(frozen=True, slots=True)

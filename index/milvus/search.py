@@ -8,7 +8,7 @@ truth, so that they mean the same everywhere.
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import islice
@@ -17,7 +17,7 @@ import numpy as np
 
 from index import selection
 from index.codec import searchable
-from index.filter_match import matches
+from index.filter_match import matcher
 from index.fusion import fuse
 from index.milvus.expression import expression_of
 from index.milvus.server import MOST_FOUND, Milvus, Near
@@ -123,7 +123,7 @@ async def _find(request: Request, sources: Sources, depth: int) -> _Found:
     lexical = {hit.id: hit.scores["lexical"] for hit in words.hits}
     others = await sources.truth.points([id_ for id_ in lexical if id_ not in found.dense], with_vectors=True)
     # They may have changed since the words were found: who may see them, too.
-    lacking = [point for point in others if _matches(point, query)]
+    lacking = list(filter(_checker(query), others))
     points = found.points | {point.id: point for point in lacking}
     parts = found.dense | _scores(request.vector, lacking, sources.metric)
     known = {id_: score for id_, score in lexical.items() if id_ in parts}
@@ -162,10 +162,11 @@ async def _counting(
     """The scores of the rows that count, best first, of up to ``depth`` that were asked for."""
     scores: Scores = {}
     changed: set[str] = set()
+    is_match = _checker(request.query)
     for near in nears:
         id_, version = read_key(near.key)
         point = points.get(id_)
-        if point is None or not _matches(point, request.query):
+        if point is None or not is_match(point):
             continue
         if point.version == version:
             scores.setdefault(id_, near.score)
@@ -183,8 +184,12 @@ async def _counting(
     return scores
 
 
-def _matches(point: StoredPoint, query: Query) -> bool:
-    return query.filter is None or matches(query.filter, point.document_id, point.metadata, point.acl)
+def _checker(query: Query) -> Callable[[StoredPoint], bool]:
+    """What says of a point whether it matches as it is now."""
+    if query.filter is None:
+        return lambda _point: True
+    is_match = matcher(query.filter)
+    return lambda point: is_match(point.document_id, point.metadata, point.acl)
 
 
 def _scores(vector: Vector | None, points: Sequence[StoredPoint], metric: Metric) -> Scores:
@@ -208,7 +213,7 @@ async def _hits(query: Query, found: _Found, truth: Store) -> tuple[Hit, ...]:
     packed: Mapping[str, bytes | None] = {}
     if query.with_token_vectors:
         points = await truth.points(list(found.scores), with_token_vectors=True)
-        packed = {point.id: point.token_vectors for point in points if _matches(point, query)}
+        packed = {point.id: point.token_vectors for point in filter(_checker(query), points)}
     return tuple(_hit(id_, found, query, packed.get(id_)) for id_ in found.scores)
 
 

@@ -305,7 +305,7 @@ async def test_large_and_small_sets_of_matches_are_found_by_words(
     queries = [Query(k, text="word1", mode="lexical", filter=parse_filter(source)) for source, k in asked]
     listed = [(await collection.search(query)).hits for query in queries]
     assert [len(hits) for hits in listed] == [5, 5, 2, 50]
-    monkeypatch.setattr("index.search.MATCHED_INLINE", 0)
+    monkeypatch.setattr("index.attributes.MATCHED_INLINE", 0)
     assert [(await collection.search(query)).hits for query in queries] == listed
     monkeypatch.setattr("index.word_scores.LEAST_ROWS", 0)
     assert [(await collection.search(query)).hits for query in queries] == listed

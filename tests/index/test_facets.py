@@ -176,5 +176,5 @@ async def test_many_rows_are_counted_beside_the_loop_and_come_out_the_same(
     await fill(collection, make_document)
     condition = parse_filter({"year": {"$gte": 2021}})
     expected = await collection.count(condition)
-    monkeypatch.setattr("index.facets.MATCHED_INLINE", 0)
+    monkeypatch.setattr("index.attributes.MATCHED_INLINE", 0)
     assert await collection.count(condition) == expected > 0
