@@ -29,7 +29,17 @@ from index.rows import CollectionSettings, Document, Passage
 from index.upkeep import UpkeepTuning
 
 TURNOVERS = 10
-FULL_ROWS, QUICK_ROWS = 100_000, 6_000
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """How many are turned over, and how many there are when one is erased."""
+
+    turned: int
+    erased_among: int
+
+
+FULL, QUICK = Rows(turned=40_000, erased_among=100_000), Rows(turned=6_000, erased_among=6_000)
 # So that a turnover is tidied up before the next one, without waiting for long.
 OFTEN = UpkeepTuning(erase_after_s=1.0)
 
@@ -60,10 +70,12 @@ async def measure_turnovers(data: Path, size: int, given: Given, loop: Loop) -> 
         await store(collection, given.rows, range(size))
         await tidy(collection)
         states.append(await state_of(collection, given, loop))
+        print(f"{size:,} rows, recall {states[0]['recall']:.3f}", flush=True)
         for generation in range(1, TURNOVERS + 1):
             await turn_over(collection, given.rows, size, generation)
             await tidy(collection)
             states.append(await state_of(collection, given, loop))
+            print(f"turned over {generation} times, recall {states[-1]['recall']:.3f}", flush=True)
         fresh, _ = await catalog.create(CollectionSettings("fresh", DIM))
         await store(fresh, given.rows, range(size), TURNOVERS)
         await tidy(fresh)
@@ -80,6 +92,7 @@ async def measure_erasing(data: Path, size: int, given: Given, loop: Loop) -> di
     """Seconds until nothing of one deleted document is in any file of a collection of many."""
     async with open_catalog(data) as catalog:
         collection = await catalog.get("turned")
+        await store(collection, given.rows, range(await collection.count(), size))
         vector, word = grown(given.rows, [1], generation=77)[0], "xylotheque"
         secret = Document("secret", word, word, {}, (Passage(word, 0, len(word), vector),))
         await collection.upsert([secret])
@@ -109,12 +122,12 @@ def holding(data: Path, traces: Sequence[bytes]) -> list[str]:
 
 async def run(options: Options) -> None:
     """Runs the bench and reports."""
-    before, size = machine(), QUICK_ROWS if options.quick else FULL_ROWS
+    before, rows = machine(), QUICK if options.quick else FULL
     given = Given(*await embedded(options))
     with TemporaryDirectory() as folder:
         async with watched_loop() as loop:
-            turned = await measure_turnovers(Path(folder), size, given, loop)
-            erased = await measure_erasing(Path(folder), size, given, loop)
+            turned = await measure_turnovers(Path(folder), rows.turned, given, loop)
+            erased = await measure_erasing(Path(folder), rows.erased_among, given, loop)
     goals = goals_of(turned, erased)
     print_goals(goals)
     figures: dict[str, Any] = {"turnovers": turned, "erasing": erased}
