@@ -99,7 +99,7 @@ def nvidia_driver_present(mark: Path = DRIVER_MARK, smi: str = "nvidia-smi") -> 
 
 def pip(*arguments: str, quiet: bool = False) -> int:
     """Runs pip of this interpreter's environment; its exit status."""
-    command = [sys.executable, "-m", "pip", "install", "--quiet", *arguments]
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-compile", *arguments]
     sink = subprocess.DEVNULL if quiet else None
     return subprocess.run(command, stdout=sink, stderr=sink, check=False).returncode
 
