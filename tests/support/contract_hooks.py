@@ -1,4 +1,4 @@
-"""What schemathesis does not know of the service: its second media type, its lines, and what there is in it.
+"""What schemathesis does not know of the service: its other media types, and what there is in it.
 
 Imported by schemathesis itself, in a process of its own (SCHEMATHESIS_HOOKS); the ids of what is there are in
 the variable ``KNOWN``.
@@ -20,6 +20,13 @@ _SHARE_KNOWN = 0.8
 @schemathesis.deserializer("application/msgpack")
 def read_msgpack(_: Any, response: Any) -> Any:
     return msgspec.msgpack.decode(response.content)
+
+
+@schemathesis.deserializer("text/event-stream")
+def read_events(_: Any, response: Any) -> list[Any]:
+    """What events bring: that is what is described, as OpenAI describes its own, and not their lines."""
+    told = [line.removeprefix("data:").strip() for line in response.text.splitlines() if line[:5] == "data:"]
+    return [msgspec.json.decode(one) for one in told if one != "[DONE]"]
 
 
 @schemathesis.serializer("application/x-ndjson")
