@@ -24,7 +24,7 @@ from harness.report import machine, print_table, write
 from harness.service import MODEL, open_service
 from retrieval_quality import WAYS, mean_scores_of
 
-LARGEST = 256  # tokens the model takes, what stands around a passage included; the service's default
+LARGEST = 256  # tokens the model takes, what stands around a passage included; the service's default is 128
 SIZES, QUICK_SIZES = (32, 64, 128, LARGEST), (64, LARGEST)
 FULL_QUESTIONS, QUICK_QUESTIONS = 500, 60
 # Of --quick, Cranfield's questions and documents.

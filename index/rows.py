@@ -35,7 +35,7 @@ class CollectionSettings:
     ``tokenizer`` how texts are cut into words: English stems, words as they are, or any three characters.
     ``quantization`` is what the graph keeps of each vector to find candidates by; scores are always of the
     vectors themselves. None is only said on creation, for the usual one. ``chunk_tokens`` asks whoever cuts
-    documents for passages of at most so many tokens; None for what the model can take.
+    documents for passages of at most so many tokens; None for as many as is usual.
     """
 
     name: str

@@ -1,11 +1,12 @@
 """The command tree. A command's module is imported when the command is named, so that each starts fast."""
 
 import builtins
-import importlib
 import keyword
 from importlib.metadata import version
 
 import click
+
+from api.cli.quick_import import quick_import
 
 _MODULES = {
     "serve": "api.cli.serve",
@@ -42,7 +43,7 @@ class LazyGroup(click.Group):
             return None
         is_pythons = keyword.iskeyword(cmd_name) or hasattr(builtins, cmd_name)
         name = f"{cmd_name}_" if is_pythons else cmd_name
-        command = getattr(importlib.import_module(_MODULES[cmd_name]), name)
+        command = getattr(quick_import(_MODULES[cmd_name]), name)
         assert isinstance(command, click.Command)
         return command
 

@@ -1,11 +1,11 @@
 """``embedd serve``: the service itself, in the foreground."""
 
-import importlib
 from functools import partial
 
 import click
 
 from api.cli.configuration import setting_options, settings_from
+from api.cli.quick_import import quick_import
 from api.settings import load_settings
 
 
@@ -20,5 +20,6 @@ def serve(ctx: click.Context, /, **flags: str | None) -> None:
     """
     settings = settings_from(flags)
     # Imported now: a mistake in the settings and --help are answered without loading the service.
-    app = importlib.import_module("api.app")
+    # structlog would load rich for tracebacks that are written plainly here: a tenth of the start.
+    app = quick_import("api.app", without="rich")
     ctx.exit(app.run(settings, partial(load_settings, flags)))

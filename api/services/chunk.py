@@ -11,12 +11,18 @@ sentence, code block or table that fits into one chunk is never cut.
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from api.services.file_types import MARKDOWN_TYPES
 from api.services.outline import Block, outline
 from api.services.parse import Parsed
 from api.services.ruler import Ruler, TokenSpans
 from embedd.sentences import split_sentences
+
+USUAL_TOKENS: Final = 128
+"""Of a passage, where nobody asks for another size and the model takes as many: what is read of articles finds
+answers sooner than with twice as many tokens, and what is said of them is as often right (bench/chunk_sizes.py).
+"""
 
 _ARROW = " > "
 _LONGEST_TITLE = 120  # characters
@@ -64,12 +70,12 @@ def chunk(
     *,
     max_tokens: int,
     title: str = "",
-    target_tokens: int | None = None,
+    target_tokens: int = USUAL_TOKENS,
 ) -> list[Chunk]:
     """The chunks of a document, in order.
 
-    ``max_tokens`` is the model's limit, context and special tokens included; ``target_tokens`` asks for
-    chunks smaller than that.
+    ``max_tokens`` is the model's limit, context and special tokens included; a chunk of text has no more
+    than ``target_tokens`` of its own.
     """
     ruler = Ruler(parsed.text, tokenizer)
     room = _Room(tokenizer, max_tokens, title, target_tokens)
@@ -111,18 +117,23 @@ class _Piece:
 class _Room:
     """How much a chunk may cost, given the headings it stands below."""
 
-    def __init__(self, tokenizer: TokenSpans, max_tokens: int, title: str, target: int | None) -> None:
+    def __init__(self, tokenizer: TokenSpans, max_tokens: int, title: str, target: int) -> None:
         self._tokenizer = tokenizer
         self._max_tokens = max_tokens
         self._title = title
-        self._target = target or max_tokens
+        self._target = target
         self._known: dict[_Path, tuple[str, int]] = {}
 
     def context(self, path: _Path) -> str:
         return self._of(path)[0]
 
-    def budget(self, path: _Path) -> int:
+    def limit(self, path: _Path) -> int:
+        """What the model can take."""
         return self._of(path)[1]
+
+    def budget(self, path: _Path) -> int:
+        """What is asked for, of that."""
+        return min(self._target, self.limit(path))
 
     def _of(self, path: _Path) -> tuple[str, int]:
         if path not in self._known:
@@ -136,7 +147,7 @@ class _Room:
         if len(spans) > most:
             context = context[: spans[most][0]].rstrip()
         left = self._max_tokens - self._tokenizer.special_tokens - _SLACK - min(len(spans), most)
-        return context, max(1, min(self._target, left))
+        return context, max(1, left)
 
 
 def _sections(blocks: Sequence[Block], ruler: Ruler) -> list[_Section]:
@@ -159,21 +170,24 @@ def _sections(blocks: Sequence[Block], ruler: Ruler) -> list[_Section]:
 
 
 def _cut(section: _Section, ruler: Ruler, room: _Room) -> list[_Piece]:
-    budget = room.budget(section.path)
-    units = [unit for block in section.body for unit in _units(block, ruler, budget)]
+    budget, limit = room.budget(section.path), room.limit(section.path)
+    units = [unit for block in section.body for unit in _units(block, ruler, budget, limit)]
     units = _behind_headings(section.headings, units, ruler, budget)
     return [_Piece(start, end, section.path) for start, end in _pack(units, ruler, budget)]
 
 
-def _units(block: Block, ruler: Ruler, budget: int) -> list[_Span]:
-    """The stretches of a block that are not cut: all of it, else its lines or sentences, else what fits."""
-    if block.kind != "prose" and ruler.cost(block.start, block.end) <= budget:
-        parts = [(block.start, block.end)]
-    elif block.kind != "prose":
-        parts = _lines(ruler.text, block.start, block.end)
-    else:
+def _units(block: Block, ruler: Ruler, budget: int, limit: int) -> list[_Span]:
+    """The stretches of a block that are not cut: a table or code that the model can take whole, else lines or
+    sentences, else what fits.
+    """
+    if block.kind == "prose":
         body = ruler.text[block.start : block.end]
         parts = [(block.start + start, block.start + end) for start, end in split_sentences(body)]
+    elif ruler.cost(block.start, block.end) <= limit:
+        whole = ruler.trimmed(block.start, block.end)
+        return [whole] if whole else []
+    else:
+        parts = _lines(ruler.text, block.start, block.end)
     trimmed = [span for part in parts if (span := ruler.trimmed(*part))]
     return [unit for span in trimmed for unit in ruler.parts(*span, budget)]
 
@@ -188,7 +202,7 @@ def _lines(text: str, start: int, end: int) -> list[_Span]:
 
 def _behind_headings(headings: Sequence[Block], units: list[_Span], ruler: Ruler, budget: int) -> list[_Span]:
     """Headings and the first unit become one where they fit: a heading at a chunk's end helps nobody."""
-    above = [unit for heading in headings for unit in _units(heading, ruler, budget)]
+    above = [unit for heading in headings for unit in _units(heading, ruler, budget, budget)]
     if above and units and ruler.cost(above[0][0], units[0][1]) <= budget:
         return [(above[0][0], units[0][1]), *units[1:]]
     return above + units

@@ -37,16 +37,17 @@ async def test_quantization_is_chosen_or_usual(ask: Ask) -> None:
 
 
 async def test_documents_are_cut_as_the_collection_asks(ask: Ask) -> None:
-    text = " ".join(f"Sentence number {number} is about the sea." for number in range(20))
+    text = " ".join(f"Sentence number {number} is about the sea." for number in range(20))  # 160 tokens
     created = await ask("PUT", "/v1/collections/small", {"chunk_tokens": 32}, status=201)
-    await ask("PUT", "/v1/collections/large", {}, status=201)
+    await ask("PUT", "/v1/collections/usual", {}, status=201)
+    await ask("PUT", "/v1/collections/large", {"chunk_tokens": 1000}, status=201)
     assert created["chunk_tokens"] == 32
     body = {"documents": [{"id": "sea", "text": text}]}
     cut = [
         (await ask("POST", f"/v1/collections/{name}/documents?wait=true", body))["documents"][0]["passages"]
-        for name in ("small", "large")
+        for name in ("small", "usual", "large")
     ]
-    assert cut == [5, 1]
+    assert cut == [5, 2, 1]
     await ask("PUT", "/v1/collections/small", {"chunk_tokens": 64}, status=409)
     await ask("PUT", "/v1/collections/none", {"chunk_tokens": 8}, status=422)
     await ask("PUT", "/v1/collections/none", {"dim": 4, "chunk_tokens": 32}, status=422)

@@ -12,7 +12,7 @@ from embedd.embedder import Embedder, Embeddings, Lane
 QUESTION = "which port does the service listen on"
 TEXTS = {
     "port": "The service listens on port 8080. Change it with the port flag.",
-    "apart": "A service. " + "Nothing of that kind. " * 20 + "Some port. " + "And so on. " * 20 + "Listen!",
+    "apart": "A service. " + "Nothing of that kind. " * 12 + "Some port. " + "And so on. " * 12 + "Listen!",
     "kill": "An acknowledged write survives a kill.",
     "other": "Quarterly figures rise.",
 }

@@ -161,6 +161,14 @@ def test_code_and_tables_that_fit_are_kept_whole(block: str) -> None:
     assert any(block.strip() in text for text in found)
 
 
+def test_a_table_that_the_model_can_take_is_kept_whole_where_smaller_chunks_are_asked_for() -> None:
+    table = "| a | b |\n| - | - |\n" + "| one. Two | three |\n" * 8
+    parsed = markdown(f"{words(30)}\n\n{table}\n{words(30)}")
+    chunks = chunk(parsed, TOKENIZER, max_tokens=120, target_tokens=20)
+    assert table.strip() in texts(parsed, chunks)
+    assert all(piece.tokens <= 20 or parsed.text[piece.start] == "|" for piece in chunks)
+
+
 def test_a_table_that_does_not_fit_is_cut_between_rows() -> None:
     parsed = markdown("| a | b |\n| - | - |\n" + "| one. Two | three |\n" * 40)
     found = texts(parsed, chunk(parsed, TOKENIZER, max_tokens=60))
