@@ -7,6 +7,7 @@ price. Beside it PostgreSQL is sent the store's own statements by asyncpg alone:
 code.
 """
 
+import asyncio
 import importlib
 import sys
 import time
@@ -94,6 +95,9 @@ async def _pgvector(folder: Path, vectors: Matrix) -> AsyncIterator[Filled]:
         written_s = await fill(collection, vectors)
         await database.execute(f"ANALYZE {collection.tables.documents}, {collection.tables.passages}")
         await vector_index.keep(database, collection.tables, collection.settings)
+        # The store may have begun with it before, on its own.
+        while not (await collection.statistics()).graph_points:  # noqa: ASYNC110 - no event comes from there
+            await asyncio.sleep(0.1)
         ready_s = time.perf_counter() - began
         connection = await asyncpg.connect(server.url, server_settings={"search_path": "embedd, public"})
         stack.push_async_callback(connection.close)
