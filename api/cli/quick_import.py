@@ -13,6 +13,8 @@ def quick_import(name: str, without: str | None = None) -> ModuleType:
     time), and never looks at them afterwards. Whoever imports the package ``without`` is told that it is not
     installed, unless it was imported before.
     """
+    if name in sys.modules:
+        return importlib.import_module(name)
     hidden = without is not None and without not in sys.modules
     gc.disable()
     try:

@@ -170,8 +170,8 @@ async def _milvus(folder: Path, vectors: Matrix) -> AsyncIterator[Filled]:
         await collection.mirror.caught_up()
         client = importlib.import_module("pymilvus").AsyncMilvusClient(uri=server.url, dedicated=True)
         stack.push_async_callback(client.close)
-        # A cluster seals and indexes what it holds in memory after a while; Lite would go on reading it row by
-        # row for every search.
+        # A cluster seals and indexes what it holds in memory after a while; Lite would go on reading it row
+        # by row for every search.
         await client.flush(collection.mirror.place)
         await until_at_rest(server.pid)
         ready_s = time.perf_counter() - began
