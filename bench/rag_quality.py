@@ -44,7 +44,7 @@ QUICK_LANGUAGES = ("en", "de")
 STREAMED = 200
 # Among so many passages: those of SQuAD, and paragraphs of books that are one passage each.
 PASSAGES, QUICK_PASSAGES = 20_000, 2_000
-PASSAGE_WORDS = 120
+PASSAGE_WORDS, PASSAGE_TOKENS = 120, 256
 FILLING = 27_771
 
 
@@ -156,7 +156,7 @@ async def first_token(client: Client, options: Options) -> dict[str, Any]:
         SourceDocument(f"filling/{number}", "", text)
         for number, text in enumerate(islice(filling, count - len(squad.documents)))
     ]
-    await client.create_collection("large", token_vectors="2bit")
+    await client.create_collection("large", token_vectors="2bit", chunk_tokens=PASSAGE_TOKENS)
     await client.add_documents("large", [*squad.documents, *others])
     asked = [one.text for one in read_questions(options.data / "squad" / "questions.jsonl.gz") if one.answers]
     random.Random(SEED).shuffle(asked)
