@@ -86,15 +86,17 @@ async def run(options: Options) -> None:
         "kills": lambda: replicas.kills(effort.kills),
         "failover": replicas.failover,
     }
-    figures: dict[str, Any] = {part: await parts[part]() for part in options.parts}
-    report(figures)
-    goals = goals_of(figures)
-    print_goals(goals)
-    figures["goals"] = [goal.as_figure() for goal in goals]
     settings = {"quick": options.quick, "model": MODEL, "rows": effort.rows, "k": K, "m": M}
     settings |= {"questions": effort.questions, "questions_to_bare": COMPARED}
     settings |= {"ef_construction": EF_CONSTRUCTION, "writers": replicas.WRITERS}
-    write(options.out, figures, settings, before)
+    figures: dict[str, Any] = {}
+    for part in options.parts:  # each takes minutes: what is known is kept
+        found = {part: await parts[part]()}
+        report(found)
+        figures |= found
+        goals = goals_of(figures)
+        write(options.out, figures | {"goals": [goal.as_figure() for goal in goals]}, settings, before)
+    print_goals(goals_of(figures))
 
 
 def report(figures: dict[str, Any]) -> None:

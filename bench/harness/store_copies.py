@@ -13,10 +13,13 @@ from typing import Any, Final
 
 import asyncpg
 
+from api.cli.copy_places import Vectors, open_source, open_target
 from harness.grown import Matrix
 from harness.stores import NAME, WITHOUT_GRAPH, fill, points, settings_of, support
 from harness.vector_rows import id_of, metadata_of, text_of
 from index.catalog import open_catalog
+from index.copying.catalog import CatalogCopy, Wanted
+from index.copying.comparison import compare
 from index.postgres.vectors import decode_vector, encode_vector
 from index.rows import DocumentCopy, Stamps
 
@@ -52,20 +55,14 @@ async def to_milvus(source: Path, folder: Path, vectors: Matrix) -> dict[str, An
 
 async def copied(source: Path, target: str, milvus: str | None, rows: int) -> dict[str, Any]:
     """What the command does, in this process."""
-    places, catalogs, comparing = (
-        importlib.import_module(name)
-        for name in ("api.cli.copy_places", "index.copying.catalog", "index.copying.comparison")
-    )
-    vectors = places.Vectors(milvus, "copied_") if milvus else None
-    async with places.open_source(str(source)) as sources, places.open_target(target, vectors) as there:
-        copy = catalogs.CatalogCopy(
-            sources, there.catalog, there.marks, catalogs.Wanted(), lambda _step: None
-        )
+    vectors = Vectors(milvus, "copied_") if milvus else None
+    async with open_source(str(source)) as here, open_target(target, vectors) as there:
+        copy = CatalogCopy(here.catalog, there.catalog, there.marks, Wanted(), lambda _step: None)
         began = time.perf_counter()
         await copy.catch_up()
         await there.settled(NAME)
         took_s = time.perf_counter() - began
-        comparisons = [await comparing.compare(each) for each in copy.copies]
+        comparisons = [await compare(each) for each in copy.copies]
         compared_s = time.perf_counter() - began - took_s
     assert [each.agrees for each in comparisons] == [True], "the copy differs"
     return {"rows_per_s": rows / took_s, "compared_rows_per_s": rows / compared_s}
