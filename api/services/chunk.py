@@ -20,8 +20,8 @@ from api.services.ruler import Ruler, TokenSpans
 from embedd.sentences import split_sentences
 
 USUAL_TOKENS: Final = 128
-"""Of a passage, where nobody asks for another size and the model takes as many: in articles an answer is found
-sooner than with twice as many tokens, and what is said is as often right (bench/chunk_sizes.py).
+"""Of a passage, where nobody asks for another size and the model takes as many: in articles an answer is
+found sooner than with twice as many tokens, and what is said is as often right (bench/chunk_sizes.py).
 """
 
 _ARROW = " > "
