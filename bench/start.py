@@ -1,8 +1,8 @@
 """How soon does a service answer after it was told to start?
 
-Seconds until ``/healthz`` answers, and until ``/readyz`` does, which waits for gRPC and the model: without one
-and with the default one, whose worker takes longer to load. And what an interpreter takes that does nothing
-but import the two packages that no service of this kind could be without.
+Seconds until ``/healthz`` answers, and until ``/readyz`` does, which waits for gRPC and the model: without a
+model, and with the default one, whose worker takes longer to load. And what an interpreter takes that does
+nothing but import the two packages that no service of this kind could be without.
 """
 
 import asyncio
