@@ -5,7 +5,7 @@ once; the tokens of any stretch are then counted by bisection. Pure; knows neith
 
 Invariants: the chunks are ordered and disjoint, have no blank edges and hold every character that is not
 blank. What is embedded for one (context, line break, text) and the special tokens fit into ``max_tokens``. A
-sentence, code block or table that fits into one chunk is never cut.
+sentence that fits into one chunk is never cut, nor is a table or code that the model can take.
 """
 
 from bisect import bisect_right
@@ -70,12 +70,12 @@ def chunk(
     *,
     max_tokens: int,
     title: str = "",
-    target_tokens: int = USUAL_TOKENS,
+    target_tokens: int | None = None,
 ) -> list[Chunk]:
     """The chunks of a document, in order.
 
     ``max_tokens`` is the model's limit, context and special tokens included; a chunk of text has no more
-    than ``target_tokens`` of its own.
+    than ``target_tokens`` of its own, or than is usual.
     """
     ruler = Ruler(parsed.text, tokenizer)
     room = _Room(tokenizer, max_tokens, title, target_tokens)
@@ -117,11 +117,11 @@ class _Piece:
 class _Room:
     """How much a chunk may cost, given the headings it stands below."""
 
-    def __init__(self, tokenizer: TokenSpans, max_tokens: int, title: str, target: int) -> None:
+    def __init__(self, tokenizer: TokenSpans, max_tokens: int, title: str, target: int | None) -> None:
         self._tokenizer = tokenizer
         self._max_tokens = max_tokens
         self._title = title
-        self._target = target
+        self._target = target or USUAL_TOKENS
         self._known: dict[_Path, tuple[str, int]] = {}
 
     def context(self, path: _Path) -> str:

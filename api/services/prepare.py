@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 
-from api.services.chunk import USUAL_TOKENS, Chunk, chunk
+from api.services.chunk import Chunk, chunk
 from api.services.incoming import Outcome
 from api.services.parse import Parsed
 from api.services.passage_vectors import embed_passages, passage_digest, passage_prompt
@@ -40,19 +40,13 @@ class Prepared:
 async def prepare(
     embedder: Embedder, document: Document, parsed: Parsed, chunk_tokens: int | None
 ) -> Prepared:
-    """Cut what was parsed of ``document`` for this model, into chunks of ``chunk_tokens`` at most, or of the
-    usual size.
-    """
+    """Cut what was parsed of ``document`` for this model, into chunks of ``chunk_tokens`` at most."""
 
     def cut() -> list[Chunk]:
         prompt = sum(embedder.tokenizer.count([passage_prompt(embedder)]))
         room = embedder.card.max_tokens - prompt
         return chunk(
-            parsed,
-            embedder.tokenizer,
-            max_tokens=room,
-            title=document.title,
-            target_tokens=chunk_tokens or USUAL_TOKENS,
+            parsed, embedder.tokenizer, max_tokens=room, title=document.title, target_tokens=chunk_tokens
         )
 
     return Prepared(document, parsed.text, tuple(await asyncio.to_thread(cut)))

@@ -6,11 +6,9 @@ as depends on its own tokens only, up to the rounding of sums.
 """
 
 import ctypes
-import gc
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from embedd.collector import without_collector
 from embedd.errors import ModelLoadError
 from embedd.sources import check_weights
 from embedd.token_vectors import quantise_tokens
@@ -59,7 +58,7 @@ class Encoder:
         self._weights = 0
 
     def load(self) -> Mapping[str, Any]:
-        with ThreadPoolExecutor(1) as pool, _without_collector():
+        with ThreadPoolExecutor(1) as pool, without_collector():
             checked = pool.submit(check_weights, self._folder, self._sha256)  # while the imports run
             _let_threads_sleep()
             import sentence_transformers  # noqa: PLC0415 - most of the start-up time
@@ -233,16 +232,3 @@ def _tune_malloc() -> None:
     if mallopt is not None:  # not on musl or macOS
         mallopt(_M_MMAP_THRESHOLD, 4 * 2**20)
         mallopt(_M_TRIM_THRESHOLD, 64 * 2**20)
-
-
-@contextmanager
-def _without_collector() -> Iterator[None]:
-    """Imports and loads without the cyclic garbage collector, which would walk a million new and lasting
-    objects again and again: 0.6 s of 3.5. What is there afterwards is never looked at again.
-    """
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.freeze()
-        gc.enable()
