@@ -39,7 +39,7 @@ class Rows:
     erased_among: int
 
 
-FULL, QUICK = Rows(turned=40_000, erased_among=100_000), Rows(turned=6_000, erased_among=6_000)
+FULL, QUICK = Rows(turned=20_000, erased_among=100_000), Rows(turned=6_000, erased_among=6_000)
 # So that a turnover is tidied up before the next one, without waiting for long.
 OFTEN = UpkeepTuning(erase_after_s=1.0)
 

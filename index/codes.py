@@ -21,8 +21,8 @@ _LEAST_DIM: Final = 2 * _scan.CODE_STEP
 # Of embeddings it is .01. Where all rows have the same few large numbers, or are almost the same, it is 1,
 # and nearly every row would be read twice.
 _MOST_DOUBT: Final = 0.05
-# So many times in a row nobody has scanned. Not for long: after a start, scans come until there is a graph.
-_QUIET: Final = 3
+# Looks in a row at which no scan had come. Not for long: after a start, scans come until there is a graph.
+_QUIET: Final = 15
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,16 +47,18 @@ class Scans:
 
     came: bool = False
     codes: Codes | None = None
-    _looks: int = 0  # in a row at which a scan had come; below zero, none
+    _looks: int = 0
     _in_vain: bool = False
 
-    def take_note(self) -> tuple[bool, bool]:
-        """Whether one came since the last time, and whether one did the time before as well."""
+    def take_note(self) -> int:
+        """At how many looks in a row, this one included, a scan had come; below zero, at how many none
+        had.
+        """
         came, self.came = self.came, False
         self._looks = max(self._looks, 0) + 1 if came else min(self._looks, 0) - 1
         if self._looks <= -_QUIET:
             self.codes = None
-        return came, self._looks > 1
+        return self._looks
 
     def encode(self, vectors: Vector) -> None:
         """Have codes of ``vectors`` (n, dim), unless they are there already or would not help."""

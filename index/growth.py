@@ -83,6 +83,7 @@ class GraphGrowth:
         self, folder: Path, table: VectorTable, shape: GraphShape, tuning: GraphTuning, thread: OneThread
     ) -> None:
         self.graph: Graph | None = None
+        self.is_loading = True  # what was stored, if anything was
         self._folder = folder
         self._table = table
         self._shape = shape
@@ -129,6 +130,7 @@ class GraphGrowth:
     async def _run(self) -> None:
         async with self._storing:
             await self._guarded(self._restore())
+        self.is_loading = False
         self._wake.set()
         while not self._closing:
             await self._wake.wait()

@@ -1,4 +1,4 @@
-// Work that several threads share.
+// Work that several threads share, and work that nobody waits for.
 
 #pragma once
 
@@ -34,6 +34,16 @@ void share(size_t threads, Work work) {
     guarded();
     for (auto& other : others) other.join();
     if (failure) std::rethrow_exception(failure);
+}
+
+// Runs `work`, which must not throw, in a thread of its own; here, if the system gives none.
+template <typename Work>
+void apart(Work work) {
+    try {
+        std::thread(work).detach();
+    } catch (const std::system_error&) {
+        work();
+    }
 }
 
 }  // namespace

@@ -30,9 +30,13 @@ _MERGED_PAGES: Final = 256
 # The command counts as a change itself.
 _NOTHING_MERGED: Final = 1
 _CHECKPOINT_WAIT_MS: Final = 50
-# Between two looks at what is scanned. Finding all pages of a million rows again takes 50 ms, spread over the
-# searches that need them.
-_LOOK_EVERY_S: Final = 5.0
+# Between two looks at what is scanned.
+_LOOK_EVERY_S: Final = 1.0
+# At so many looks in a row a scan has come.
+_FREQUENT: Final = 2
+# And none has: every so many, mapped pages are let go. Finding all pages of a million rows again takes 50 ms,
+# spread over the searches that need them.
+_UNSCANNED: Final = 5
 # Of a collection; what is beyond is scanned without codes.
 _MOST_CODES_BYTES: Final = 2**28
 # Erasing takes at most one part in so many of the time, however often something is deleted.
@@ -107,18 +111,18 @@ class Upkeep:
 
     async def _follow_scans(self) -> None:
         """Blocks that are scanned get their codes. Beside a graph the others are read here and there, and
-        each row brings its neighbours into memory.
+        each row brings its neighbours into memory. Scans while a graph is loaded say nothing.
         """
-        if _now() < self._look_at:
+        if _now() < self._look_at or self._growth.is_loading:
             return
         self._look_at = _now() + _LOOK_EVERY_S
         for block in self._table.full_blocks:
             if self._closing.is_set():
                 return
-            came, is_frequent = block.scans.take_note()
-            if is_frequent and self._table.codes_bytes < _MOST_CODES_BYTES:
+            looks = block.scans.take_note()
+            if looks >= _FREQUENT and self._table.codes_bytes < _MOST_CODES_BYTES:
                 await asyncio.to_thread(block.scans.encode, block.vectors)
-            elif not came and block.file is not None and self._growth.graph is not None:
+            elif looks < 0 and looks % _UNSCANNED == 0 and block.file and self._growth.graph:
                 mapped.let_go(block.file)
 
     async def _rewrite_blocks(self) -> None:

@@ -101,23 +101,23 @@ def test_most_rows_are_left_out_by_their_codes() -> None:
 
 def test_codes_stay_while_scans_come_and_go_when_none_does() -> None:
     vectors, scans = np.random.default_rng(1).normal(size=(4, 64)).astype(np.float32), Scans()
-    assert scans.take_note() == (False, False)
+    assert scans.take_note() == -1
     scans.came = True
-    assert scans.take_note() == (True, False)
+    assert scans.take_note() == 1
     scans.came = True
-    assert scans.take_note() == (True, True)
+    assert scans.take_note() == 2
     scans.encode(vectors)
     codes = scans.codes
     assert codes is not None
     assert codes.nbytes == 4 * (64 + _scan.SCALE_BYTES)
-    for _ in range(2):
-        assert scans.take_note() == (False, False)
+    assert [scans.take_note() for _ in range(14)] == list(range(-1, -15, -1))
     scans.encode(vectors)
     assert scans.codes is codes
     scans.came = True
+    assert scans.take_note() == 1
+    assert [scans.take_note() for _ in range(14)][-1] == -14
+    assert scans.codes is codes
     scans.take_note()
-    for _ in range(3):
-        scans.take_note()
     assert scans.codes is None
 
 

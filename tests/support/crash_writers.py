@@ -20,6 +20,8 @@ DOCUMENT_IDS = 40
 POINT_IDS = 6000
 POINT_BATCH = 60
 JOB_DOCUMENTS = 6
+# Once there are twice as many the older ones are deleted: each of a thousand checks reads all that is there.
+JOB_DOCUMENTS_KEPT = 120
 JOB_POLL_S = 0.02
 
 Change = Callable[[], Awaitable[None]]
@@ -77,6 +79,14 @@ class Crowd:
                 documents = {f"j-{revision}-{n}": revision for n in range(JOB_DOCUMENTS)}
                 job_id = await self._submit(documents, as_files=revision % 2 == 0)
                 await self._finished(job_id)
+                if aged := self._aged():
+                    await self._delete_documents(aged)
+
+    def _aged(self) -> list[str]:
+        """Documents of jobs to be deleted."""
+        held = self.promises.documents.acknowledged
+        of_jobs = sorted((id for id in held if id.startswith("j-")), key=held.__getitem__)
+        return of_jobs[:-JOB_DOCUMENTS_KEPT] if len(of_jobs) > 2 * JOB_DOCUMENTS_KEPT else []
 
     async def _put_documents(self, ids: list[str]) -> None:
         ledger = self.promises.documents
