@@ -8,14 +8,13 @@ to 30 s while starts fail; nothing here ticks while all is well.
 """
 
 import asyncio
-import contextlib
-import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
 
 import structlog
 
+from embedd.broadcast import Broadcast
 from embedd.child import Child, open_child
 from embedd.errors import ChildError, ModelLoadError, ModelUnavailable, describe_exit
 
@@ -66,7 +65,8 @@ OnEvent = Callable[[int, Mapping[str, Any]], None]
 class Keeper(Generic[WorkerT]):
     """Keeps one worker for each of ``commands``; its owner runs ``keep`` of each number.
 
-    ``hello`` is what the worker that was loaded last said of itself; empty before the first.
+    ``hello`` is what the worker that was loaded last said of itself; empty before the first. ``changed``
+    tells that a worker came or went.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class Keeper(Generic[WorkerT]):
         self._load_s = _FIRST_LOAD_S
         self.hello: Mapping[str, Any] = {}
         self.reason = ""
-        self._changed = asyncio.Event()
+        self.changed = Broadcast()
         self._clock = asyncio.get_running_loop().time
 
     @property
@@ -113,7 +113,7 @@ class Keeper(Generic[WorkerT]):
         """
         while not self.usable:
             self.check()
-            await self.change()
+            await self.changed.received()
 
     def check(self) -> None:
         """Raises ``ModelUnavailable`` while no worker will start."""
@@ -148,7 +148,7 @@ class Keeper(Generic[WorkerT]):
         except (ChildError, ModelLoadError, OSError) as error:
             self.reason = self._failures[number] = str(error)
             _log.error("worker_not_started", model=self._name, reason=self.reason)
-            self.announce()
+            self.changed.send()
 
     async def _load(self, number: int, child: Child, command: Launch) -> WorkerT:
         started = self._clock()
@@ -165,22 +165,11 @@ class Keeper(Generic[WorkerT]):
         self._ready.append(worker)
         self._failures.pop(number, None)
         self.reason = ""
-        self.announce()
+        self.changed.send()
         try:
             await child.closed.wait()
         finally:
             self._ready.remove(worker)
             self.reason = f"{child.name} {describe_exit(child.exit_code)} and is started again"
-            self.announce()
+            self.changed.send()
         _log.error("worker_died", model=self._name, pid=child.pid, exit_code=child.exit_code)
-
-    def announce(self) -> None:
-        """Wakes all who wait for a change."""
-        self._changed.set()
-        self._changed = asyncio.Event()
-
-    async def change(self, until: float = math.inf) -> None:
-        """Waits for one, or until then on the loop's clock."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout_at(until if math.isfinite(until) else None):
-                await self._changed.wait()

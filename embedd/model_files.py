@@ -4,13 +4,13 @@ Knows file formats and which of their modules this project can run; nothing of w
 https://github.com/huggingface/sentence-transformers, base/model.py, base/modules, cross_encoder/model.py
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from embedd.errors import ModelLoadError
+from embedd.model_json import read_json, read_object
 
 ModelKind = Literal["embedding", "reranking"]
 Activation = Literal["sigmoid", "identity"]
@@ -51,17 +51,17 @@ class ModelFiles:
     @classmethod
     def read(cls, folder: Path) -> "ModelFiles":
         """Raises ``ModelLoadError`` where the folder holds no model that can be run."""
-        modules = _read_json(folder / "modules.json", default=_PLAIN_TRANSFORMER)
+        modules = read_json(folder / "modules.json", default=_PLAIN_TRANSFORMER)
         kinds = [_module_kind(module["type"]) for module in modules]
         _refuse_other_modules(kinds)
-        configs = [_read_json(folder / module["path"] / "config.json", default={}) for module in modules]
+        configs = [read_object(folder / module["path"] / "config.json", optional=True) for module in modules]
         first = folder / modules[0]["path"]
         return cls(
-            settings=_read_json(folder / "config_sentence_transformers.json", default={}),
+            settings=read_object(folder / "config_sentence_transformers.json", optional=True),
             modules=tuple(zip(kinds, configs, strict=True)),
-            transformer=_read_json(first / "config.json"),
-            sentence=_first_json([first / f"sentence_{name}_config.json" for name in _SENTENCE_CONFIGS]),
-            tokenizer=_read_json(first / "tokenizer_config.json", default={}),
+            transformer=read_object(first / "config.json"),
+            sentence=_first_object([first / f"sentence_{name}_config.json" for name in _SENTENCE_CONFIGS]),
+            tokenizer=read_object(first / "tokenizer_config.json", optional=True),
             tokenizer_folder=first,
         )
 
@@ -211,17 +211,5 @@ def _refuse_other_modules(kinds: Sequence[str]) -> None:
         )
 
 
-def _first_json(paths: Sequence[Path]) -> Any:
-    return next((_read_json(path) for path in paths if path.exists()), {})
-
-
-def _read_json(path: Path, default: Any = None) -> Any:
-    """What ``path`` holds, or ``default`` where it is missing and there is one."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        if default is None:
-            raise ModelLoadError(f"{path} is missing") from error
-        return default
-    except (OSError, ValueError) as error:
-        raise ModelLoadError(f"{path} cannot be read: {error}") from error
+def _first_object(paths: Sequence[Path]) -> Mapping[str, Any]:
+    return next((read_object(path) for path in paths if path.exists()), {})

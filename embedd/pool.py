@@ -98,11 +98,11 @@ class Pool:
             if replica and takes_next_at <= now + _TICK_S:
                 return replica.take_place()
             self.check()
-            await self._keeper.change(takes_next_at)
+            await self._keeper.changed.received(takes_next_at - now)
 
     def release(self, place: Place) -> None:
         place.replica.leave(place)
-        self._keeper.announce()
+        self._keeper.changed.send()
 
     async def keep(self, number: int) -> None:
         """Runs replica ``number`` and its successors, forever. Owned by ``open_pool``."""

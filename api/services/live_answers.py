@@ -12,6 +12,7 @@ from contextvars import Context
 from typing import Final
 
 from api.errors import Conflict, NotFound
+from embedd.broadcast import Broadcast
 from embedd.errors import ModelUnavailable, Overloaded
 from embedd.ownership import owned_tasks
 
@@ -31,7 +32,7 @@ class LiveAnswer:
         self.stopped = False
         self.error: Exception | None = None
         self._follower: object = None
-        self._changed = asyncio.Event()
+        self._changed = Broadcast()
 
     @property
     def is_followed(self) -> bool:
@@ -42,7 +43,7 @@ class LiveAnswer:
         ends or somebody else follows it.
         """
         me = self._follower = object()
-        self._tell()
+        self._changed.send()
         place = max(0, after + 1)
         try:
             while self._follower is me:
@@ -51,22 +52,18 @@ class LiveAnswer:
                     place += 1
                 if self.ended or self._follower is not me:
                     break
-                await self._changed.wait()
+                await self._changed.received()
         finally:
             if self._follower is me:
                 self._follower = None
 
     def add(self, piece: bytes) -> None:
         self.pieces.append(piece)
-        self._tell()
+        self._changed.send()
 
     def end(self, *, stopped: bool) -> None:
         self.ended, self.stopped = True, stopped
-        self._tell()
-
-    def _tell(self) -> None:
-        self._changed.set()
-        self._changed = asyncio.Event()
+        self._changed.send()
 
 
 class LiveAnswers:

@@ -1,6 +1,7 @@
 """How long an event loop does not come round."""
 
 import asyncio
+import gc
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -30,6 +31,7 @@ class Loop:
 
 @asynccontextmanager
 async def watched_loop() -> AsyncIterator[Loop]:
+    gc.freeze()  # what was imported; a service does so as well, or each collection would walk all of it
     loop = Loop()
     watching = asyncio.create_task(loop.watch())
     try:

@@ -12,6 +12,7 @@ from typing import Any
 from embedd.errors import ModelLoadError
 from embedd.generation.fake_model import END_OF_TURN, FAKE_TEMPLATE, fake_tokenizer
 from embedd.generation.template import ChatTemplate, read_template
+from embedd.model_json import read_object, read_text
 from embedd.sampling import Sampling
 
 _DEFAULTS = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty")
@@ -33,12 +34,12 @@ def read_language_files(folder: Path, template: Path | None) -> LanguageFiles:
     Raises:
         ModelLoadError: a file is missing or broken, or this is no causal language model.
     """
-    config = _read_json(folder / "config.json")
+    config = read_object(folder / "config.json")
     architectures = config.get("architectures") or ["model of no known class"]
     if not str(architectures[0]).endswith("ForCausalLM"):
         raise ModelLoadError(f"{folder} holds a {architectures[0]}, and only causal language models can chat")
-    generation = _read_json(folder / "generation_config.json", optional=True)
-    tokenizer = _read(folder / "tokenizer.json")
+    generation = read_object(folder / "generation_config.json", optional=True)
+    tokenizer = read_text(folder / "tokenizer.json")
     return LanguageFiles(
         tokenizer=tokenizer,
         template=read_template(folder, template),
@@ -61,27 +62,6 @@ def _stop_ids(
     """What the settings for generation call the end, else the model's, and the tokenizer's own."""
     ids = generation.get("eos_token_id", config.get("eos_token_id"))
     yield from ids if isinstance(ids, list) else [] if ids is None else [ids]
-    token = _read_json(folder / "tokenizer_config.json", optional=True).get("eos_token")
+    token = read_object(folder / "tokenizer_config.json", optional=True).get("eos_token")
     text = token.get("content") if isinstance(token, dict) else token
     yield from (one["id"] for one in json.loads(tokenizer)["added_tokens"] if one["content"] == text)
-
-
-def _read_json(path: Path, *, optional: bool = False) -> Mapping[str, Any]:
-    if optional and not path.exists():
-        return {}
-    try:
-        content = json.loads(_read(path))
-    except ValueError as error:
-        raise ModelLoadError(f"{path} cannot be read: {error}") from error
-    if not isinstance(content, dict):
-        raise ModelLoadError(f"{path} holds no JSON object")
-    return content
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text("utf-8")
-    except FileNotFoundError as error:
-        raise ModelLoadError(f"{path} is missing") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise ModelLoadError(f"{path} cannot be read: {error}") from error

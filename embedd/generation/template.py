@@ -14,6 +14,7 @@ from jinja2.exceptions import SecurityError
 from embedd.conversation import Tool, ToolCall, Turn
 from embedd.errors import InvalidInput, ModelLoadError
 from embedd.generation.sandbox import MOST_CHARACTERS, TemplateSandbox
+from embedd.model_json import read_object, read_text
 
 MOST_TEMPLATE_BYTES = 2**20
 
@@ -77,10 +78,10 @@ def read_template(folder: Path, fallback: Path | None = None) -> ChatTemplate | 
     Raises:
         ModelLoadError: a template is there and cannot be used.
     """
-    config = _read_json(folder / "tokenizer_config.json")
+    config = read_object(folder / "tokenizer_config.json", optional=True)
     sources = _sources(folder, config)
     if not sources and fallback is not None:
-        sources = {_DEFAULT: _read(fallback)}
+        sources = {_DEFAULT: read_text(fallback)}
     if not sources:
         return None
     if _DEFAULT not in sources:
@@ -96,31 +97,18 @@ def special_tokens(config: Mapping[str, Any]) -> dict[str, str]:
 
 def _sources(folder: Path, config: Mapping[str, Any]) -> dict[str, str]:
     """By name; files are stronger than what stands in the tokenizer's config."""
-    kept = config.get("chat_template") or _read_json(folder / "chat_template.json").get("chat_template")
+    apart = read_object(folder / "chat_template.json", optional=True)
+    kept = config.get("chat_template") or apart.get("chat_template")
     sources: dict[str, str] = {}
     if isinstance(kept, str):
         sources[_DEFAULT] = kept
     elif kept:
         sources |= {one["name"]: one["template"] for one in kept}
     if (alone := folder / "chat_template.jinja").exists():
-        sources[_DEFAULT] = _read(alone)
+        sources[_DEFAULT] = read_text(alone)
     for path in sorted((folder / "additional_chat_templates").glob("*.jinja")):
-        sources[path.stem] = _read(path)
+        sources[path.stem] = read_text(path)
     return sources
-
-
-def _read_json(path: Path) -> Mapping[str, Any]:
-    content = json.loads(_read(path)) if path.exists() else {}
-    if not isinstance(content, dict):
-        raise ModelLoadError(f"{path} holds no JSON object")
-    return content
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ModelLoadError(f"{path} cannot be read: {error}") from error
 
 
 def _message(turn: Turn) -> dict[str, Any]:

@@ -10,11 +10,13 @@ it.
 
 import asyncio
 import contextlib
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import structlog
 
+from embedd.broadcast import Broadcast
 from embedd.errors import (
     EmbeddError,
     ModelLoadError,
@@ -53,7 +55,7 @@ class RemotePool:
         self._limits = limits
         self._metrics = metrics
         self._replicas = [RemoteReplica(name, peer, limits) for peer in peers]
-        self._changed = asyncio.Event()
+        self._changed = Broadcast()
         self._clock = asyncio.get_running_loop().time
 
     @property
@@ -104,13 +106,13 @@ class RemotePool:
             if all(replica.has_another for replica in self._replicas):
                 raise ModelLoadError(self.problem)
             tell(self.problem)
-            await self._change()
+            await self._changed.received()
         return self.facts
 
     async def wait_ready(self) -> None:
         while not self._usable:
             self.check()
-            await self._change()
+            await self._changed.received()
 
     def check(self) -> None:
         if not self._usable and self.facts is not None:
@@ -125,11 +127,11 @@ class RemotePool:
             rests = [replica.rests_s for replica in self._usable]
             if rests and all(rests) and not any(replica.under_way for replica in self._usable):
                 raise Overloaded(f"the servers of model {self._name!r} take nothing more now", min(rests))
-            await self._change(min(filter(None, rests), default=None))
+            await self._changed.received(min(filter(None, rests), default=math.inf))
 
     def release(self, place: RemotePlace) -> None:
         place.replica.leave(place)
-        self._announce()
+        self._changed.send()
 
     async def ask(self, question: Callable[[Peer], Awaitable[T]]) -> T:
         """The answer of the server that has least to do; of another one if it does not answer in time.
@@ -185,7 +187,7 @@ class RemotePool:
                 if problem != replica.problem:
                     _log.exception("remote_replica_absent", model=self._name, url=replica.peer.url)
                 replica.give_up_all(problem)
-                self._announce()
+                self._changed.send()
             if self._clock() - began > _STABLE_S:
                 pause_s = self._limits.pause_s
             await asyncio.sleep(pause_s)
@@ -203,11 +205,11 @@ class RemotePool:
             if problem != replica.problem:
                 _log.warning("remote_replica_absent", model=self._name, url=replica.peer.url, reason=problem)
             replica.give_up(problem)
-            self._announce()
+            self._changed.send()
             return False
         self.facts = self.facts or facts
         replica.welcome(facts)
-        self._announce()
+        self._changed.send()
         return True
 
     async def _watch(self, replica: RemoteReplica) -> None:
@@ -218,7 +220,7 @@ class RemotePool:
                 async with asyncio.timeout(self._limits.check_every_s):
                     await replica.lost.wait()
             if not replica.alive:
-                self._announce()
+                self._changed.send()
                 return
             is_due = self._clock() - compared_at >= _COMPARED_EVERY_S
             if not is_due and self._clock() - replica.answered_at < self._limits.check_every_s:
@@ -260,16 +262,6 @@ class RemotePool:
                 f"within {self._limits.check_s:g} s"
             )
         return str(error)
-
-    def _announce(self) -> None:
-        """Wakes all who wait for a change."""
-        self._changed.set()
-        self._changed = asyncio.Event()
-
-    async def _change(self, within_s: float | None = None) -> None:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(within_s):
-                await self._changed.wait()
 
 
 def _summary(facts: Facts) -> str:

@@ -174,6 +174,12 @@ class TestFolders:
         assert found is not None
         assert (found.render(PLAIN), found.render(PLAIN, (TIDE,))) == ("plain", "tools")
 
+    @pytest.mark.parametrize(("content", "problem"), [("{", "cannot be read"), ("[1]", "no JSON object")])
+    def test_a_broken_file_is_named(self, tmp_path: Path, content: str, problem: str) -> None:
+        (tmp_path / "tokenizer_config.json").write_text(content)
+        with pytest.raises(ModelLoadError, match=rf"tokenizer_config\.json.*{problem}"):
+            read_template(tmp_path)
+
 
 def render(folder: Path, fallback: Path | None = None) -> str:
     found = read_template(folder, fallback)
