@@ -148,7 +148,8 @@ class Graph {
     // What went in before one of the threads fails stays.
     void add(const float* vectors, const int64_t* labels, size_t rows, size_t threads) {
         const size_t needed = count() + rows;
-        if (needed > graph_.max_elements_) graph_.resizeIndex(std::max(needed, graph_.max_elements_ * 3 / 2));
+        // Room costs 54 bytes an element before it is used: locks, levels, marks of searches.
+        if (needed > graph_.max_elements_) graph_.resizeIndex(std::max(needed, graph_.max_elements_ * 9 / 8));
         std::atomic<size_t> next{0};
         share(std::min(threads, rows), [&] {
             std::vector<char> room;
