@@ -13,8 +13,9 @@ from typing import Final, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from index.codes import Scans, anonymous_memory
+from index.codes import Scans
 from index.rows import Vector
+from index.system_memory import anonymous_memory
 
 Keys: TypeAlias = npt.NDArray[np.int64]
 Mask: TypeAlias = npt.NDArray[np.bool_]

@@ -6,7 +6,6 @@ while. Vectors that eight bits hardly tell apart have none.
 """
 
 import math
-import mmap
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,6 +14,7 @@ import numpy.typing as npt
 
 from index import _scan
 from index.rows import Vector
+from index.system_memory import anonymous_memory
 
 # Shorter vectors are hardly shorter in eight bits.
 _LEAST_DIM: Final = 2 * _scan.CODE_STEP
@@ -84,8 +84,3 @@ def _doubt(codes: Codes, vectors: Vector) -> float:
     middle = vectors.mean(axis=0, dtype=np.float64)
     spread = math.sqrt(max(float(squares.mean() - middle @ middle), float(np.finfo(np.float32).tiny)))
     return float(np.median(doubts)) / spread
-
-
-def anonymous_memory(size_bytes: int) -> mmap.mmap:
-    """Memory that goes back to the system when nobody has it any more; malloc would keep it."""
-    return mmap.mmap(-1, size_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)

@@ -22,6 +22,7 @@ import structlog
 from index import snapshot
 from index.graph import Graph, GraphShape
 from index.one_thread import OneThread
+from index.system_memory import give_back
 from index.vectors import Keys, VectorTable
 
 _SLICE_S: Final = 0.002
@@ -158,6 +159,8 @@ class GraphGrowth:
             return
         await graph.forget(dead)
         self.graph = graph
+        # Lists of all rows came and went while it was made sure that none is missing.
+        await asyncio.to_thread(give_back)
 
     async def _tend(self) -> None:
         rows = len(self._table.view())
