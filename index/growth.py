@@ -152,8 +152,8 @@ class GraphGrowth:
         graph = Graph(self._shape, self._thread)
         if not await snapshot.load(graph, self._folder):
             return
-        live = self._table.view().seqs()
-        dead = await asyncio.to_thread(_dead_labels, await graph.labels(), live, graph.last_seq)
+        labels, view = await graph.labels(), self._table.view()
+        dead = await asyncio.to_thread(lambda: _dead_labels(labels, view.seqs(), graph.last_seq))
         if dead is None:
             await asyncio.to_thread(snapshot.discard, self._folder)
             return
