@@ -271,10 +271,21 @@ class Collection:
         return await jobs.pending_items(self._readers, job_id, limit)
 
     async def job(self, job_id: str) -> JobState | None:
-        return await jobs.state(self._readers, job_id)
+        state = await jobs.state(self._readers, job_id)
+        await self._can_be_found([state] if state else [])
+        return state
 
     async def jobs(self, limit: int) -> list[JobState]:
-        return await jobs.newest(self._readers, limit)
+        states = await jobs.newest(self._readers, limit)
+        await self._can_be_found(states)
+        return states
+
+    async def _can_be_found(self, states: Sequence[JobState]) -> None:
+        """Until whoever hears that one of these has ended finds what it wrote: the file knows of a commit
+        before memory does.
+        """
+        if any(state.finished_at is not None for state in states):
+            await self._writer.followed()
 
     async def cancel_job(self, job_id: str) -> None:
         await self._write(lambda connection: jobs.cancel(connection, job_id))

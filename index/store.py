@@ -245,7 +245,9 @@ class Store(Protocol):
         """The first ``limit`` items that are not settled, by position."""
         ...
 
-    async def job(self, job_id: str) -> JobState | None: ...
+    async def job(self, job_id: str) -> JobState | None:
+        """Where it stands; what one that has ended wrote is found by whoever searches then."""
+        ...
 
     async def jobs(self, limit: int) -> list[JobState]:
         """The ``limit`` newest jobs, newest first."""

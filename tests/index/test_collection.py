@@ -8,11 +8,13 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from index import collection as collection_module
+from index import writer
 from index.catalog import Catalog, open_catalog
 from index.collection import Collection
 from index.errors import InvalidDocument, InvalidId, InvalidVector, StoreError
@@ -212,6 +214,41 @@ async def test_a_job_keeps_its_items_until_they_are_settled(
     assert await collection.unfinished_jobs() == []
     statuses = [result["status"] for result in await collection.job_results("job")]
     assert statuses == ["failed", "ready", "ready"]
+
+
+async def test_a_job_is_told_as_finished_when_what_it_wrote_can_be_found(
+    collection: Collection, make_document: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its row is read from the file, which knows of a commit before memory does."""
+    await collection.upsert([make_document("first", 1)])
+    await collection.search(Query(1, vector=make_document("first", 1).passages[0].vector))
+    await collection.add_job("job", [b"one"])
+    committed, told = threading.Event(), threading.Event()
+    commit = writer.commit
+
+    def commit_and_be_slow(*given: Any) -> Any:
+        outcomes = commit(*given)
+        committed.set()
+        told.wait()
+        return outcomes
+
+    monkeypatch.setattr(writer, "commit", commit_and_be_slow)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(
+            collection.upsert([make_document("second", 2)], [Receipt("job", 0, {"status": "ready"})])
+        )
+        await asyncio.to_thread(committed.wait)
+        asked = [group.create_task(ask) for ask in (collection.job("job"), collection.jobs(1))]
+        try:
+            done, _ = await asyncio.wait(asked, timeout=0.2)
+            assert not done
+            assert await collection.count() == 1
+        finally:
+            told.set()
+        one, [listed] = await asyncio.gather(*asked)
+        assert one.finished_at is not None
+        assert one == listed
+        assert await collection.count() == 2
 
 
 async def test_an_item_is_settled_once(collection: Collection) -> None:
