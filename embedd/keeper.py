@@ -66,7 +66,7 @@ class Keeper(Generic[WorkerT]):
     """Keeps one worker for each of ``commands``; its owner runs ``keep`` of each number.
 
     ``hello`` is what the worker that was loaded last said of itself; empty before the first. ``changed``
-    tells that a worker came or went.
+    tells that a worker came or went, or has room again.
     """
 
     def __init__(
